@@ -1,0 +1,180 @@
+"""The training loop: an environment, a tabular agent, and who is told about it."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import gymnasium as gym
+
+if TYPE_CHECKING:
+    from recorder import EpisodeRecorder
+
+log = logging.getLogger(__name__)
+
+
+class Agent(Protocol):
+    """What the loop asks of an agent; see `QLearningAgent`."""
+
+    @property
+    def epsilon(self) -> float: ...
+
+    def act(self, observation: int) -> tuple[int, bool, list[float]]:
+        """An action, whether it explores, and the Q-values it was chosen on."""
+
+    def update(
+        self, observation: int, action: int, reward: float, next_observation: int, terminated: bool
+    ) -> None:
+        """Learn from one step."""
+
+    def end_episode(self) -> None:
+        """An episode has ended."""
+
+
+class EpisodeResult(NamedTuple):
+    """A finished episode, as callbacks are told of it.
+
+    `episode` counts from 0, `episode_return` is the undiscounted sum of rewards, and
+    `epsilon` the one that the episode was played with.
+    """
+
+    episode: int
+    length: int
+    episode_return: float
+    epsilon: float
+    terminated: bool
+    truncated: bool
+
+
+Callback = Callable[[EpisodeResult], object]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a call of `train` did.
+
+    Attributes:
+        episodes: episodes that finished.
+        steps: steps taken, those of an episode cut off by a stop included.
+        seconds: wall time of the loop.
+        mean_return_100: mean return of the last 100 finished episodes, or of all if
+            fewer; None if none finished.
+        incomplete: whether a stop cut an episode off.
+    """
+
+    episodes: int
+    steps: int
+    seconds: float
+    mean_return_100: float | None
+    incomplete: bool
+
+
+def train(
+    env: gym.Env[Any, Any],
+    agent: Agent,
+    episodes: int,
+    *,
+    seed: int | None = None,
+    recorder: EpisodeRecorder | None = None,
+    callbacks: Iterable[Callback] = (),
+    should_stop: Callable[[], bool] = bool,
+) -> TrainingResult:
+    """Play `episodes` episodes and let the agent learn from each step.
+
+    The environment is seeded once, at the first reset, as Gymnasium recommends; so
+    the same seeds of environment and agent give the same run, bit for bit.
+
+    Args:
+        recorder: is given every step, with the channels `q_values` (the row that the
+            action was chosen on, before the update) and `explored`, and the end of
+            every episode. It is not closed.
+        callbacks: each is called with every finished episode. One that raises is
+            logged, the first time, and training goes on.
+        should_stop: asked before each episode and after each step; when true, training
+            ends there, and an episode cut off by it is recorded as incomplete.
+            (`bool()` is False.)
+    """
+    told = [_Guarded(callback) for callback in callbacks]
+    recent: deque[float] = deque(maxlen=100)
+    steps = finished = 0
+    incomplete = False
+    act, update, step = agent.act, agent.update, env.step
+    record = recorder.record_step if recorder is not None else None
+    began = perf_counter()
+
+    while finished < episodes and not should_stop():
+        observation, _ = env.reset(seed=seed if finished == 0 else None)
+        episode_return = 0.0
+        length = 0
+        terminated = truncated = False
+        while not (terminated or truncated):
+            action, explored, q_values = act(observation)
+            next_observation, earned, terminated, truncated, _ = step(action)
+            # Environments return ints and numpy scalars too, which would spread
+            # into the table and slow it down.
+            reward = float(earned)
+            if record is not None:
+                record(observation, action, reward, q_values=q_values, explored=explored)
+            update(observation, action, reward, next_observation, terminated)
+            observation = next_observation
+            episode_return += reward
+            length += 1
+            if should_stop():
+                break
+
+        steps += length
+        incomplete = not (terminated or truncated)
+        epsilon = agent.epsilon
+        if recorder is not None:
+            recorder.finish_episode(
+                observation,
+                terminated=bool(terminated),
+                truncated=bool(truncated),
+                incomplete=incomplete,
+                seed=seed if finished == 0 else None,
+                epsilon=epsilon,
+            )
+        if incomplete:
+            break
+        agent.end_episode()
+        recent.append(episode_return)
+        if told:
+            result = EpisodeResult(
+                finished, length, episode_return, epsilon, bool(terminated), bool(truncated)
+            )
+            for callback in told:
+                callback(result)
+        finished += 1
+
+    return TrainingResult(
+        episodes=finished,
+        steps=steps,
+        seconds=perf_counter() - began,
+        mean_return_100=sum(recent) / len(recent) if recent else None,
+        incomplete=incomplete,
+    )
+
+
+class _Guarded:
+    """A callback whose exceptions end here; the first is logged."""
+
+    def __init__(self, callback: Callback) -> None:
+        self._callback = callback
+        self._failed = False
+
+    def __call__(self, result: EpisodeResult) -> None:
+        try:
+            self._callback(result)
+        except Exception:
+            if not self._failed:
+                self._failed = True
+                log.exception(
+                    "callback %r failed at episode %d; training goes on, and further "
+                    "failures of it are not logged",
+                    self._callback,
+                    result.episode,
+                )
