@@ -1,0 +1,108 @@
+"""A runs directory: which runs it holds, and names for new ones.
+
+Nothing here builds a path from a foreign text: an id is matched, then looked up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from recorder.errors import RunExists, RunNotFound, RunsDirError
+from recorder.schema import FILE_NAME
+
+RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+def is_run_id(text: str) -> bool:
+    """Return whether `text` can be a run's id."""
+    return RUN_ID.fullmatch(text) is not None
+
+
+def list_runs(runs_dir: str | Path) -> list[str]:
+    """Return the ids of the runs in a directory, sorted.
+
+    Raises:
+        RunsDirError: there is no such directory.
+    """
+    root = Path(runs_dir)
+    try:
+        with os.scandir(root) as entries:
+            return sorted(
+                entry.name
+                for entry in entries
+                if is_run_id(entry.name)
+                and entry.is_dir(follow_symlinks=False)
+                and os.path.isfile(os.path.join(entry.path, FILE_NAME))  # noqa: PTH113, PTH118
+            )
+    except OSError as error:
+        raise RunsDirError(
+            f"expected a directory of runs at {root}, got {error.strerror}; "
+            "record a run first (reel train), or name another with --runs-dir"
+        ) from error
+
+
+def find_run(runs_dir: str | Path, run_id: str) -> Path:
+    """Return the directory of a run.
+
+    Raises:
+        RunNotFound: no run of that id; the message names some that there are.
+        RunsDirError: there is no such runs directory.
+    """
+    known = list_runs(runs_dir)
+    if run_id not in known:
+        shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
+        raise RunNotFound(
+            f"expected the id of a run in {runs_dir}, got {run_id!r}; "
+            + (f"there are: {shown}" if known else "there are none yet: record one (reel train)")
+        )
+    return Path(runs_dir) / run_id
+
+
+def slug(text: str) -> str:
+    """Return `text` as a run id: lower case, dashes, at most 48 characters."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return words[:48].strip("-") or "run"
+
+
+def make_run_dir(runs_dir: str | Path, run_id: str | None, name: str) -> Path:
+    """Make the directory of a new run and return it.
+
+    Args:
+        runs_dir: made if it is not there.
+        run_id: the exact id; where None, one is made of `name`, numbered if it is taken.
+        name: what a person calls the run.
+
+    Raises:
+        RunsDirError: the directory cannot be made or written.
+        RunExists: `run_id` is taken.
+    """
+    root = Path(runs_dir)
+    if run_id is not None and not is_run_id(run_id):
+        raise RunExists(
+            f"expected a run id of a-z, 0-9, '-' and '_' (at most 64), got {run_id!r}; "
+            f"for example {slug(run_id)!r}"
+        )
+    stem = slug(name)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            path = root / (run_id or (stem if number == 1 else f"{stem}-{number}"))
+            try:
+                path.mkdir()
+            except FileExistsError:
+                if run_id is not None:
+                    raise RunExists(
+                        f"expected a new run id, got {run_id!r}, which is in {root} already; "
+                        "choose another"
+                    ) from None
+                number += 1
+                continue
+            return path
+    except OSError as error:
+        raise RunsDirError(
+            f"expected a directory to write runs into at {root}, got {error.strerror or error}; "
+            "choose another with --runs-dir (runs_dir=...)"
+        ) from error

@@ -1,0 +1,113 @@
+"""What a step is made of: named columns of fixed dtype and shape.
+
+The layout of a run stands once, in its `run` row; a segment's bytes follow it and carry
+no schema of their own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import ChannelError
+
+PACKED = "packed"
+RESERVED = frozenset({"observation", "action", "reward", "final_observation", "info"})
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_KINDS = "biuf"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the tape.
+
+    Attributes:
+        name: `observation`, `reward`, `q_values`, ...; leaves of a Dict are dotted.
+        dtype: a numpy dtype's name, or `packed` for bytes of varying length.
+        shape: the shape of one row; `()` for a number.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...] = ()
+
+    @property
+    def packed(self) -> bool:
+        """Whether rows are bytes of varying length."""
+        return self.dtype == PACKED
+
+    @property
+    def width(self) -> int:
+        """Numbers in one row."""
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def empty(self, count: int) -> np.ndarray[Any, Any]:
+        """Return an array for `count` rows, shape `(count, *shape)`."""
+        if self.packed:
+            return np.empty(count, dtype=object)
+        return np.empty((count, *self.shape), dtype=self.dtype)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A per-step column beyond Gymnasium's own, declared when a recorder is made.
+
+    Attributes:
+        name: lower case, `q_values`, `explored`, `value`, `log_prob`, `action_mask`, ...
+        dtype: a boolean, integer or floating numpy dtype.
+        shape: the shape of one step's value; `()` for a number.
+
+    Raises:
+        ChannelError: the name is taken or malformed, or the dtype is not numeric.
+    """
+
+    name: str
+    dtype: str = "float64"
+    shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name) or self.name in RESERVED:
+            raise ChannelError(
+                f"expected a channel name like 'q_values' that is none of "
+                f"{', '.join(sorted(RESERVED))}, got {self.name!r}; choose another name"
+            )
+        try:
+            dtype = np.dtype(self.dtype)
+        except TypeError as error:
+            raise ChannelError(
+                f"expected a numpy dtype for channel {self.name!r}, got {self.dtype!r}; "
+                "for example 'float64', 'int64' or 'bool'"
+            ) from error
+        if dtype.kind not in _KINDS:
+            raise ChannelError(
+                f"expected a boolean, integer or floating dtype for channel {self.name!r}, "
+                f"got {dtype}; record it as numbers, or put it into the info dict"
+            )
+        object.__setattr__(self, "dtype", dtype.name)
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+
+    @property
+    def column(self) -> Column:
+        """The column that holds this channel."""
+        return Column(self.name, self.dtype, self.shape)
+
+
+def check_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
+    """Return the channels as a tuple.
+
+    Raises:
+        ChannelError: a name stands twice.
+    """
+    result = tuple(channels)
+    names = [channel.name for channel in result]
+    for name in names:
+        if names.count(name) > 1:
+            raise ChannelError(f"expected each channel once, got {name!r} twice; drop one")
+    return result

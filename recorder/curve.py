@@ -1,0 +1,110 @@
+"""A metric over the episodes of a run, in as many points as a chart can show."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import ListingError
+from recorder.schema import ROLLUP_LEVELS
+
+METRICS = {"episode_return": "return", "length": "length", "epsilon": "epsilon"}
+POINTS_MAX = 10_000
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One point for each `bucket` episodes.
+
+    Attributes:
+        metric: what was asked for.
+        first: first episode.
+        last: episode after the last.
+        bucket: episodes a point stands for.
+        episode: first episode of each point, `(n,)`.
+        count: finished episodes in it.
+        min: least value, NaN where there is none.
+        mean: mean value.
+        max: greatest value.
+    """
+
+    metric: str
+    first: int
+    last: int
+    bucket: int
+    episode: Array
+    count: Array
+    min: Array
+    mean: Array
+    max: Array
+
+
+def read_curve(
+    connection: sqlite3.Connection, metric: str, first: int, last: int | None, points: int
+) -> Curve:
+    """Return a curve. See `Run.curve`."""
+    if metric not in METRICS:
+        raise ListingError(f"expected a metric of {', '.join(METRICS)}, got {metric!r}")
+    if not 1 <= points <= POINTS_MAX:
+        raise ListingError(f"expected 1 to {POINTS_MAX} points, got {points}")
+    newest = connection.execute("SELECT max(episode) FROM episodes WHERE running = 0").fetchone()[0]
+    end = 0 if newest is None else newest + 1
+    last = end if last is None else max(0, min(last, end))
+    first = max(0, min(first, last))
+    bucket = max(1, -(-(last - first) // points))
+    levels = [level for level in ROLLUP_LEVELS if level <= bucket]
+    if levels:
+        level = max(levels)
+        bucket = -(-bucket // level) * level  # whole roll-up buckets to a point
+        first -= first % level
+        rows = _rollup_rows(connection, METRICS[metric], level, first, last)
+    else:
+        rows = _episode_rows(connection, metric, first, last)
+    return _grouped(metric, first, last, bucket, rows)
+
+
+def _episode_rows(connection: sqlite3.Connection, metric: str, first: int, last: int) -> Array:
+    rows = connection.execute(
+        f"SELECT episode, 1, {metric}, {metric}, {metric}, {metric} IS NOT NULL FROM episodes "
+        "WHERE episode >= ? AND episode < ? AND running = 0 ORDER BY episode",
+        (first, last),
+    ).fetchall()
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
+
+
+def _rollup_rows(
+    connection: sqlite3.Connection, name: str, level: int, first: int, last: int
+) -> Array:
+    known = "epsilon_count" if name == "epsilon" else "count"
+    rows = connection.execute(
+        f"SELECT bucket * level, count, {name}_min, {name}_max, {name}_sum, {known} FROM rollups "
+        "WHERE level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
+        (level, first // level, -(-last // level)),
+    ).fetchall()
+    return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
+
+
+def _grouped(metric: str, first: int, last: int, bucket: int, rows: Array) -> Curve:
+    groups = (rows[:, 0].astype(np.int64) - first) // bucket
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    if not len(starts):
+        blank = np.empty(0)
+        return Curve(metric, first, last, bucket, blank, blank, blank, blank, blank)
+    known = np.add.reduceat(rows[:, 5], starts)
+    sums = np.add.reduceat(np.nan_to_num(rows[:, 4], posinf=np.inf, neginf=-np.inf), starts)
+    return Curve(
+        metric,
+        first,
+        last,
+        bucket,
+        groups[starts] * bucket + first,
+        np.add.reduceat(rows[:, 1], starts).astype(np.int64),
+        np.fmin.reduceat(rows[:, 2], starts),
+        np.divide(sums, known, out=np.full(len(starts), np.nan), where=known > 0),
+        np.fmax.reduceat(rows[:, 3], starts),
+    )

@@ -1,0 +1,91 @@
+"""Every error that Reel raises on purpose, under one tree.
+
+A message says what was expected, what came, and what to do next. `code` is the short
+name that programs (and the wire protocol) go by.
+"""
+
+from __future__ import annotations
+
+
+class RecorderError(Exception):
+    """Root of the tree."""
+
+    code = "recorder_error"
+
+
+class SpaceError(RecorderError):
+    """A space that cannot be recorded, or a value that does not fit its space's form."""
+
+    code = "bad_space"
+
+
+class ChannelError(RecorderError):
+    """A channel declared twice or badly, missing from a step, or of another shape."""
+
+    code = "bad_channel"
+
+
+class SequenceError(RecorderError):
+    """Calls in an order that makes no episode: no steps, a step after `close`, ..."""
+
+    code = "bad_sequence"
+
+
+class RunsDirError(RecorderError):
+    """The runs directory is missing, is no directory, or cannot be written."""
+
+    code = "bad_runs_dir"
+
+
+class RunExists(RecorderError):
+    """A run of that id is there already."""
+
+    code = "run_exists"
+
+
+class RunBusy(RecorderError):
+    """Another recorder holds the run."""
+
+    code = "run_busy"
+
+
+class RunNotFound(RecorderError):
+    """No run of that id, or no directory at that path."""
+
+    code = "unknown_run"
+
+
+class NotARun(RecorderError):
+    """A file or directory that is no Reel tape."""
+
+    code = "not_a_run"
+
+
+class NewerSchema(RecorderError):
+    """A tape written by a newer Reel than this one."""
+
+    code = "newer_schema"
+
+
+class EpisodeNotFound(RecorderError):
+    """The run holds no episode of that number."""
+
+    code = "unknown_episode"
+
+
+class StepsNotKept(RecorderError):
+    """The episode's summary was kept, its steps were not."""
+
+    code = "not_kept"
+
+
+class DamagedTape(RecorderError):
+    """Bytes on the tape are not what was written."""
+
+    code = "damaged"
+
+
+class ListingError(RecorderError):
+    """A sort, cursor, limit or metric that does not exist."""
+
+    code = "bad_field"

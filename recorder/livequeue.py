@@ -1,0 +1,114 @@
+"""The live queue: the newest episodes, for whoever shows them in this process.
+
+Bounded by count and by bytes. A live view wants what is newest, so the oldest goes when
+room is needed, and is counted. Nothing ever waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from recorder.episode import Episode
+
+MAX_EPISODES = 10
+MAX_BYTES = 1 << 20
+_OVERHEAD = 512  # bytes counted for an episode's own objects
+
+log = logging.getLogger(__name__)
+
+
+class LiveQueue:
+    """Finished episodes, newest wins.
+
+    Args:
+        max_episodes: most episodes held.
+        max_bytes: most bytes held; an episode larger than this is held alone never, but
+            counted as dropped.
+    """
+
+    def __init__(self, max_episodes: int = MAX_EPISODES, max_bytes: int = MAX_BYTES) -> None:
+        self.max_episodes = max_episodes
+        self.max_bytes = max_bytes
+        self.dropped = 0
+        self.bytes = 0
+        self._held: deque[tuple[Episode, int]] = deque()
+        self._lock = threading.Lock()
+        self._listeners: list[Callable[[], None]] = []
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def put(self, episode: Episode) -> None:
+        """Add the newest episode; drop the oldest ones, counted, where there is no room."""
+        size = size_of(episode)
+        with self._lock:
+            if size > self.max_bytes:
+                self.dropped += 1
+                return
+            self._held.append((episode, size))
+            self.bytes += size
+            while len(self._held) > self.max_episodes or self.bytes > self.max_bytes:
+                _, gone = self._held.popleft()
+                self.bytes -= gone
+                self.dropped += 1
+        for listener in tuple(self._listeners):
+            try:
+                listener()
+            except Exception:
+                log.exception("a live-queue listener failed; recording goes on")
+
+    def skip(self, episodes: int) -> None:
+        """Count episodes that were never built because newer ones were there already."""
+        with self._lock:
+            self.dropped += episodes
+
+    def drain(self) -> list[Episode]:
+        """Return what is held, oldest first, and empty the queue."""
+        with self._lock:
+            episodes = [episode for episode, _ in self._held]
+            self._held.clear()
+            self.bytes = 0
+        return episodes
+
+    def on_put(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` after each put, on the thread that put. Returns the undo."""
+        self._listeners.append(listener)
+
+        def undo() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return undo
+
+
+def size_of(episode: Episode) -> int:
+    """Bytes that an episode holds on to, its columns counted whole."""
+    columns: list[Any] = [episode.observations, episode.actions, episode.rewards]
+    columns += [*episode.channels.values(), episode.infos]
+    return _OVERHEAD + sum(_column_bytes(column) for column in columns)
+
+
+def _column_bytes(column: Any) -> int:
+    if column is None:
+        return 0
+    if isinstance(column, np.ndarray) and column.dtype != object:
+        return column.nbytes
+    return sum(_value_bytes(value) for value in column)
+
+
+def _value_bytes(value: Any) -> int:
+    if isinstance(value, np.ndarray):
+        return value.nbytes + 96
+    if isinstance(value, dict):
+        return 64 + sum(_value_bytes(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return 56 + sum(_value_bytes(v) for v in value)
+    if isinstance(value, (str, bytes)):
+        return 49 + len(value)
+    return 32

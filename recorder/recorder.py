@@ -1,0 +1,404 @@
+"""`EpisodeRecorder`: what a training loop holds."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from gymnasium import Env
+from gymnasium.spaces import Space
+
+from recorder import provenance
+from recorder.assemble import Assembler
+from recorder.capture import Capture, Mark
+from recorder.catalogue import make_run_dir
+from recorder.columns import Channel, check_channels
+from recorder.episode import Episode
+from recorder.errors import RunsDirError, SequenceError, SpaceError
+from recorder.layout import Layout
+from recorder.livequeue import LiveQueue
+from recorder.runlock import RunLock
+from recorder.showcase import Showcase
+from recorder.spaces import describe
+from recorder.tape import Event, Tape
+from recorder.writer import Writer
+
+COMMIT_INTERVAL_S = 0.1
+BUFFER_STEPS = 1 << 16
+BUFFER_BYTES = 64 << 20
+_WAKE_S = 0.02
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecorderStats:
+    """What a recorder did so far.
+
+    Attributes:
+        episodes: episodes committed to the tape.
+        steps: steps committed.
+        lost_episodes: episodes that ended in work that could not be written.
+        lost_steps: steps that could not be written.
+        live_dropped: episodes that the live queue let go for newer ones; they are on tape.
+        errors: failed writes and faults, each logged.
+    """
+
+    episodes: int
+    steps: int
+    lost_episodes: int
+    lost_steps: int
+    live_dropped: int
+    errors: int
+
+
+class EpisodeRecorder:
+    """Records every step of a training run, and costs the loop next to nothing.
+
+    Feed it steps (`record_step`, `finish_episode`), or call it with finished episodes.
+    Either way the calling thread only appends to lists; a thread of the recorder writes
+    the tape, `runs_dir/run_id/run.db`, at most `commit_interval` later, and puts the
+    newest episodes into the live queue, `live`.
+
+    Args:
+        runs_dir: directory of runs, made if it is not there.
+        run_id: exact id; where None, one is made of `name` and numbered if it is taken.
+        name: what a person calls the run; the environment's id where None.
+        env: a Gymnasium environment: gives spaces, id, kwargs and, if it has the
+            attribute, `presentation`.
+        observation_space: where there is no `env`.
+        action_space: where there is no `env`.
+        env_id: overrides the environment's own.
+        env_kwargs: overrides the environment's own.
+        channels: what each step records beyond observation, action and reward. Each is
+            a keyword of `record_step`.
+        infos: whether each step's info dict is recorded, as keyword `info`.
+        presentation: how the run is drawn (`docs/protocol.md`, Presentations).
+        algorithm: name of the learning algorithm.
+        hyperparameters: JSON-ready.
+        seed: the run's seed.
+        live_stream_callback: called with each finished `Episode`, in order, on the
+            recorder's thread, so that training never waits for it. An exception in it is
+            logged and goes no further.
+        commit_interval: seconds.
+
+    Raises:
+        RunsDirError: the directory cannot be written.
+        RunExists: `run_id` is taken.
+        SpaceError: a space cannot be recorded.
+        ChannelError: a channel is declared badly.
+    """
+
+    record_step: Callable[..., None]
+    """`record_step(observation, action, reward, *, <channels>, info=None)`
+
+    Record one step: the observation that the action was chosen on, the action, and the
+    reward it earned. Arrays and lists are copied at once.
+
+    Raises:
+        ChannelError: a channel's value has another shape than declared.
+        SpaceError: an observation or action has another form than its space.
+        SequenceError: the recorder is closed.
+        TypeError: a channel is missing, or was not declared.
+    """
+
+    def __init__(
+        self,
+        runs_dir: str | Path = "runs",
+        *,
+        run_id: str | None = None,
+        name: str | None = None,
+        env: Env[Any, Any] | None = None,
+        observation_space: Space[Any] | None = None,
+        action_space: Space[Any] | None = None,
+        env_id: str | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
+        channels: Iterable[Channel] = (),
+        infos: bool = False,
+        presentation: Mapping[str, Any] | None = None,
+        algorithm: str | None = None,
+        hyperparameters: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        live_stream_callback: Callable[[Episode], None] | None = None,
+        commit_interval: float = COMMIT_INTERVAL_S,
+    ) -> None:
+        observation_space, action_space = _spaces(env, observation_space, action_space)
+        spec = env.spec if env is not None else None
+        env_id = env_id or (spec.id if spec else None)
+        env_kwargs = dict(env_kwargs if env_kwargs is not None else spec.kwargs if spec else {})
+        if presentation is None and env is not None:
+            presentation = getattr(env.unwrapped, "presentation", None)
+        self.layout = Layout(
+            describe(observation_space), describe(action_space), check_channels(channels), infos
+        )
+        name = name or run_id or env_id or "run"
+        self.path = make_run_dir(runs_dir, run_id, name)
+        self.run_id = self.path.name
+        self.live = LiveQueue()
+        self._lock = RunLock(self.path)
+        now = time.time()
+        try:
+            tape = Tape(self.path, self.layout)
+            tape.create(
+                {
+                    "run_id": self.run_id,
+                    "name": name,
+                    "created_at": now,
+                    "status": "recording",
+                    "env_id": env_id,
+                    "env_kwargs": as_json(env_kwargs),
+                    "observation_space": as_json(self.layout.observation_space),
+                    "action_space": as_json(self.layout.action_space),
+                    "layout": as_json(self.layout.as_json()),
+                    "presentation": as_json(presentation or {}),
+                    "algorithm": algorithm,
+                    "hyperparameters": as_json(hyperparameters or {}),
+                    "seed": seed,
+                    "provenance": "{}",
+                }
+            )
+        except (sqlite3.Error, OSError) as error:
+            self._lock.release()
+            raise RunsDirError(
+                f"expected to write a tape into {self.path}, got: {error}; "
+                "free some space or choose another directory"
+            ) from error
+        limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
+        self._capture = Capture(self.layout, limit, lambda: self._writer.wait_for_room(limit))
+        self.record_step = self._capture.record_step
+        self._finish = 0  # position of the last episode's end
+        self._episode = 0
+        self._closed = False
+        # Wall clock for display, monotonic clock for durations.
+        self._wall_offset = now - time.perf_counter()
+        self._started = time.perf_counter()
+        self._last_wake = self._started
+        self._writer = Writer(
+            self._capture,
+            tape,
+            Assembler(self.layout, self._capture.finals_of),
+            Showcase(self.layout, self.live, live_stream_callback),
+            lambda: self._wall_offset + self._started,
+            provenance.collect,
+            commit_interval,
+        )
+        self._writer.start()
+        atexit.register(self.close, "interrupted")
+
+    def start_episode(self) -> None:
+        """Say that an episode begins now, so that the time since the last is not its own.
+
+        Not needed where episodes follow each other at once.
+        """
+        self._started = time.perf_counter()
+
+    def finish_episode(
+        self,
+        final_observation: Any = None,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        incomplete: bool = False,
+        epsilon: float | None = None,
+        seed: int | None = None,
+        stage: str | None = None,
+        tags: Iterable[str] = (),
+    ) -> int:
+        """End the episode whose steps were recorded, and return its number.
+
+        Args:
+            final_observation: the observation after the last step, if there is one.
+            terminated: the task ended it.
+            truncated: a limit outside the task ended it.
+            incomplete: it was cut off. Taken as true where neither of the above is.
+            epsilon: the exploration rate it ran with.
+            seed: the seed that its reset got.
+            stage: curriculum stage.
+            tags: free words without spaces.
+
+        Raises:
+            SequenceError: no step was recorded since the last end, or the recorder is closed.
+            SpaceError: the final observation does not have its space's form.
+        """
+        if self._closed:
+            raise _closed()
+        capture = self._capture
+        final = None
+        if final_observation is not None:
+            final = capture.flatten_final(final_observation)
+        now = time.perf_counter()
+        with capture.lock:
+            position = capture.position()
+            if position == self._finish:
+                raise SequenceError(
+                    "expected at least one step before finish_episode, got none; "
+                    "call record_step for each step first, and finish_episode once an episode"
+                )
+            mark = Mark(
+                position,
+                final,
+                bool(terminated),
+                bool(truncated),
+                bool(incomplete or not (terminated or truncated)),
+                epsilon,
+                seed,
+                stage,
+                self._wall_offset + self._started,
+                now - self._started,
+                tuple(tags),
+            )
+            capture.mark(mark)
+        number = self._episode
+        self._finish = position
+        self._episode = number + 1
+        self._started = now
+        if now - self._last_wake > _WAKE_S:
+            self._last_wake = now
+            self._writer.wake.set()
+        return number
+
+    def __call__(self, episode: Episode) -> None:
+        """Record one finished episode.
+
+        Raises:
+            SequenceError: it has no steps, or steps of another are recorded and not ended.
+            ChannelError: columns of different lengths or of another shape than declared.
+            SpaceError: observations or actions that do not fit their space.
+        """
+        count = episode.length
+        if not count:
+            raise SequenceError("expected an episode of at least one step, got none; drop it")
+        with self._capture.lock:
+            if self._capture.position() != self._finish:
+                raise SequenceError(
+                    "expected no open episode, got one with steps and no end; call "
+                    "finish_episode before handing in a whole episode"
+                )
+        observations = episode.observations
+        if len(observations) not in (count, count + 1):
+            raise SequenceError(
+                f"expected {count + 1} observations for {count} steps, got {len(observations)}; "
+                "hand in the observation after the last step too"
+            )
+        final = observations[count] if len(observations) > count else None
+        self._capture.extend(episode, count)
+        if episode.started_at is not None:
+            self._started = episode.started_at - self._wall_offset
+        self.finish_episode(
+            final,
+            terminated=episode.terminated,
+            truncated=episode.truncated,
+            incomplete=episode.incomplete,
+            epsilon=episode.epsilon,
+            seed=episode.seed,
+            stage=episode.stage,
+            tags=episode.tags,
+        )
+
+    def event(self, kind: str, text: str = "", **data: Any) -> None:
+        """Mark this moment on the timeline.
+
+        Args:
+            kind: a short name: `note`, `stage`, `parameters`, `checkpoint`, ...
+            text: for people.
+            data: for programs, JSON-ready.
+        """
+        with self._capture.lock:
+            position = self._capture.position()
+        self._writer.add_event(Event(time.time(), self._episode, position, kind, text, data))
+
+    @property
+    def stats(self) -> RecorderStats:
+        """What was committed and what was lost, so far."""
+        c = self._writer.counters
+        return RecorderStats(
+            c.episodes, c.steps, c.lost_episodes, c.lost_steps, self.live.dropped, c.errors
+        )
+
+    def flush(self) -> bool:
+        """Return when all that was recorded is committed; False if a write failed."""
+        return self._writer.flush()
+
+    def close(self, status: str = "finished") -> None:
+        """Write all that was recorded and end. Does nothing the second time.
+
+        Steps without an end are kept as an incomplete episode.
+
+        Args:
+            status: stored with the run: `finished` or `interrupted`.
+        """
+        if self._closed:
+            return
+        with self._capture.lock:
+            open_steps = self._capture.position() - self._finish
+        if open_steps:
+            self.finish_episode(incomplete=True)
+        self._closed = True
+        self.record_step = _refuse_step
+        self._writer.stop(status)
+        self._lock.release()
+        atexit.unregister(self.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close("finished" if kind is None else "interrupted")
+
+    def __repr__(self) -> str:
+        return f"<EpisodeRecorder {self.run_id}: {self._episode:,} episodes>"
+
+
+def as_json(value: Any) -> str:
+    """Return `value` as JSON; what JSON has no form for, as its text."""
+
+    def plain(thing: Any) -> Any:
+        if isinstance(thing, np.ndarray):
+            return thing.tolist()
+        if isinstance(thing, np.generic):
+            return thing.item()
+        if isinstance(thing, Mapping):
+            return dict(thing)
+        if isinstance(thing, (set, frozenset, tuple)):
+            return list(thing)
+        return repr(thing)
+
+    return json.dumps(value, default=plain)
+
+
+def _spaces(
+    env: Env[Any, Any] | None, observation: Space[Any] | None, action: Space[Any] | None
+) -> tuple[Space[Any], Space[Any]]:
+    if env is not None:
+        observation = observation or env.observation_space
+        action = action or env.action_space
+    if observation is None or action is None:
+        raise SpaceError(
+            "expected env=..., or observation_space=... and action_space=..., got neither; "
+            "hand in the environment that is recorded"
+        )
+    return observation, action
+
+
+def _closed() -> SequenceError:
+    return SequenceError(
+        "expected an open recorder, got a closed one; make a new EpisodeRecorder for a new run"
+    )
+
+
+def _refuse_step(*_: Any, **__: Any) -> None:
+    raise _closed()

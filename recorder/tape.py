@@ -1,0 +1,236 @@
+"""The writing side of a tape: pieces in, one transaction each time.
+
+One read-write connection, held under the run's lock. The last segment stays open: it is
+written again, longer, with each commit until it is worth closing, so that a slow run
+does not end as thousands of tiny segments, and what is recorded can be seen at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recorder import codec, rollups, schema
+from recorder.assemble import Piece
+from recorder.codec import Segment
+from recorder.episode import EpisodeSummary
+from recorder.layout import Layout
+
+SEGMENT_STEPS = 16384
+SEGMENT_BYTES = 4 << 20
+CLOSE_AT = 0.25  # part of a full segment from which one is closed
+WAL_LIMIT = 64 << 20
+_ROWS_A_STATEMENT = 128
+
+EPISODE_COLUMNS = (
+    "episode", "first_step", "length", "episode_return", "terminated", "truncated",
+    "incomplete", "running", "epsilon", "seed", "stage", "started_at", "duration_s",
+    "kept", "reason", "tags",
+)  # fmt: skip
+SEGMENT_COLUMNS = ("first_step", "count", "return_before", "codec", "checksum", "blob")
+EVENT_COLUMNS = ("at", "episode", "global_step", "kind", "text", "data")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a person would want marked on the timeline.
+
+    Attributes:
+        at: unix seconds.
+        episode: the episode that ran.
+        global_step: where on the tape.
+        kind: a short name: `note`, `stage`, `parameters`, `checkpoint`, `gap`, ...
+        text: for people.
+        data: for programs, JSON-ready.
+    """
+
+    at: float
+    episode: int
+    global_step: int
+    kind: str
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Tape:
+    """Writes one run's file.
+
+    Args:
+        run_dir: the run's directory, its lock held by the caller.
+        layout: the run's.
+        connect: makes the connection; tests put a failing one here.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        layout: Layout,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        self.path = run_dir / schema.FILE_NAME
+        self.layout = layout
+        self._connection = connect(
+            self.path, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        self._execute("PRAGMA journal_mode = WAL")
+        self._execute("PRAGMA synchronous = FULL")
+        self._execute("PRAGMA wal_autocheckpoint = 1000")
+        self._execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        size = max(1, layout.bytes_per_step)
+        self._full = max(1, min(SEGMENT_STEPS, SEGMENT_BYTES // size))
+        self._open: Segment | None = None
+        self._open_return = 0.0
+        self._rollups = rollups.Rollups()
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        return self._connection.execute(statement, values)
+
+    def create(self, row: dict[str, Any]) -> None:
+        """Make the tables and the run's row."""
+        schema.create(self._connection)
+        self._write_rows("run", tuple(row), [tuple(row.values())])
+
+    def commit(
+        self,
+        pieces: Sequence[Piece],
+        events: Iterable[Event] = (),
+        run: dict[str, Any] | None = None,
+    ) -> None:
+        """Write pieces, events and changes to the run's row in one transaction.
+
+        When this raises, nothing of it is on the tape, and the same call may be made again.
+
+        Raises:
+            sqlite3.Error: the write failed.
+        """
+        segments, still_open, return_before = self._plan(pieces)
+        fresh = rollups.Rollups(self._rollups.open_rows)
+        episodes = [summary for piece in pieces for summary in piece.episodes]
+        rows = [episode_row(summary) for summary in episodes]
+        running = pieces[-1].running if pieces else None
+        if running is not None and running.length:
+            rows.append(_running_row(running.__dict__))
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            self._write_rows(
+                "segments",
+                SEGMENT_COLUMNS,
+                [self._segment_row(segment, before) for segment, before in segments],
+            )
+            self._write_rows("episodes", EPISODE_COLUMNS, rows)
+            self._write_rows("rollups", rollups.COLUMNS, fresh.add(episodes))
+            self._write_rows("events", EVENT_COLUMNS, [_event_row(event) for event in events])
+            for name, value in (run or {}).items():
+                self._execute(f"UPDATE run SET {name} = ?", (value,))
+            self._execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+            raise
+        self._open, self._open_return, self._rollups = still_open, return_before, fresh
+
+    def _plan(
+        self, pieces: Sequence[Piece]
+    ) -> tuple[list[tuple[Segment, float]], Segment | None, float]:
+        """Return segments to write with the return before each, and the one that stays open.
+
+        A segment that is closed ends with an episode's end, or one step before the last
+        known: an end told after its last step then always finds a segment to stand in.
+        """
+        parts = [piece.segment for piece in pieces if piece.segment.count or len(piece.segment.ends)]
+        if not parts:
+            return [], self._open, self._open_return
+        before = pieces[0].return_before
+        tail = self._open
+        if tail is not None and tail.first_step + tail.count == parts[0].first_step:
+            parts, before = [tail, *parts], self._open_return
+        whole = codec.concatenate(parts)
+        count = whole.count
+        ended = bool(len(whole.ends)) and int(whole.ends[-1]) == count
+        if count < self._full * CLOSE_AT or count < 2:
+            return [(whole, before)], whole, before
+        stop = count if ended else count - 1
+        bounds = [*range(0, stop, self._full), stop]
+        segments = []
+        for start, end in zip(bounds, bounds[1:], strict=False):
+            segments.append((codec.cut(whole, start, end), _return_at(whole, start, before)))
+        if ended:
+            return segments, None, 0.0
+        rest, rest_return = codec.cut(whole, stop, count), _return_at(whole, stop, before)
+        return [*segments, (rest, rest_return)], rest, rest_return
+
+    def _segment_row(self, segment: Segment, return_before: float) -> tuple[Any, ...]:
+        blob = codec.encode(self.layout, segment)
+        check = codec.checksum(segment.first_step, segment.count, codec.CODEC, blob)
+        return (segment.first_step, segment.count, return_before, codec.CODEC, check, blob)
+
+    def _write_rows(self, table: str, columns: Sequence[str], rows: Sequence[Any]) -> None:
+        """Insert or replace rows, many a statement.
+
+        Each call into SQLite gives the interpreter up to the training thread; a call a
+        row would wait for it as often as there are rows.
+        """
+        at = 0
+        while at < len(rows):
+            size = min(_ROWS_A_STATEMENT, 1 << ((len(rows) - at).bit_length() - 1))
+            values = f"({', '.join('?' * len(columns))})"
+            statement = (
+                f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) "
+                f"VALUES {', '.join([values] * size)}"
+            )
+            self._execute(statement, [v for row in rows[at : at + size] for v in row])
+            at += size
+
+    def checkpoint(self) -> None:
+        """Move what the WAL holds into the file and empty it, where no reader hinders."""
+        self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the connection; SQLite folds the WAL into the file."""
+        self._connection.close()
+
+
+def episode_row(e: EpisodeSummary) -> tuple[Any, ...]:
+    """Return a summary as a row of `episodes`."""
+    return (
+        e.episode, e.first_step, e.length, e.episode_return, e.terminated, e.truncated,
+        e.incomplete, e.running, e.epsilon, e.seed, e.stage, e.started_at, e.duration_s,
+        e.kept, e.reason, " ".join(e.tags) or None,
+    )  # fmt: skip
+
+
+def _running_row(running: dict[str, Any]) -> tuple[Any, ...]:
+    return episode_row(
+        EpisodeSummary(
+            **running,
+            terminated=False,
+            truncated=False,
+            incomplete=False,
+            running=True,
+            epsilon=None,
+            seed=None,
+            stage=None,
+            duration_s=0.0,
+            kept=True,
+            reason=None,
+            tags=(),
+        )
+    )
+
+
+def _event_row(event: Event) -> tuple[Any, ...]:
+    return (
+        event.at, event.episode, event.global_step, event.kind, event.text, json.dumps(event.data),
+    )  # fmt: skip
+
+
+def _return_at(segment: Segment, row: int, before: float) -> float:
+    """Return so far of the episode that runs at a row of a segment."""
+    ends = segment.ends[segment.ends <= row]
+    start = int(ends[-1]) if len(ends) else 0
+    total = float(segment.columns["reward"][start:row].sum())
+    return total if len(ends) else before + total
