@@ -1,21 +1,21 @@
 """From raw columns and end marks to pieces of tape and rows of episodes. No I/O.
 
 The assembler gives each episode its number and its place on the axis of global steps,
-and keeps the little that must be known of the episode still running.
+and keeps the little that must be known of the episode still running. It works on whole
+columns: where episodes last seven steps, what is done for each of them is what costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from recorder.capture import Mark
-from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
+from recorder.capture import MARK_FIELDS, Mark
+from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
 from recorder.episode import EpisodeSummary
-from recorder.layout import Layout
 
 Array = np.ndarray[Any, Any]
 
@@ -31,6 +31,22 @@ class Running:
     started_at: float = 0.0
 
 
+@dataclass
+class Ended:
+    """Episodes that ended, numbers rising by one: a list for each column of `episodes`."""
+
+    first: int
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.columns["length"]) if self.columns else 0
+
+    def summary(self, index: int) -> EpisodeSummary:
+        """Return one of them."""
+        facts = {name: values[index] for name, values in self.columns.items()}
+        return EpisodeSummary(**facts)
+
+
 @dataclass(frozen=True)
 class Piece:
     """What one take from the capture buffer became.
@@ -38,13 +54,13 @@ class Piece:
     Attributes:
         segment: its steps.
         return_before: return so far of the episode that runs at its first row.
-        episodes: summaries of the episodes that end in it, in order.
+        ended: the episodes that end in it.
         running: the episode that goes on behind it, if any step of one is recorded.
     """
 
     segment: Segment
     return_before: float
-    episodes: Sequence[EpisodeSummary]
+    ended: Ended
     running: Running
 
 
@@ -52,7 +68,6 @@ class Assembler:
     """Numbers episodes and places them on the tape.
 
     Args:
-        layout: the run's.
         finals: makes final-observation columns of marks (`Capture.finals_of`).
         episode: number of the first episode.
         first_step: global step of the first step.
@@ -60,15 +75,13 @@ class Assembler:
 
     def __init__(
         self,
-        layout: Layout,
         finals: Callable[[Sequence[Mark]], Mapping[str, Array]],
         episode: int = 0,
         first_step: int = 0,
     ) -> None:
-        self._layout = layout
         self._finals = finals
-        self.base = first_step
-        self.running = Running(episode, first_step)
+        self._base = first_step
+        self._running = Running(episode, first_step)
 
     def add(
         self, columns: dict[str, Array], marks: Sequence[Mark], position: int, started_at: float
@@ -81,72 +94,57 @@ class Assembler:
             position: steps recorded before the first row.
             started_at: unix seconds, when the episode that runs behind them began.
         """
+        before = self._running
         rewards = columns["reward"]
-        count = len(rewards)
-        ends = np.fromiter((mark.position - position for mark in marks), np.int64, len(marks))
-        flags = np.fromiter((_flags(mark) for mark in marks), np.uint8, len(marks))
-        segment = Segment(
-            self.base + position, columns, ends, flags, dict(self._finals(marks))
-        )
-        before = self.running
+        first_step = self._base + position
+        marked: list[Sequence[Any]] = list(zip(*marks, strict=True)) or [()] * len(MARK_FIELDS)
+        ends = np.array(marked[0], dtype=np.int64) - position
+        flags = np.array(marked[2], dtype=np.uint8)
         sums = _sums(rewards, ends)
-        episodes = []
-        number, first, carried = before.episode, before.first_step, before.episode_return
-        for mark, total in zip(marks, sums[:-1], strict=True):
-            stop = self.base + mark.position
-            episodes.append(_summary(mark, number, first, stop - first, carried + total))
-            number, first, carried = number + 1, stop, 0.0
-        self.running = Running(
-            number,
+        sums[0] += before.episode_return
+        stops = ends + first_step
+        starts = np.concatenate([[before.first_step], stops])
+        count = len(marks)
+        ended = Ended(before.episode)
+        if count:
+            ended.columns = {
+                "episode": list(range(before.episode, before.episode + count)),
+                "first_step": starts[:-1].tolist(),
+                "length": (stops - starts[:-1]).tolist(),
+                "episode_return": sums[:-1].tolist(),
+                "terminated": ((flags & TERMINATED) > 0).tolist(),
+                "truncated": ((flags & TRUNCATED) > 0).tolist(),
+                "incomplete": ((flags & INCOMPLETE) > 0).tolist(),
+                "running": [False] * count,
+                "epsilon": list(marked[3]),
+                "seed": list(marked[4]),
+                "stage": list(marked[5]),
+                "started_at": list(marked[6]),
+                "duration_s": list(marked[7]),
+                "kept": [True] * count,
+                "reason": [None] * count,
+                "tags": list(marked[8]),
+            }
+        first = int(starts[-1])
+        self._running = Running(
+            before.episode + count,
             first,
-            self.base + position + count - first,
-            carried + sums[-1],
+            first_step + len(rewards) - first,
+            float(sums[-1]),
             started_at,
         )
-        return Piece(segment, before.episode_return, episodes, self.running)
+        segment = Segment(first_step, columns, ends, flags, dict(self._finals(marks)))
+        return Piece(segment, before.episode_return, ended, self._running)
 
 
-def _sums(rewards: Array, ends: Array) -> list[float]:
+def _sums(rewards: Array, ends: Array) -> Array:
     """Sums of rewards up to each end from the one before, then of what is left."""
-    count = len(rewards)
-    if not len(ends):
-        return [float(rewards.sum())]
     starts = np.concatenate([[0], ends])
-    stops = np.concatenate([ends, [count]])
-    whole = starts < stops
-    result = np.zeros(len(starts))
-    if whole.any():
-        # `reduceat` sums from each start to the next, which is its stop: ranges abut.
-        result[whole] = np.add.reduceat(rewards, starts[whole])
-    values: list[float] = result.tolist()
-    return values
-
-
-def _flags(mark: Mark) -> int:
-    return (
-        (TERMINATED if mark.terminated else 0)
-        | (TRUNCATED if mark.truncated else 0)
-        | (INCOMPLETE if mark.incomplete else 0)
-        | (NO_FINAL if mark.final is None else 0)
-    )
-
-
-def _summary(mark: Mark, number: int, first: int, length: int, total: float) -> EpisodeSummary:
-    return EpisodeSummary(
-        episode=number,
-        first_step=first,
-        length=length,
-        episode_return=total,
-        terminated=mark.terminated,
-        truncated=mark.truncated,
-        incomplete=mark.incomplete,
-        running=False,
-        epsilon=mark.epsilon,
-        seed=mark.seed,
-        stage=mark.stage,
-        started_at=mark.started_at,
-        duration_s=mark.duration_s,
-        kept=True,
-        reason=None,
-        tags=mark.tags,
-    )
+    stops = np.concatenate([ends, [len(rewards)]])
+    sums = np.zeros(len(starts))
+    # Where an end was told after its last step was taken, nothing is left to sum for it.
+    # `reduceat` sums from each start to the next, which is its stop: ranges abut.
+    some = starts < stops
+    if some.any():
+        sums[some] = np.add.reduceat(rewards, starts[some])
+    return sums

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -231,30 +230,24 @@ def buffer_for(column: Column) -> Buffer:
         return PackedBuffer(column)
     if not column.shape:
         return ScalarBuffer(column)
-    if len(column.shape) == 1 and column.width <= ROW_WIDTH_MAX and column.name.count(".") == 0:
-        if not column.name.startswith(("observation", "action")):
-            return RowBuffer(column)
+    short = len(column.shape) == 1 and column.width <= ROW_WIDTH_MAX
+    # Environments hand out arrays; agents hand out rows of a table, which are lists.
+    if short and column.name.split(".")[0] not in ("observation", "action", "final_observation"):
+        return RowBuffer(column)
     return ArrayBuffer(column)
 
 
-@dataclass(frozen=True)
-class Mark:
-    """The end of an episode: after which step, and what is known of it only then.
+Mark = tuple[Any, ...]
+"""The end of an episode: after which step, and what is known of it only then.
 
-    `position` counts steps since the recorder was made.
-    """
+A plain tuple in the order of `MARK_FIELDS`, since the training thread makes one for each
+episode. `position` counts steps since the recorder was made; `flags` are the codec's;
+`final` is the final observation's leaves, or None.
+"""
 
-    position: int
-    final: tuple[Any, ...] | None
-    terminated: bool
-    truncated: bool
-    incomplete: bool
-    epsilon: float | None
-    seed: int | None
-    stage: str | None
-    started_at: float
-    duration_s: float
-    tags: tuple[str, ...]
+MARK_FIELDS = (
+    "position", "final", "flags", "epsilon", "seed", "stage", "started_at", "duration_s", "tags",
+)  # fmt: skip
 
 
 class Capture:
@@ -316,9 +309,11 @@ class Capture:
 
     def flatten_final(self, observation: Any) -> tuple[Any, ...]:
         """Return the leaves of a final observation, checked and copied."""
-        leaves = (observation,) if self._flatten is None else _guarded(
-            self._flatten, "final_observation"
-        )(observation)
+        leaves = (
+            (observation,)
+            if self._flatten is None
+            else _guarded(self._flatten, "final_observation")(observation)
+        )
         return tuple(b.coerce(leaf) for b, leaf in zip(self._finals, leaves, strict=True))
 
     def mark(self, mark: Mark) -> None:
@@ -365,7 +360,7 @@ class Capture:
             self.taken += count
             within = 0
             for mark in self.marks:
-                if mark.position > self.taken:
+                if mark[0] > self.taken:
                     break
                 within += 1
             marks = self.marks[:within]
@@ -373,17 +368,18 @@ class Capture:
         columns = {name: b.array(heads[name], count) for name, b in self.buffers.items()}
         return columns, marks, first
 
-    def finals_of(self, marks: Iterable[Mark]) -> dict[str, Array]:
+    def finals_of(self, marks: Sequence[Mark]) -> dict[str, Array]:
         """Return the final observations' columns of `marks`, a blank row where there is none."""
-        marks = list(marks)
+        blanks = [b"" if c.packed else np.zeros(c.shape, c.dtype) for c in self.layout.finals]
+        leaves = [mark[1] if mark[1] is not None else blanks for mark in marks]
         finals: dict[str, Array] = {}
         for index, column in enumerate(self.layout.finals):
-            rows = column.empty(len(marks))
-            for row, mark in enumerate(marks):
-                if mark.final is not None:
-                    rows[row] = mark.final[index]
-                else:
-                    rows[row] = b"" if column.packed else np.zeros((), column.dtype)
+            if column.shape or column.packed:
+                rows = column.empty(len(marks))
+                for row, leaf in enumerate(leaves):
+                    rows[row] = leaf[index]
+            else:
+                rows = np.array([leaf[index] for leaf in leaves], dtype=column.dtype)
             finals[column.name] = rows
         return finals
 
@@ -476,4 +472,4 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
 
 
-__all__ = ["ROW_WIDTH_MAX", "Capture", "Mark", "buffer_for"]
+__all__ = ["MARK_FIELDS", "ROW_WIDTH_MAX", "Capture", "Mark", "buffer_for"]

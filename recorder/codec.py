@@ -89,9 +89,7 @@ def encode(layout: Layout, segment: Segment) -> bytes:
     return b"".join(frames)
 
 
-def decode(
-    layout: Layout, first_step: int, count: int, blob: bytes
-) -> Segment:
+def decode(layout: Layout, first_step: int, count: int, blob: bytes) -> Segment:
     """Return the segment of a blob.
 
     Args:
@@ -156,8 +154,8 @@ def _encode_column(column: Column, rows: Any, order: Array | None = None) -> byt
     else:
         mark = rows.dtype.itemsize
     itemsize = mark & 0x7F
-    raw = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
-    raw = raw.reshape(len(rows), column.width * itemsize)
+    flat = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
+    raw = flat.reshape(len(rows), column.width * itemsize)
     if len(raw) and (raw == raw[0]).all():
         return _frame(CONSTANT, mark, raw[0].tobytes())
     kind = PLANES

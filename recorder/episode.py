@@ -117,8 +117,8 @@ class EpisodeSummary:
     @property
     def ending(self) -> str:
         """How it ended, in a word."""
-        return "running" if self.running else ending(
-            self.terminated, self.truncated, self.incomplete
+        return (
+            "running" if self.running else ending(self.terminated, self.truncated, self.incomplete)
         )
 
 

@@ -61,7 +61,7 @@ class Layout:
     @cached_property
     def keyed_by_state(self) -> bool:
         """Whether the observation is one integer, so that rows of a table repeat with it."""
-        return self.observation_space["type"] == "Discrete"
+        return bool(self.observation_space["type"] == "Discrete")
 
     @property
     def bytes_per_step(self) -> int:

@@ -50,7 +50,8 @@ def read_page(
     key, direction = SORTS[sort]
     by_number = key == "episode"
     # A running episode has no result to be ranked by.
-    where, values = ("1" if by_number else "running = 0"), []
+    where = "1" if by_number else "running = 0"
+    values: list[float] = []
     total = connection.execute(f"SELECT count(*) FROM episodes WHERE {where}").fetchone()[0]
     if cursor is not None:
         value, number = _parse(cursor)

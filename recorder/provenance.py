@@ -8,7 +8,7 @@ import platform
 import socket
 import subprocess
 import sys
-from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 _GIT_LIMIT_S = 5.0
@@ -53,11 +53,14 @@ def _git() -> dict[str, Any] | None:
 
 
 def _packages() -> dict[str, str]:
-    found = {}
-    for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found[name.lower()] = distribution.version
+    """Names and versions by the names of their folders: reading each one's metadata takes
+    a fifth of a second of the training loop's time.
+    """
+    found: dict[str, str] = {}
+    for place in sys.path:
+        for file in Path(place or ".").glob("*.dist-info"):
+            name, _, version = file.stem.partition("-")
+            found.setdefault(name.lower().replace("_", "-"), version)
     return dict(sorted(found.items()))
 
 

@@ -88,9 +88,8 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     if {name: _words(sql) for name, sql in found.items()} != {
         name: _words(sql) for name, sql in schema.TABLES.items()
     }:
-        raise NotARun(
-            f"expected the tables of a Reel tape at {path}, got {', '.join(sorted(found)) or 'none'}"
-        )
+        came = ", ".join(sorted(found)) or "none"
+        raise NotARun(f"expected the tables of a Reel tape at {path}, got {came}")
 
 
 def _words(sql: str | None) -> list[str]:

@@ -19,8 +19,9 @@ from gymnasium.spaces import Space
 
 from recorder import provenance
 from recorder.assemble import Assembler
-from recorder.capture import Capture, Mark
+from recorder.capture import Capture
 from recorder.catalogue import make_run_dir
+from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
 from recorder.errors import RunsDirError, SequenceError, SpaceError
@@ -185,7 +186,7 @@ class EpisodeRecorder:
         self._writer = Writer(
             self._capture,
             tape,
-            Assembler(self.layout, self._capture.finals_of),
+            Assembler(self._capture.finals_of),
             Showcase(self.layout, self.live, live_stream_callback),
             lambda: self._wall_offset + self._started,
             provenance.collect,
@@ -211,7 +212,7 @@ class EpisodeRecorder:
         epsilon: float | None = None,
         seed: int | None = None,
         stage: str | None = None,
-        tags: Iterable[str] = (),
+        tags: tuple[str, ...] = (),
     ) -> int:
         """End the episode whose steps were recorded, and return its number.
 
@@ -232,9 +233,16 @@ class EpisodeRecorder:
         if self._closed:
             raise _closed()
         capture = self._capture
+        flags = TERMINATED if terminated else 0
+        if truncated:
+            flags |= TRUNCATED
+        if incomplete or not flags:
+            flags |= INCOMPLETE
         final = None
         if final_observation is not None:
             final = capture.flatten_final(final_observation)
+        else:
+            flags |= NO_FINAL
         now = time.perf_counter()
         with capture.lock:
             position = capture.position()
@@ -243,20 +251,10 @@ class EpisodeRecorder:
                     "expected at least one step before finish_episode, got none; "
                     "call record_step for each step first, and finish_episode once an episode"
                 )
-            mark = Mark(
-                position,
-                final,
-                bool(terminated),
-                bool(truncated),
-                bool(incomplete or not (terminated or truncated)),
-                epsilon,
-                seed,
-                stage,
-                self._wall_offset + self._started,
-                now - self._started,
-                tuple(tags),
+            started = self._wall_offset + self._started
+            capture.mark(
+                (position, final, flags, epsilon, seed, stage, started, now - self._started, tags)
             )
-            capture.mark(mark)
         number = self._episode
         self._finish = position
         self._episode = number + 1

@@ -5,12 +5,12 @@ They are what makes a chart over a million episodes read a few thousand rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
-from recorder.episode import EpisodeSummary
+from recorder.assemble import Ended
 from recorder.schema import ROLLUP_LEVELS
 
 Row = tuple[Any, ...]
@@ -37,20 +37,15 @@ class Rollups:
         """The bucket still filling on each level."""
         return tuple(self._open.values())
 
-    def add(self, episodes: Sequence[EpisodeSummary]) -> list[Row]:
-        """Return the rows to insert or replace, in the order of `COLUMNS`.
-
-        Args:
-            episodes: finished episodes, numbers rising by one.
-        """
-        if not episodes:
+    def add(self, ended: Ended) -> list[Row]:
+        """Return the rows to insert or replace, in the order of `COLUMNS`."""
+        if not len(ended):
             return []
-        numbers = np.array([e.episode for e in episodes])
-        returns = np.array([e.episode_return for e in episodes], dtype=np.float64)
-        lengths = np.array([e.length for e in episodes], dtype=np.int64)
-        epsilons = np.array(
-            [np.nan if e.epsilon is None else e.epsilon for e in episodes], dtype=np.float64
-        )
+        numbers = np.arange(ended.first, ended.first + len(ended))
+        returns = np.array(ended.columns["episode_return"], dtype=np.float64)
+        lengths = np.array(ended.columns["length"], dtype=np.int64)
+        # None becomes NaN
+        epsilons = np.array(ended.columns["epsilon"], dtype=np.float64)
         rows: list[Row] = []
         for level in ROLLUP_LEVELS:
             for row in _rows(level, numbers // level, returns, lengths, epsilons):

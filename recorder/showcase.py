@@ -49,11 +49,11 @@ class Showcase:
     def add(self, piece: Piece) -> None:
         """Show the episodes that end in a piece; carry what goes on behind it."""
         segment = piece.segment
-        count = len(piece.episodes)
+        count = len(piece.ended)
         first = 0 if self._callback else max(0, count - self._live.max_episodes)
         self._live.skip(first)
         for index in range(first, count):
-            episode = self._episode(segment, piece.episodes[index], index)
+            episode = self._episode(segment, piece.ended.summary(index), index)
             if episode is None:
                 self._live.skip(1)
             else:

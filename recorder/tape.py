@@ -11,13 +11,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 from recorder import codec, rollups, schema
-from recorder.assemble import Piece
+from recorder.assemble import Ended, Piece, Running
 from recorder.codec import Segment
-from recorder.episode import EpisodeSummary
 from recorder.layout import Layout
 
 SEGMENT_STEPS = 16384
@@ -109,11 +109,6 @@ class Tape:
         """
         segments, still_open, return_before = self._plan(pieces)
         fresh = rollups.Rollups(self._rollups.open_rows)
-        episodes = [summary for piece in pieces for summary in piece.episodes]
-        rows = [episode_row(summary) for summary in episodes]
-        running = pieces[-1].running if pieces else None
-        if running is not None and running.length:
-            rows.append(_running_row(running.__dict__))
         self._execute("BEGIN IMMEDIATE")
         try:
             self._write_rows(
@@ -121,8 +116,11 @@ class Tape:
                 SEGMENT_COLUMNS,
                 [self._segment_row(segment, before) for segment, before in segments],
             )
-            self._write_rows("episodes", EPISODE_COLUMNS, rows)
-            self._write_rows("rollups", rollups.COLUMNS, fresh.add(episodes))
+            for piece in pieces:
+                self._write_columns("episodes", _episode_columns(piece.ended))
+                self._write_rows("rollups", rollups.COLUMNS, fresh.add(piece.ended))
+            if pieces and pieces[-1].running.length:
+                self._write_columns("episodes", _running_columns(pieces[-1].running))
             self._write_rows("events", EVENT_COLUMNS, [_event_row(event) for event in events])
             for name, value in (run or {}).items():
                 self._execute(f"UPDATE run SET {name} = ?", (value,))
@@ -141,7 +139,9 @@ class Tape:
         A segment that is closed ends with an episode's end, or one step before the last
         known: an end told after its last step then always finds a segment to stand in.
         """
-        parts = [piece.segment for piece in pieces if piece.segment.count or len(piece.segment.ends)]
+        parts = [
+            piece.segment for piece in pieces if piece.segment.count or len(piece.segment.ends)
+        ]
         if not parts:
             return [], self._open, self._open_return
         before = pieces[0].return_before
@@ -156,7 +156,7 @@ class Tape:
         stop = count if ended else count - 1
         bounds = [*range(0, stop, self._full), stop]
         segments = []
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             segments.append((codec.cut(whole, start, end), _return_at(whole, start, before)))
         if ended:
             return segments, None, 0.0
@@ -167,6 +167,11 @@ class Tape:
         blob = codec.encode(self.layout, segment)
         check = codec.checksum(segment.first_step, segment.count, codec.CODEC, blob)
         return (segment.first_step, segment.count, return_before, codec.CODEC, check, blob)
+
+    def _write_columns(self, table: str, columns: dict[str, list[Any]]) -> None:
+        """Insert or replace rows given as columns; what is NULL in all of them is left out."""
+        used = {name: v for name, v in columns.items() if v.count(None) < len(v)}
+        self._write_rows(table, tuple(used), list(zip(*used.values(), strict=True)))
 
     def _write_rows(self, table: str, columns: Sequence[str], rows: Sequence[Any]) -> None:
         """Insert or replace rows, many a statement.
@@ -182,7 +187,7 @@ class Tape:
                 f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) "
                 f"VALUES {', '.join([values] * size)}"
             )
-            self._execute(statement, [v for row in rows[at : at + size] for v in row])
+            self._execute(statement, list(chain.from_iterable(rows[at : at + size])))
             at += size
 
     def checkpoint(self) -> None:
@@ -194,32 +199,19 @@ class Tape:
         self._connection.close()
 
 
-def episode_row(e: EpisodeSummary) -> tuple[Any, ...]:
-    """Return a summary as a row of `episodes`."""
-    return (
-        e.episode, e.first_step, e.length, e.episode_return, e.terminated, e.truncated,
-        e.incomplete, e.running, e.epsilon, e.seed, e.stage, e.started_at, e.duration_s,
-        e.kept, e.reason, " ".join(e.tags) or None,
-    )  # fmt: skip
+def _episode_columns(ended: Ended) -> dict[str, list[Any]]:
+    columns = ended.columns
+    if not columns:
+        return {}
+    return {**columns, "tags": [" ".join(tags) or None for tags in columns["tags"]]}
 
 
-def _running_row(running: dict[str, Any]) -> tuple[Any, ...]:
-    return episode_row(
-        EpisodeSummary(
-            **running,
-            terminated=False,
-            truncated=False,
-            incomplete=False,
-            running=True,
-            epsilon=None,
-            seed=None,
-            stage=None,
-            duration_s=0.0,
-            kept=True,
-            reason=None,
-            tags=(),
-        )
-    )
+def _running_columns(running: Running) -> dict[str, list[Any]]:
+    row = dict.fromkeys(EPISODE_COLUMNS) | {
+        "terminated": False, "truncated": False, "incomplete": False, "running": True,
+        "duration_s": 0.0, "kept": True, **vars(running),
+    }  # fmt: skip
+    return {name: [value] for name, value in row.items()}
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:

@@ -207,7 +207,7 @@ class Writer(threading.Thread):
         for name in changes:
             self._run_changes.pop(name, None)
         self.counters.steps += self._pending_steps
-        self.counters.episodes += sum(len(piece.episodes) for piece in self._pending)
+        self.counters.episodes += sum(len(piece.ended) for piece in self._pending)
         for piece in self._pending:
             self._settle(piece)
         self._pending.clear()
@@ -217,15 +217,15 @@ class Writer(threading.Thread):
     def _settle(self, piece: Piece) -> None:
         with self._room:
             self._committed += piece.segment.count
-            self._committed_marks += len(piece.episodes)
+            self._committed_marks += len(piece.ended)
             self._room.notify_all()
 
     def _let_go(self, everything: bool = False) -> None:
         """Drop the oldest work that does not fit, counted."""
         while self._pending and (everything or self._pending_steps > PENDING_STEPS):
             piece = self._pending.pop(0)
-            steps, episodes = piece.segment.count, len(piece.episodes)
-            first = piece.episodes[0].episode if episodes else piece.running.episode
+            steps, episodes = piece.segment.count, len(piece.ended)
+            first = piece.ended.first
             self._pending_steps -= steps
             self.counters.lost_steps += steps
             self.counters.lost_episodes += episodes
