@@ -6,7 +6,7 @@ import json
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -196,7 +196,8 @@ class Run:
             ListingError: an unknown sort, or a cursor of another listing.
         """
         with self._lock:
-            return read_page(self._connection, sort, limit, cursor)
+            page = read_page(self._connection, sort, limit, cursor)
+        return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
 
     def episode(self, number: int) -> EpisodeSummary:
         """Return one summary.
@@ -211,12 +212,18 @@ class Run:
             raise EpisodeNotFound(
                 f"expected an episode of run {self.run_id!r} ({there}), got {number}"
             )
-        return summary_of(rows[0])
+        return self._settled(summary_of(rows[0]))
 
     def newest(self) -> EpisodeSummary | None:
         """Return the newest episode, the running one included, or None."""
         rows = self._rows(f"{_EPISODE} ORDER BY episode DESC LIMIT 1")
-        return summary_of(rows[0]) if rows else None
+        return self._settled(summary_of(rows[0])) if rows else None
+
+    def _settled(self, summary: EpisodeSummary) -> EpisodeSummary:
+        """An episode that nobody goes on with is incomplete, not running."""
+        if summary.running and not self.is_recording():
+            return replace(summary, running=False, incomplete=True)
+        return summary
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> Steps:
         """Return rows `[start, stop)` of an episode's steps.
@@ -270,7 +277,7 @@ class Run:
             else column.empty(0)
             for column in self.layout.steps
         }
-        final = _final(self.layout, parts[-1][0], last) if at_end and parts else None
+        final = _final(self.layout, summary, parts[-1][0]) if at_end and parts else None
         return Steps(
             summary.episode, start, stop, self._named(columns, stop - start), final, return_before
         )
@@ -397,10 +404,13 @@ def _return_before(summary: EpisodeSummary, segment: Any, before: float, first: 
     return before + float(rewards[:row].sum())
 
 
-def _final(layout: Layout, segment: Any, last: int) -> Any:
-    """The final observation of the episode that ends at global step `last`."""
+def _final(layout: Layout, summary: EpisodeSummary, segment: Any) -> Any:
+    """The final observation of a finished episode, from the segment of its last step."""
+    last = summary.first_step + summary.length
     index = int(np.searchsorted(segment.ends, last - segment.first_step))
     if index >= len(segment.ends) or segment.ends[index] != last - segment.first_step:
+        if summary.incomplete:  # its recorder died
+            return None
         raise DamagedTape(f"expected an episode's end after global step {last - 1}, got none")
     if segment.flags[index] & NO_FINAL:
         return None

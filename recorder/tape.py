@@ -150,6 +150,8 @@ class Tape:
             parts, before = [tail, *parts], self._open_return
         whole = codec.concatenate(parts)
         count = whole.count
+        if not count:  # the end of an episode whose steps were let go
+            return [], self._open, self._open_return
         ended = bool(len(whole.ends)) and int(whole.ends[-1]) == count
         if count < self._full * CLOSE_AT or count < 2:
             return [(whole, before)], whole, before
