@@ -1,0 +1,80 @@
+"""The `reel` command line: names each room's commands and composes nothing itself.
+
+A room is imported only when one of its commands runs, so that `reel --help` answers at
+once and `reel train` never loads a web server. To add a command, write it with click in
+its room and name it in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+# name -> (module:attribute, the line that `reel --help` shows)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("gridworld.commands:train", "Train an agent and record every step."),
+    "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),
+    "demo": ("replay_server.commands:demo", "Train, serve and open the page, all at once."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group that imports a command's module when that command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names in the table's order, which is the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the room that holds the command; None if the table does not name it."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="episode-reel", prog_name="reel")
+def cli() -> None:
+    """Reel, the flight recorder of reinforcement learning."""
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code.
+
+    0 done, 2 wrong usage or an error that Reel raises on purpose (one sentence on stderr,
+    no traceback), 130 interrupted. Anything else is a bug and keeps its traceback.
+    """
+    try:
+        outcome = cli.main(args, prog_name="reel", standalone_mode=False)
+    except click.exceptions.Abort:  # what click makes of Ctrl-C
+        raise SystemExit(130) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        # The reader (`| head`) has left. Python would complain once more when it flushes
+        # stdout at exit, so stdout is pointed at nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except Exception as error:
+        # An error of the recorder's comes only from a recorder that was imported.
+        recorder = sys.modules.get("recorder")
+        if recorder is None or not isinstance(error, recorder.RecorderError):
+            raise
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(2) from None
+    raise SystemExit(outcome if isinstance(outcome, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
