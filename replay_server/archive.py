@@ -1,0 +1,243 @@
+"""The archive as the event loop sees it: every read is awaited, none blocks.
+
+SQLite and decoding happen in a few reader threads. What they bring back is kept in a
+cache of stretches of steps, bounded in bytes, so that viewers who play the same episode,
+and a playhead that moves on, mostly find their rows without leaving the loop (`peek`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, TypeVar
+
+from recorder import DamagedTape, Episode, EpisodeSummary, RecorderError, Run, Steps
+from replay_server.shelf import Shelf, Signature, describe
+from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, short_episodes
+
+T = TypeVar("T")
+Status = tuple[Signature, bool]  # of a run: its tape's signature, and whether it records
+
+
+class Archive:
+    """Reads of every run in a directory. Use from one event loop.
+
+    Args:
+        runs_dir: the directory of runs.
+        max_open: tapes kept open.
+        cache_bytes: bound of the cache of steps.
+        threads: reader threads.
+    """
+
+    def __init__(
+        self, runs_dir: Path, *, max_open: int = 32, cache_bytes: int = 64 << 20, threads: int = 4
+    ) -> None:
+        self.shelf = Shelf(runs_dir, max_open)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reel-archive")
+        self._cache = StepsCache(cache_bytes)
+        self._stretch: dict[str, int] = {}
+        self._described: dict[str, tuple[Signature, dict[str, Any]]] = {}
+
+    async def call(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something that blocks in a reader thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, functools.partial(function, *args))
+
+    async def read(self, run_id: str, function: Callable[[Run], T]) -> T:
+        """Run `function` on the open run in a reader thread.
+
+        Raises:
+            RecorderError: there is no such run, or it cannot be read.
+        """
+
+        def job() -> T:
+            with self.shelf.borrow(run_id) as run:
+                try:
+                    return function(run)
+                except sqlite3.Error as error:
+                    raise DamagedTape(
+                        f"expected to read run {run_id!r}, got: {error}; check its run.db"
+                    ) from error
+
+        return await self.call(job)
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        """One run as the protocol gives it."""
+        return await self.read(run_id, lambda run: describe(self.shelf, run_id, run))
+
+    async def runs(self) -> list[dict[str, Any]]:
+        """All runs, recording ones first, then newest first; unreadable ones are named."""
+        return await self.call(self._describe_all)
+
+    async def statuses(self, known: dict[str, Status]) -> dict[str, Status]:
+        """Which runs there are and which of them record, given what the last call said.
+
+        A tape that was not written to since is not opened, so that thousands of archived
+        runs cost one `stat` each.
+        """
+        found, gone = await self.call(self._statuses, known)
+        for run_id in gone:
+            self.forget(run_id)
+        return found
+
+    async def episode(self, run_id: str, episode: int) -> EpisodeSummary:
+        """One episode's summary; finished ones come from the cache where they are in it."""
+        known = self._cache.summary(run_id, episode)
+        if known is not None:
+            return known
+        summary = await self.read(run_id, lambda run: run.episode(episode))
+        self._cache.put_summary(run_id, summary)
+        return summary
+
+    async def newest(self, run_id: str) -> EpisodeSummary | None:
+        """The newest episode, one that runs included."""
+        return await self.read(run_id, lambda run: run.newest())
+
+    async def rows(self, run_id: str, summary: EpisodeSummary, start: int, stop: int) -> Steps:
+        """Rows `[start, stop)` of an episode, of which `summary` is the latest known.
+
+        Raises:
+            RecorderError: the episode is gone or damaged.
+        """
+        await self._stretch_rows(run_id, summary)
+        while (found := self.peek(run_id, summary, start, stop)) is None:
+            await self._load(run_id, summary, start, stop)
+        return found
+
+    def peek(self, run_id: str, summary: EpisodeSummary, start: int, stop: int) -> Steps | None:
+        """The same from the cache alone; None if it is not all there."""
+        size = self._stretch.get(run_id)
+        if size is None:
+            return None
+        stop = max(start, min(stop, summary.length))
+        parts = []
+        for index in range(start // size, max(start, stop - 1) // size + 1):
+            key = (run_id, summary.episode, index)
+            part = self._cache.get(key)
+            if part is None or part.stop < min(stop, (index + 1) * size):
+                return None
+            to_end = not summary.running and stop == summary.length == part.stop
+            if to_end and not self._cache.is_final(key):
+                return None  # read while the episode ran, it lacks the final observation
+            parts.append(part)
+        return cut(parts, start, stop)
+
+    async def fitting(self, run_id: str, summary: EpisodeSummary) -> int:
+        """How many rows of this run one message may carry (they can be large)."""
+        await self._stretch_rows(run_id, summary)
+        return self._stretch[run_id]
+
+    async def is_recording(self, run_id: str) -> bool:
+        """Whether a live process records the run now."""
+        return await self.read(run_id, lambda run: run.info.status == "recording")
+
+    async def read_ahead(self, run_id: str, first: int) -> None:
+        """Bring the next short episodes into the cache with a single visit to a thread."""
+        if self._cache.summary(run_id, first) is not None:
+            return
+        size = self._stretch.get(run_id, 0)
+        for summary, steps in await self.read(run_id, lambda run: short_episodes(run, first, size)):
+            self._cache.put_summary(run_id, summary)
+            self._cache.put((run_id, summary.episode, 0), steps, final=True)
+
+    def overlay(self, run_id: str, episode: Episode) -> EpisodeSummary:
+        """Show an episode that this process holds in memory before the tape does."""
+        summary, steps = from_memory(episode)
+        size = self._stretch.get(run_id)
+        if size is None:
+            size = self._stretch[run_id] = fitting_rows(steps.columns)
+        for index in range(0, max(1, -(-summary.length // size))):
+            start, stop = index * size, min(summary.length, (index + 1) * size)
+            self._cache.put((run_id, summary.episode, index), cut([steps], start, stop), final=True)
+        self._cache.put_summary(run_id, summary)
+        return summary
+
+    def forget(self, run_id: str) -> None:
+        """A run is gone or replaced: nothing of it is to be shown from memory."""
+        self._cache.forget(run_id)
+        self._stretch.pop(run_id, None)
+
+    async def close(self) -> None:
+        """Close all tapes and end the threads."""
+        await self.call(self.shelf.close)
+        self._threads.shutdown(wait=False)
+
+    async def _stretch_rows(self, run_id: str, summary: EpisodeSummary) -> None:
+        """Learn how large this run's rows are, once, from one row."""
+        if run_id not in self._stretch:
+            number = summary.episode
+            row = await self.read(run_id, lambda run: run.steps(number, 0, 1))
+            self._stretch[run_id] = fitting_rows(row.columns)
+
+    async def _load(self, run_id: str, summary: EpisodeSummary, start: int, stop: int) -> None:
+        size = self._stretch[run_id]
+        number, length = summary.episode, summary.length
+        for index in range(start // size, max(start, min(stop, length) - 1) // size + 1):
+            key = (run_id, number, index)
+            first, last = index * size, min(length, (index + 1) * size)
+            steps = await self.read(run_id, methodcaller("steps", number, first, last))
+            if steps.stop < last:
+                raise DamagedTape(
+                    f"expected steps {first} to {last} of episode {number} on the tape, got "
+                    f"them up to {steps.stop}; the tape may be damaged or still being written"
+                )
+            self._cache.put(key, steps, final=not summary.running and last == length)
+
+    def _statuses(self, known: dict[str, Status]) -> tuple[dict[str, Status], set[str]]:
+        found: dict[str, Status] = {}
+        for run_id in self.shelf.ids():
+            signature = self.shelf.signature(run_id)
+            before = known.get(run_id)
+            if before is not None and before[0] == signature and not before[1]:
+                found[run_id] = before
+                continue
+            try:
+                with self.shelf.borrow(run_id) as run:
+                    found[run_id] = (signature, run.info.status == "recording")
+            except (RecorderError, OSError):
+                found[run_id] = (signature, False)
+        gone = {
+            run_id
+            for run_id, (signature, _) in known.items()
+            if run_id not in found or found[run_id][0][:1] != signature[:1]
+        }
+        for run_id in gone:
+            self.shelf.forget(run_id)
+        return found, gone
+
+    def _describe_all(self) -> list[dict[str, Any]]:
+        runs: list[dict[str, Any]] = []
+        described: dict[str, tuple[Signature, dict[str, Any]]] = {}
+        for run_id in self.shelf.ids():
+            signature = self.shelf.signature(run_id)
+            known = self._described.get(run_id)
+            if known is None or known[0] != signature or known[1]["status"] == "recording":
+                known = (signature, self._describe(run_id))
+            described[run_id] = known
+            runs.append(known[1])
+        self._described = described
+        newest_first = sorted(runs, key=lambda run: _when(run.get("created_at")), reverse=True)
+        return sorted(newest_first, key=lambda run: run["status"] != "recording")
+
+    def _describe(self, run_id: str) -> dict[str, Any]:
+        try:
+            with self.shelf.borrow(run_id) as run:
+                return describe(self.shelf, run_id, run)
+        except (RecorderError, OSError) as error:
+            return {"run": run_id, "status": "unreadable", "error": str(error)}
+
+
+def _when(created_at: Any) -> float:
+    """A moment to sort by, whichever way the tape spells it; unknown ones come last."""
+    if isinstance(created_at, int | float):
+        return float(created_at)
+    try:
+        return datetime.fromisoformat(str(created_at)).timestamp()
+    except ValueError:
+        return 0.0

@@ -1,0 +1,196 @@
+"""`reel serve` and `reel demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recorder import RecorderError, list_runs
+from replay_server.app import DEFAULT_PORT, ReplayServer, ServerConfig
+from replay_server.serving import TrainerFailed, serve_until_stopped
+from replay_server.trainer import Trainer
+
+DEMO_EPISODES = 3000
+DEMO_STEPS_PER_SECOND = 800.0
+
+
+class BadInput(click.ClickException):
+    """One sentence on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+_RUNS_DIR = click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The directory of runs.",
+)
+_PORT = click.option(
+    "--port", type=int, default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
+)
+
+
+@click.command()
+@_RUNS_DIR
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_PORT
+@click.option("--token", help="What clients must show.  [default: a new one at each start]")
+@click.option(
+    "--allow-remote", is_flag=True, help="Listen on an address that other machines can reach."
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which clients call this server, without port. May be repeated.",
+)
+@click.option("--open/--no-browser", "open_page", default=False, help="Open the page.")
+@click.option("--json", "as_json", is_flag=True, help="Print the address as one line of JSON.")
+def serve(
+    runs_dir: Path,
+    host: str,
+    port: int,
+    token: str | None,
+    allow_remote: bool,
+    allowed_hosts: tuple[str, ...],
+    open_page: bool,
+    as_json: bool,
+) -> None:
+    """Watch and replay runs in the browser, live ones and archived ones.
+
+    Ctrl-C ends it. Recording goes on whether a server runs or not.
+    """
+    _check_port(port)
+    _check_host(host, allow_remote, allowed_hosts)
+    if token is not None and not (8 <= len(token) <= 256 and token.isascii() and token.isalnum()):
+        raise BadInput(
+            f"--token must be 8 to 256 letters and digits, but got {len(token)} characters; "
+            "leave it out for a random one."
+        )
+    try:
+        list_runs(runs_dir)
+    except RecorderError as error:
+        raise BadInput(f"{error}.") from None
+    given: dict[str, Any] = {} if token is None else {"token": token}
+    config = ServerConfig(
+        runs_dir=runs_dir, host=host, port=port, allowed_hosts=allowed_hosts, **given
+    )
+    _serve(config, open_page=open_page, as_json=as_json)
+
+
+@click.command()
+@click.option(
+    "--episodes", type=int, default=DEMO_EPISODES, show_default=True, help="Episodes to train."
+)
+@click.option("--difficulty", default="medium", show_default=True, help="easy, medium or hard.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--steps-per-second",
+    type=float,
+    default=DEMO_STEPS_PER_SECOND,
+    show_default=True,
+    help="Train no faster than this, so that there is time to watch.",
+)
+@_RUNS_DIR
+@_PORT
+@click.option("--open/--no-browser", "open_page", default=True, help="Open the page.")
+@click.option("--exit-when-done", is_flag=True, help="Leave when the training has ended.")
+def demo(
+    episodes: int,
+    difficulty: str,
+    seed: int,
+    steps_per_second: float,
+    runs_dir: Path,
+    port: int,
+    open_page: bool,
+    exit_when_done: bool,
+) -> None:
+    """Train an agent in a process of its own and watch it learn.
+
+    Afterwards the run can be replayed until Ctrl-C.
+    """
+    _check_port(port)
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"--runs-dir must be a directory that can be made or written to, but got "
+            f"{str(runs_dir)!r} ({error.strerror}); choose another."
+        ) from None
+    trainer = Trainer(
+        [
+            "--difficulty", difficulty,
+            "--episodes", str(episodes),
+            "--seed", str(seed),
+            "--steps-per-second", str(steps_per_second),
+            "--runs-dir", str(runs_dir),
+        ]
+    )  # fmt: skip
+    config = ServerConfig(runs_dir=runs_dir, port=port)
+    _serve(config, open_page=open_page, trainer=trainer, exit_when_done=exit_when_done)
+
+
+def _serve(
+    config: ServerConfig,
+    *,
+    open_page: bool,
+    as_json: bool = False,
+    trainer: Trainer | None = None,
+    exit_when_done: bool = False,
+) -> None:
+    def announce(server: ReplayServer) -> None:
+        if as_json:
+            click.echo(json.dumps({"address": server.address, "url": server.url}))
+        else:
+            click.echo(f"Reel is at {server.address}")
+        if open_page:
+            _open_browser(server.address)
+
+    try:
+        asyncio.run(serve_until_stopped(config, announce, trainer, exit_when_done))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        remedy = "stop what uses it, or choose another with --port (0 takes a free one)"
+        raise BadInput(
+            f"expected to listen on {config.host} port {config.port}, got: {reason}; {remedy}."
+        ) from None
+    except TrainerFailed as error:
+        raise SystemExit(error.exit_code) from None
+
+
+def _open_browser(address: str) -> None:
+    # It may wait for a browser that starts; the server must not.
+    import threading
+
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise BadInput(
+            f"--port must be 0 to 65535, but got {port}; leave it out for {DEFAULT_PORT}, or "
+            "give 0 for a free one."
+        )
+
+
+def _check_host(host: str, allow_remote: bool, allowed_hosts: tuple[str, ...]) -> None:
+    """Other machines only where asked for by name: whoever has the token sees every run."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback and not (allow_remote and allowed_hosts):
+        raise BadInput(
+            f"--host {host} can be reached by other machines, which was not asked for by name; "
+            "add --allow-remote and --allow-host NAME with the name or address that they will "
+            "use, or leave out --host."
+        )

@@ -1,0 +1,285 @@
+"""What all viewers share: which runs record, their live channels, metrics, heartbeats.
+
+Three beats, all idle while nobody looks: every half second which runs there are and
+which record; every 30 ms (and when a recorder in this process has an episode) whether a
+watched run has news; every second the viewers' heartbeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, Protocol
+
+from recorder import EpisodeRecorder, RecorderError
+from replay_server.archive import Archive, Status
+from replay_server.clock import Bell, Clock
+from replay_server.encoding import encode
+from replay_server.live import LiveChannel
+from replay_server.playhead import steps_per_second
+from replay_server.sources import LiveSource, QueueSource, RateMeter, TapeTail
+
+SCAN_SECONDS: Final = 0.5
+LOOK_SECONDS: Final = 0.03
+METRICS_SECONDS: Final = 0.1
+TICK_SECONDS: Final = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """A viewer, as the hub knows it."""
+
+    def push(self, wire: bytes) -> None:
+        """Take a message that may be left out when the viewer is behind."""
+
+    def news(self) -> None:
+        """The watched run has grown."""
+
+    def tick(self) -> None:
+        """A second has gone by."""
+
+
+class LiveRun:
+    """One run that records: its source, its channel, its rates."""
+
+    def __init__(self, source: LiveSource, channel: LiveChannel) -> None:
+        self.source = source
+        self.channel = channel
+        self.rates = RateMeter()
+        self.metrics: dict[str, Any] = {}
+
+
+class Hub:
+    """See the module. Use from one event loop.
+
+    Args:
+        archive: what is read from.
+        clock: what paces the beats.
+        recorder: a recorder in this process, if any.
+    """
+
+    def __init__(
+        self, archive: Archive, clock: Clock, recorder: EpisodeRecorder | None = None
+    ) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._recorder = recorder
+        self._statuses: dict[str, Status] = {}
+        self._live: dict[str, LiveRun] = {}
+        self._viewers: set[Watcher] = set()
+        self._watched: dict[str, set[Watcher]] = {}
+        self._ending: list[LiveChannel] = []  # of runs that record no more, played to their end
+        self._tasks: list[asyncio.Task[None]] = []
+        self._look_bell = Bell(clock)
+        self._next_metrics = 0.0
+
+    @property
+    def recording(self) -> list[str]:
+        """Ids of the runs that record."""
+        return sorted(self._live)
+
+    @property
+    def viewers(self) -> int:
+        """How many are connected."""
+        return len(self._viewers)
+
+    async def start(self) -> None:
+        """Look once, then keep the beats."""
+        await self._scan()
+        for beat in (self._scan_beat(), self._look_beat(), self._tick_beat()):
+            self._tasks.append(asyncio.get_running_loop().create_task(beat))
+
+    async def close(self) -> None:
+        """Stop the beats and the channels."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for live in self._live.values():
+            live.source.close()
+            self._ending.append(live.channel)
+        for channel in self._ending:
+            await channel.close()
+
+    def enter(self, viewer: Watcher) -> None:
+        """A viewer connected."""
+        self._viewers.add(viewer)
+
+    def leave(self, viewer: Watcher) -> None:
+        """A viewer is gone."""
+        self._viewers.discard(viewer)
+        self.unwatch(viewer)
+
+    def watch(self, run_id: str, viewer: Watcher) -> None:
+        """The viewer watches this run and no other: it gets its metrics and news."""
+        self.unwatch(viewer)
+        self._watched.setdefault(run_id, set()).add(viewer)
+        self._look_bell.ring()
+
+    def unwatch(self, viewer: Watcher) -> None:
+        """The viewer watches nothing."""
+        for run_id, watchers in list(self._watched.items()):
+            watchers.discard(viewer)
+            if not watchers:
+                del self._watched[run_id]
+
+    async def live_run(self, run_id: str) -> LiveRun | None:
+        """The live side of a run, or None if it does not record."""
+        live = self._live.get(run_id)
+        if live is not None and live.source.last is None:
+            await live.source.look()
+        return live
+
+    def finished(self, run_id: str | None) -> int:
+        """Episodes of a live run that have ended, as far as is known; 0 of any other."""
+        live = self._live.get(run_id or "")
+        if live is None or live.source.last is None:
+            return 0
+        newest = live.source.newest
+        ended = 0 if newest is None else newest.episode + (not newest.running)
+        return max(live.source.last.episodes, ended)
+
+    async def rescan(self) -> None:
+        """Look now which runs record, for somebody who asks about one not known yet."""
+        await self._scan()
+
+    async def newest_run(self) -> str | None:
+        """The run to open where none is named: a live one, else the newest."""
+        runs = await self._archive.runs()
+        readable = [run["run"] for run in runs if run["status"] != "unreadable"]
+        live = [run_id for run_id in readable if run_id in self._live]
+        return next(iter(live + readable), None)
+
+    async def metrics(self, run_id: str) -> dict[str, Any]:
+        """A run's numbers now."""
+        live = await self.live_run(run_id)
+        if live is not None:
+            return self._measure(live)
+        look = TapeTail(run_id, self._archive)
+        await look.look()
+        return self._numbers(look, recording=False, episodes_per_s=0.0, steps_per_s=0.0)
+
+    def _measure(self, live: LiveRun) -> dict[str, Any]:
+        look = live.source.last
+        totals = (0, 0) if look is None else (look.episodes, look.steps)
+        episodes_per_s, steps_per_s = live.rates.add(self._clock.now(), *totals)
+        return self._numbers(
+            live.source, recording=True, episodes_per_s=episodes_per_s, steps_per_s=steps_per_s
+        )
+
+    def _numbers(
+        self, source: LiveSource, *, recording: bool, episodes_per_s: float, steps_per_s: float
+    ) -> dict[str, Any]:
+        look = source.last
+        return {
+            "run": source.run_id,
+            "recording": recording,
+            "episodes": 0 if look is None else look.episodes,
+            "steps": 0 if look is None else look.steps,
+            "episodes_per_s": round(episodes_per_s, 1),
+            "steps_per_s": round(steps_per_s, 1),
+            "return_100": None if look is None else look.return_100,
+            "length_100": None if look is None else look.length_100,
+            "epsilon": None if look is None else look.epsilon,
+            "lost": 0 if look is None else look.lost,
+            "viewers": len(self._watched.get(source.run_id, ())),
+        }
+
+    async def _scan_beat(self) -> None:
+        while True:
+            await self._sleep(SCAN_SECONDS)
+            await self._guard(self._scan())
+
+    async def _look_beat(self) -> None:
+        while True:
+            busy = [live for run_id, live in self._live.items() if run_id in self._watched]
+            until = self._clock.now() + LOOK_SECONDS if busy else None
+            await self._look_bell.wait(until)
+            for live in busy:
+                await self._guard(self._look(live))
+            if busy and self._clock.now() >= self._next_metrics:
+                self._next_metrics = self._clock.now() + METRICS_SECONDS
+                for live in busy:
+                    self._push(live.source.run_id, encode("metrics", self._measure(live)))
+
+    async def _tick_beat(self) -> None:
+        while True:
+            await self._sleep(TICK_SECONDS)
+            for viewer in list(self._viewers):
+                viewer.tick()
+
+    async def _look(self, live: LiveRun) -> None:
+        if await live.source.look():
+            live.channel.wake()
+            for viewer in list(self._watched.get(live.source.run_id, ())):
+                viewer.news()
+
+    async def _scan(self) -> None:
+        before, known = self.recording, set(self._statuses)
+        self._statuses = await self._archive.statuses(self._statuses)
+        recording = {run_id for run_id, (_, records) in self._statuses.items() if records}
+        for run_id in recording - set(self._live):
+            await self._begin(run_id)
+        for run_id in set(self._live) - recording:
+            await self._finish(run_id)
+        if known != set(self._statuses) or before != self.recording:
+            wire = encode("status", {"runs_changed": True, "recording": self.recording})
+            for viewer in list(self._viewers):
+                viewer.push(wire)
+            self._look_bell.ring()
+
+    async def _begin(self, run_id: str) -> None:
+        source: LiveSource
+        if self._recorder is not None and self._recorder.run_id == run_id:
+            loop = asyncio.get_running_loop()
+            ring = self._look_bell.ring
+            source = QueueSource(
+                self._recorder, self._archive, lambda: ring_from_thread(loop, ring)
+            )
+        else:
+            source = TapeTail(run_id, self._archive)
+        run = await self._archive.run(run_id)
+        rate = steps_per_second(run["presentation"])
+        channel = LiveChannel(source, self._archive, self._clock, rate)
+        self._live[run_id] = LiveRun(source, channel)
+
+    async def _finish(self, run_id: str) -> None:
+        live = self._live.pop(run_id)
+        try:
+            await live.source.look()
+        except RecorderError as error:
+            log.info("run %s is gone: %s", run_id, error)
+        live.source.close()
+        live.channel.finish()
+        self._ending = [channel for channel in self._ending if channel.followers]
+        self._ending.append(live.channel)
+        # The source stays as it was last seen; the channel plays on to the end of that.
+        numbers = self._numbers(live.source, recording=False, episodes_per_s=0, steps_per_s=0)
+        self._push(run_id, encode("metrics", numbers))
+        for viewer in list(self._watched.get(run_id, ())):
+            viewer.news()
+
+    def _push(self, run_id: str, wire: bytes) -> None:
+        for viewer in list(self._watched.get(run_id, ())):
+            viewer.push(wire)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """A beat goes on whatever one of its turns met; the next scan sees what is left."""
+        try:
+            await work
+        except RecorderError as error:
+            log.warning("%s", error)
+        except Exception:
+            log.exception("a turn of the live hub failed; the next goes on")
+
+    async def _sleep(self, seconds: float) -> None:
+        await Bell(self._clock).wait(self._clock.now() + seconds)
+
+
+def ring_from_thread(loop: asyncio.AbstractEventLoop, ring: Any) -> None:
+    """Ring a bell of the loop from another thread; a closed loop has no bells."""
+    try:
+        loop.call_soon_threadsafe(ring)
+    except RuntimeError:
+        log.debug("the server's loop is closed; nobody to tell")

@@ -1,0 +1,142 @@
+"""The data of server messages, built from what the tape gives. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from recorder import EpisodeSummary, Steps
+from replay_server.encoding import Frame, column, control_frame, speed_value
+from replay_server.playhead import Playhead, Status
+from replay_server.protocol import MessageId
+
+Data = dict[str, Any]
+
+
+def episode_row(summary: EpisodeSummary) -> Data:
+    """An episode as the HTTP routes give it."""
+    return {
+        "episode": summary.episode,
+        "first_step": summary.first_step,
+        "length": summary.length,
+        "episode_return": summary.episode_return,
+        "terminated": summary.terminated,
+        "truncated": summary.truncated,
+        "incomplete": summary.incomplete,
+        "epsilon": summary.epsilon,
+        "seed": summary.seed,
+        "stage": summary.stage,
+        "started_at": summary.started_at,
+        "duration_s": summary.duration_s,
+        "kept": summary.kept,
+        "reason": summary.reason,
+        "running": summary.running,
+    }
+
+
+def episode_start(summary: EpisodeSummary, first: int, return_before: float) -> Frame:
+    """Announces an episode, of which rows from `first` on will follow."""
+    data: Data = {
+        "episode": summary.episode,
+        "length": None if summary.running else summary.length,
+        "first_step": summary.first_step,
+        "seed": summary.seed,
+        "epsilon": summary.epsilon,
+        "stage": summary.stage,
+        "started_at": summary.started_at,
+        "from": first,
+        "return_before": return_before,
+    }
+    if not summary.running:
+        data |= _ending(summary)
+    return control_frame("episode_start", data)
+
+
+def episode_end(summary: EpisodeSummary, last: Steps) -> Frame:
+    """Tells how an episode ended; `last` are rows that reach its end."""
+    return control_frame(
+        "episode_end",
+        {
+            "episode": summary.episode,
+            "length": summary.length,
+            **_ending(summary),
+            "final_observation": final_observation(last),
+        },
+    )
+
+
+def final_observation(last: Steps) -> Data | None:
+    """The observation after the last step, as a column of one row in JSON form."""
+    if last.final_observation is None:
+        return None
+    dtype = last.columns["observation"].dtype
+    if dtype.hasobject:
+        row = np.empty(1, dtype=object)
+        row[0] = last.final_observation
+    else:
+        row = np.asarray([last.final_observation], dtype=dtype)
+    return column(row, binary=False)
+
+
+def gap(reason: str, first: int, last: int) -> Frame:
+    """Tells what is not shown: episodes `first` to `last`, both included."""
+    data = {"reason": reason, "from_episode": first, "to_episode": last}
+    return control_frame("gap", {**data, "episodes": last - first + 1})
+
+
+def state(
+    playhead: Playhead,
+    place: Playhead,
+    *,
+    id: MessageId,
+    epoch: int,
+    run: str,
+    status: Status,
+    live: bool,
+    placed: bool,
+    finished: int,
+) -> Data:
+    """Where a viewer is, and what it set.
+
+    Args:
+        playhead: the viewer's own; has its settings.
+        place: the playhead it is shown, its own or that of a live channel.
+        id: of the message that this answers.
+        epoch: the connection's.
+        run: id of the run.
+        status: what to call it.
+        live: whether it follows.
+        placed: False before the run has an episode.
+        finished: the number of episodes that have ended.
+    """
+    data: Data = {} if id is None else {"id": id}
+    return data | {
+        "epoch": epoch,
+        "run": run,
+        "status": status,
+        "playing": live or playhead.playing,
+        "live": live,
+        "episode": place.episode if placed else None,
+        "step": max(0, place.step) if placed else 0,
+        "length": place.length if placed else None,
+        "speed": speed_value(1.0 if live else playhead.speed),
+        "loop": playhead.loop,
+        "autoplay": playhead.autoplay,
+        "behind": max(0, finished - 1 - place.episode) if placed else 0,
+    }
+
+
+def error(code: str, message: str, id: MessageId = None) -> Data:
+    """Why a message was not obeyed."""
+    data: Data = {} if id is None else {"id": id}
+    return data | {"code": code, "message": message}
+
+
+def _ending(summary: EpisodeSummary) -> Data:
+    return {
+        "episode_return": summary.episode_return,
+        "terminated": summary.terminated,
+        "truncated": summary.truncated,
+        "incomplete": summary.incomplete,
+    }

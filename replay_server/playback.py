@@ -1,0 +1,230 @@
+"""History played to one viewer: the playhead moved over the tape, the rows it passes sent.
+
+Every row is sent once and in order after the place that the viewer was last put at.
+What cannot be shown (not kept, damaged) is told as a `gap` where it is missing, and
+playback goes on behind it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from recorder import EpisodeNotFound, EpisodeSummary, RecorderError, Steps, StepsNotKept
+from replay_server.archive import Archive
+from replay_server.clock import Clock
+from replay_server.encoding import Frame, steps_frame
+from replay_server.messages import episode_end, episode_start, gap
+from replay_server.playhead import Playhead, steps_per_second
+from replay_server.stretches import extent
+
+CONTEXT_STEPS: Final = 255  # before the place of a seek
+EPISODES_PER_FRAME: Final = 32
+_SKIPS: Final = 256  # episodes not kept that are passed over in one go
+
+log = logging.getLogger(__name__)
+
+
+class Playback:
+    """See the module.
+
+    Args:
+        archive: where the rows are read.
+        clock: paces the playhead.
+        send: takes each frame.
+        binary: how steps are encoded.
+
+    Attributes:
+        run: the id of the open run, or None.
+        summary: the episode that the playhead is in, or None before the run has one.
+        waiting: at the end of the last episode of a run that records, with autoplay on.
+    """
+
+    def __init__(
+        self, archive: Archive, clock: Clock, send: Callable[[Frame], None], binary: bool
+    ) -> None:
+        self.playhead = Playhead(clock.now)
+        self.run: str | None = None
+        self.summary: EpisodeSummary | None = None
+        self.waiting = False
+        self._archive = archive
+        self._send = send
+        self._binary = binary
+        self._sent = 0  # rows of the episode that have been sent: those before this one
+        self._context: Steps | None = None
+        self._damaged = False
+
+    def open(self, run: str, presentation: dict[str, Any], speed: float, playing: bool) -> None:
+        """Bind to a run; nothing is shown of it yet."""
+        self.run, self.summary, self.waiting, self._context = run, None, False, None
+        playhead = self.playhead
+        playhead.pause()
+        playhead.place(0, 0, None, -1)
+        playhead.set_rate(steps_per_second(presentation))
+        playhead.set_speed(speed)
+        if playing:
+            playhead.play()
+
+    async def place(self, summary: EpisodeSummary, step: int) -> None:
+        """Put the playhead somewhere; `show` then sends the picture of it."""
+        assert self.run is not None
+        length, limit = extent(summary)
+        step = min(max(0, step), limit)
+        stop = max(0, min(step + 1, summary.length))
+        try:
+            fitting = await self._archive.fitting(self.run, summary)
+            start = max(0, step - min(CONTEXT_STEPS, fitting - 1))
+            context = await self._archive.rows(self.run, summary, min(start, stop), stop)
+        except EpisodeNotFound:
+            raise
+        except RecorderError as fault:
+            log.warning("run %s, episode %d: %s", self.run, summary.episode, fault)
+            self._damaged = not isinstance(fault, StepsNotKept)
+            context, step = None, limit  # there is nothing of it to play
+        self.summary, self._context, self._sent, self.waiting = summary, context, stop, False
+        self.playhead.place(summary.episode, step, length, limit)
+
+    def show(self) -> None:
+        """Send the place: the episode, the steps up to and including it, its end if there."""
+        summary, context = self.summary, self._context
+        if summary is None:
+            return
+        if context is None:
+            self._send(episode_start(summary, 0, 0.0))
+            self._send(self._missing(summary.episode))
+            return
+        self._send(episode_start(summary, context.start, context.return_before))
+        if context.stop > context.start:
+            self._send_steps(context)
+        if self.playhead.at_end:
+            self._send(episode_end(summary, context))
+
+    def take_over(self, summary: EpisodeSummary | None, step: int) -> None:
+        """Go on by oneself from where a live channel is; the rows up to there were sent."""
+        self.summary, self.waiting = summary, False
+        self.playhead.pause()
+        self.playhead.set_speed(1.0)
+        if summary is not None:
+            self.playhead.place(summary.episode, step, *extent(summary))
+            self._sent = min(step + 1, summary.length)
+        self.playhead.play()
+
+    async def grow(self) -> None:
+        """The run has grown: see how far the episode goes now."""
+        self.waiting = False
+        if self.summary is not None and self.summary.running and self.run is not None:
+            self.summary = await self._archive.episode(self.run, self.summary.episode)
+            self.playhead.extend(*extent(self.summary))
+
+    def due(self) -> int:
+        """Moves due now."""
+        if self.summary is None or self.waiting or self.playhead.starved:
+            return 0
+        return self.playhead.due()
+
+    def next_wake(self) -> float | None:
+        """When to ask `due` again, if no event comes before."""
+        if self.summary is None or self.waiting:
+            return None
+        return self.playhead.next_wake()
+
+    async def frame(self) -> None:
+        """Make the moves that are due, sending what they bring on show."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead = self.playhead
+        moves = min(playhead.due(), await self._archive.fitting(self.run, self.summary))
+        crossings = EPISODES_PER_FRAME
+        while moves > 0 and not playhead.starved:
+            if not playhead.at_end:
+                moves -= await self._move(moves)
+                continue
+            crossings -= 1
+            if crossings < 0 or not await self._cross():
+                break
+            moves -= 1
+            moves -= await self._move(moves)
+        playhead.frame_sent()
+
+    async def _move(self, moves: int) -> int:
+        """Up to `moves` within the episode; 0 still sends the row that a crossing led to."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead, summary = self.playhead, self.summary
+        made = max(0, min(moves, playhead.limit - playhead.step))
+        stop = max(0, min(playhead.step + made + 1, summary.length))
+        ends = playhead.length is not None and playhead.step + made >= playhead.length
+        rows = last = None
+        try:
+            if stop > self._sent:
+                rows = await self._archive.rows(self.run, summary, self._sent, stop)
+            if ends:
+                length = summary.length
+                last = await self._archive.rows(self.run, summary, max(0, length - 1), length)
+        except RecorderError as fault:
+            log.warning("run %s, episode %d: %s", self.run, summary.episode, fault)
+            self._damaged = not isinstance(fault, StepsNotKept)
+            self._send(self._missing(summary.episode))
+            self._sent = summary.length
+            playhead.advance(playhead.limit - playhead.step)
+            return made
+        playhead.advance(made)
+        if rows is not None:
+            self._sent = stop
+            self._send_steps(rows)
+        if last is not None:
+            self._send(episode_end(summary, last))
+        return made
+
+    async def _cross(self) -> bool:
+        """Go from the end of the episode to what comes next. False if nothing does."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead = self.playhead
+        following: EpisodeSummary | None = self.summary
+        if playhead.loop == "off":
+            following = await self._following() if playhead.autoplay else None
+        if following is None:
+            if not self.waiting:
+                playhead.finish()
+            return False
+        self.summary, self._sent = following, 0
+        playhead.cross(following.episode, *extent(following))
+        self._send(episode_start(following, 0, 0.0))
+        return True
+
+    async def _following(self) -> EpisodeSummary | None:
+        """The next episode that was kept; those between are told as a gap."""
+        assert self.run is not None
+        assert self.summary is not None
+        first = number = self.summary.episode + 1
+        await self._archive.read_ahead(self.run, number)
+        found = None
+        while found is None and number < first + _SKIPS:
+            try:
+                summary = await self._archive.episode(self.run, number)
+            except EpisodeNotFound:
+                self.waiting = await self._archive.is_recording(self.run)
+                break
+            if summary.kept:
+                found = summary
+            else:
+                number += 1
+        if number > first:
+            self._send(gap("not_kept", first, number - 1))
+        return found
+
+    def _missing(self, episode: int) -> Frame:
+        return gap("damaged" if self._damaged else "not_kept", episode, episode)
+
+    def _send_steps(self, rows: Steps) -> None:
+        self._send(
+            steps_frame(
+                binary=self._binary,
+                episode=rows.episode,
+                first=rows.start,
+                at=max(0, self.playhead.step),
+                columns=rows.columns,
+            )
+        )

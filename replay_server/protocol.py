@@ -1,0 +1,335 @@
+"""What clients may say: parsing and checking of messages, and the list of all messages.
+
+Pure: bytes in, one typed message out, or a `ProtocolError` that says what was expected,
+what came and what to do. `CLIENT_FIELDS` and `SERVER_FIELDS` name every message of
+`docs/protocol.md`; a test holds the page and these tables against each other.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NoReturn
+
+PROTOCOL_VERSION: Final = 1
+MSGPACK: Final = "reel.v1.msgpack"
+JSON: Final = "reel.v1.json"
+SUBPROTOCOLS: Final = (MSGPACK, JSON)
+MAX_MESSAGE_BYTES: Final = 64 * 1024
+MIN_SPEED: Final = 0.1
+MAX_SPEED: Final = 1000.0
+MAX: Final = math.inf  # the speed "max": as fast as the connection takes it
+MAX_INTEGER: Final = 2**53 - 1  # what a JavaScript number holds exactly
+
+CLIENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "open": ("run", "episode", "step", "live", "playing", "speed"),
+    "control": ("playing", "speed", "seek", "live", "loop", "autoplay"),
+    "step": ("by",),
+    "ping": ("t",),
+}
+SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
+    "hello": ("protocol", "server", "heartbeat"),
+    "run": (
+        "run", "name", "created_at", "status", "env_id", "env_kwargs", "algorithm",
+        "hyperparameters", "seed", "presentation", "channels", "observation_space",
+        "action_space", "episodes", "steps", "last_return_100", "best_return",
+        "size_bytes", "provenance",
+    ),
+    "state": (
+        "id", "epoch", "run", "status", "playing", "live", "episode", "step", "length",
+        "speed", "loop", "autoplay", "behind",
+    ),
+    "episode_start": (
+        "epoch", "episode", "length", "first_step", "seed", "epsilon", "stage",
+        "started_at", "from", "return_before", "episode_return", "terminated",
+        "truncated", "incomplete",
+    ),
+    "steps": ("epoch", "episode", "from", "count", "at", "columns"),
+    "episode_end": (
+        "epoch", "episode", "length", "episode_return", "terminated", "truncated",
+        "incomplete", "final_observation",
+    ),
+    "metrics": (
+        "run", "recording", "episodes", "steps", "episodes_per_s", "steps_per_s",
+        "return_100", "length_100", "epsilon", "lost", "viewers",
+    ),
+    "gap": ("epoch", "reason", "from_episode", "to_episode", "episodes"),
+    "status": ("runs_changed", "recording"),
+    "error": ("id", "code", "message"),
+    "pong": ("id", "t"),
+}  # fmt: skip
+
+MessageId = str | int | float | None
+ErrorCode = Literal[
+    "bad_message", "unknown_type", "bad_field", "unknown_run", "unknown_episode",
+    "not_open", "damaged", "internal",
+]  # fmt: skip
+Loop = Literal["off", "episode"]
+
+
+class ProtocolError(Exception):
+    """A message that cannot be obeyed; becomes one `error` message.
+
+    `code` is one of the codes of `docs/protocol.md`; `id` is the message's own, if it
+    could be read.
+    """
+
+    def __init__(self, code: ErrorCode, message: str, id: MessageId = None) -> None:
+        super().__init__(message)
+        self.code: ErrorCode = code
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Bind the viewer to a run. `live` is None where the client left the choice to us."""
+
+    run: str | None = None
+    episode: int | None = None
+    step: int | None = None
+    live: bool | None = None
+    playing: bool = True
+    speed: float = 1.0
+    id: MessageId = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seek:
+    """Where to go: `episode` None means the one shown."""
+
+    step: int
+    episode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Absolute settings; None leaves a setting as it is."""
+
+    playing: bool | None = None
+    speed: float | None = None
+    seek: Seek | None = None
+    live: bool = False
+    loop: Loop | None = None
+    autoplay: bool | None = None
+    id: MessageId = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Pause and move `by` steps within the episode."""
+
+    by: int
+    id: MessageId = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks for a `pong` with the same `t`."""
+
+    t: float
+    id: MessageId = None
+
+
+ClientMessage = Open | Control | Step | Ping
+
+
+def parse(payload: bytes | str) -> ClientMessage:
+    """Read one text message of a client.
+
+    Raises:
+        ProtocolError: it is not JSON, not `[type, data]`, of unknown type, or has a
+            field of the wrong type or out of range.
+    """
+    kind, data = _envelope(payload)
+    id = _message_id(data)
+    fields = _Fields(kind, data, id)
+    match kind:
+        case "open":
+            return _open(fields)
+        case "control":
+            return _control(fields)
+        case "step":
+            by = fields.integer("by")
+            if not by:
+                fields.refuse("by", "a whole number other than 0")
+            return Step(by, id)
+        case "ping":
+            return Ping(fields.number("t"), id)
+    known = ", ".join(CLIENT_FIELDS)
+    raise ProtocolError(
+        "unknown_type", f"expected one of {known} as the message type, got {_show(kind)}", id
+    )
+
+
+def refuse_binary() -> NoReturn:
+    """Answer a binary message: clients speak JSON text only."""
+    raise ProtocolError(
+        "bad_message", "expected a JSON text message, got a binary one; send text frames"
+    )
+
+
+def _envelope(payload: bytes | str) -> tuple[str, dict[str, Any]]:
+    remedy = 'send a JSON array like ["ping", {"t": 1}]'
+    try:
+        text = payload if isinstance(payload, str) else payload.decode("utf-8")
+        message = json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ProtocolError(
+            "bad_message", f"expected UTF-8 text, got bytes that are not ({error.reason}); {remedy}"
+        ) from None
+    except RecursionError:
+        raise ProtocolError(
+            "bad_message", f"expected a flat message, got JSON nested too deeply; {remedy}"
+        ) from None
+    except ValueError as error:  # JSONDecodeError, a refused constant, an endless integer
+        raise ProtocolError(
+            "bad_message", f"expected JSON, got text that does not parse ({error}); {remedy}"
+        ) from None
+    if not (isinstance(message, list) and len(message) == 2):
+        raise ProtocolError(
+            "bad_message", f"expected an array [type, data], got {_show(message)}; {remedy}"
+        )
+    kind, data = message
+    if not isinstance(kind, str):
+        raise ProtocolError(
+            "bad_message", f"expected a text as the message type, got {_show(kind)}; {remedy}"
+        )
+    if not isinstance(data, dict):
+        raise ProtocolError(
+            "bad_message", f"expected an object as the data, got {_show(data)}; {remedy}"
+        )
+    return kind, data
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _message_id(data: dict[str, Any]) -> MessageId:
+    id = data.get("id")
+    if id is None or (isinstance(id, str) and len(id) <= 128) or _is_number(id):
+        return id
+    raise ProtocolError(
+        "bad_field",
+        f"expected id to be a number or a text of at most 128 characters, got {_show(id)}",
+    )
+
+
+def _open(fields: _Fields) -> Open:
+    speed = fields.speed("speed")
+    playing = fields.boolean("playing")
+    return Open(
+        run=fields.text("run"),
+        episode=fields.optional_integer("episode"),
+        step=fields.optional_integer("step"),
+        live=fields.boolean("live"),
+        playing=True if playing is None else playing,
+        speed=1.0 if speed is None else speed,
+        id=fields.id,
+    )
+
+
+def _control(fields: _Fields) -> Control:
+    live = fields.boolean("live")
+    if live is False:
+        fields.refuse("live", "true (to leave live, pause or seek)")
+    loop = fields.get("loop")
+    if loop not in (None, "off", "episode"):
+        fields.refuse("loop", '"off" or "episode"')
+    seek = fields.get("seek")
+    target = None
+    if seek is not None:
+        if not isinstance(seek, dict):
+            fields.refuse("seek", 'an object like {"episode": 3, "step": 0}')
+        inner = _Fields("control", seek, fields.id, prefix="seek.")
+        target = Seek(step=inner.integer("step"), episode=inner.optional_integer("episode"))
+    return Control(
+        playing=fields.boolean("playing"),
+        speed=fields.speed("speed"),
+        seek=target,
+        live=bool(live),
+        loop=loop,
+        autoplay=fields.boolean("autoplay"),
+        id=fields.id,
+    )
+
+
+class _Fields:
+    """Typed look-ups in one message's data; null and absent are the same."""
+
+    def __init__(self, kind: str, data: dict[str, Any], id: MessageId, prefix: str = "") -> None:
+        self.id = id
+        self._kind = kind
+        self._data = data
+        self._prefix = prefix
+
+    def get(self, name: str) -> Any:
+        return self._data.get(name)
+
+    def refuse(self, name: str, expected: str) -> NoReturn:
+        came = _show(self._data[name]) if name in self._data else "nothing"
+        field = f"{self._prefix}{name}"
+        raise ProtocolError(
+            "bad_field", f"{self._kind}: expected {field} to be {expected}, got {came}", self.id
+        )
+
+    def boolean(self, name: str) -> bool | None:
+        value = self.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(name, "true or false")
+        return value
+
+    def text(self, name: str) -> str | None:
+        value = self.get(name)
+        if value is not None and not isinstance(value, str):
+            self.refuse(name, "a text")
+        return value
+
+    def optional_integer(self, name: str) -> int | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_INTEGER:
+            self.refuse(name, "a whole number below 2^53")
+        return value
+
+    def integer(self, name: str) -> int:
+        value = self.optional_integer(name)
+        if value is None:
+            self.refuse(name, "a whole number")
+        return value
+
+    def number(self, name: str) -> float:
+        value: float = self.get(name)
+        if not _is_number(value):
+            self.refuse(name, "a finite number")
+        return value
+
+    def speed(self, name: str) -> float | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if value == "max":
+            return MAX
+        if not _is_number(value) or not MIN_SPEED <= value <= MAX_SPEED:
+            self.refuse(name, 'a number from 0.1 to 1000, or "max"')
+        return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int):
+        return abs(value) <= MAX_INTEGER
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _show(value: Any) -> str:
+    """A short rendering of what came, safe to put into a message."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_INTEGER:
+        return "a number beyond 2^53"
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

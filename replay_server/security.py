@@ -1,0 +1,203 @@
+"""Who may ask what: `Host`, `Origin`, token, method, and the headers of every answer.
+
+The checks run on every route, also on those that do not exist, in this order: `Host`
+(421), `Origin` (403), method and media type (415), token (401). Only `/healthz` is
+answered without a token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+from replay_server.encoding import dumps
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
+OPEN_PATHS: Final = frozenset({"/healthz"})
+LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+log = logging.getLogger("reel.access")
+
+
+class Access:
+    """The rules of one server.
+
+    Args:
+        token: what every request but those for `OPEN_PATHS` must show.
+        hosts: host names, without port, by which the server may be called.
+    """
+
+    def __init__(self, token: str, hosts: Iterable[str] = LOOPBACK) -> None:
+        self._token = token.encode()
+        self._names = tuple(hosts)
+        self.port = 0
+        self.cookie = ""
+        self._hosts: frozenset[str] = frozenset()
+        self._origins: frozenset[str] = frozenset()
+
+    def bind(self, port: int) -> None:
+        """The port is known now; before, every request is refused."""
+        self.port = port
+        self.cookie = f"reel_{port}"
+        hosts = {f"{name.lower()}:{port}" for name in self._names}
+        if port == 80:
+            hosts |= {name.lower() for name in self._names}
+        self._hosts = frozenset(hosts)
+        # A reverse proxy that ends TLS is called by the same names over https.
+        self._origins = frozenset(f"http://{host}" for host in hosts)
+
+    def check_host(self, request: web.Request) -> None:
+        """Refuse a name that is not the server's: a page on it could be anybody's."""
+        named = request.headers.getall("Host", [])
+        if len(named) != 1 or named[0].lower() not in self._hosts:
+            came = ", ".join(named)[:100] or "none"
+            raise problem(
+                421, "wrong_host",
+                f"expected one Host of {', '.join(sorted(self._hosts))}, got {came}; "
+                "use the address that the server printed",
+            )  # fmt: skip
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse a page of another site (or port); programs send no Origin."""
+        named = request.headers.getall("Origin", [])
+        if named and (len(named) != 1 or named[0].lower() not in self._origins):
+            raise problem(
+                403, "wrong_origin",
+                f"expected an Origin of this server, got {', '.join(named)[:100]}; "
+                "open the page that this server serves",
+            )  # fmt: skip
+
+    def check_method(self, request: web.Request) -> None:
+        """Whatever may change something says it sends JSON, which no form can."""
+        if request.method not in SAFE_METHODS and request.content_type != "application/json":
+            raise problem(
+                415, "wrong_media_type",
+                f"expected Content-Type application/json with {request.method}, got "
+                f"{request.headers.get('Content-Type', 'none')[:100]}; send JSON",
+            )  # fmt: skip
+
+    def check_token(self, request: web.Request) -> None:
+        """Ask for the token; on the page's address it is turned into a cookie."""
+        if request.path in OPEN_PATHS:
+            return
+        if request.path == "/" and request.method in SAFE_METHODS and "token" in request.query:
+            if not self._matches(request.query.getone("token")):
+                raise refused()
+            rest = [(name, value) for name, value in request.query.items() if name != "token"]
+            response = web.HTTPFound("/" + (f"?{urlencode(rest)}" if rest else ""))
+            response.set_cookie(
+                self.cookie, self._token.decode(), httponly=True, samesite="Strict", path="/"
+            )
+            raise response
+        scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._matches(shown.strip()):
+            return
+        if not self._matches(request.cookies.get(self.cookie, "")):
+            raise refused()
+
+    def _matches(self, shown: str) -> bool:
+        return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._token)
+
+
+def problem(status: int, code: str, message: str) -> web.HTTPException:
+    """An error as every route answers it."""
+    answer = _ANSWERS[status](
+        text=dumps({"error": {"code": code, "message": message}}),
+        content_type="application/json",
+    )
+    return answer
+
+
+def refused() -> web.HTTPException:
+    """401, for programs and for people who followed an old link."""
+    return problem(
+        401, "no_token",
+        "expected the server's token, got none or another; open the address with ?token= that "
+        "the server printed, or send Authorization: Bearer",
+    )  # fmt: skip
+
+
+class _Misdirected(web.HTTPClientError):
+    status_code = 421
+    reason = "Misdirected Request"
+
+
+_ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
+    400: web.HTTPBadRequest,
+    401: web.HTTPUnauthorized,
+    403: web.HTTPForbidden,
+    404: web.HTTPNotFound,
+    415: web.HTTPUnsupportedMediaType,
+    421: _Misdirected,
+    426: web.HTTPUpgradeRequired,
+    500: web.HTTPInternalServerError,
+}
+
+
+def guard(access: Access) -> Any:
+    """The middleware that asks all of the above, and turns every error into JSON."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        access.check_host(request)
+        access.check_origin(request)
+        access.check_method(request)
+        access.check_token(request)
+        try:
+            return await handler(request)
+        except web.HTTPException as answer:
+            if answer.status < 400 or answer.content_type == "application/json":
+                raise
+            raise _as_json(answer) from None
+        except Exception:
+            log.exception("%s %s failed", request.method, request.raw_path.partition("?")[0])
+            message = "expected to answer, got a fault of the server; its log says more"
+            raise problem(500, "internal", message) from None
+
+    return middleware
+
+
+def _as_json(answer: web.HTTPException) -> web.HTTPException:
+    code = "not_found" if answer.status == 404 else f"http_{answer.status}"
+    answer.text = dumps(
+        {"error": {"code": code, "message": f"expected a route of the API, got {answer.reason}"}}
+    )
+    answer.content_type = "application/json"
+    return answer
+
+
+def harden(policy: Callable[[], str]) -> Callable[[web.Request, web.StreamResponse], Any]:
+    """A signal that sets the security headers on every answer.
+
+    Args:
+        policy: gives the Content-Security-Policy of the page as it is now.
+    """
+
+    async def prepare(_: web.Request, response: web.StreamResponse) -> None:
+        headers = response.headers
+        headers["Server"] = "reel"
+        headers["Content-Security-Policy"] = policy()
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["X-Frame-Options"] = "DENY"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        headers.setdefault("Cache-Control", "no-cache")
+
+    return prepare
+
+
+class AccessLogger(AbstractAccessLogger):
+    """Method, path, status and time; never the query, which may hold the token."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """Write one line."""
+        path = request.raw_path.partition("?")[0]
+        self.logger.info("%s %s %d %.1f ms", request.method, path, response.status, time * 1e3)

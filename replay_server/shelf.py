@@ -1,0 +1,176 @@
+"""Open tapes, a bounded number of them, for use from reader threads.
+
+A `Shelf` opens a run when first asked for it, keeps the ones used last, closes the idle
+ones beyond `max_open`, and notices when a run was deleted or replaced under the same
+name. Everything here blocks; the event loop never calls it (see `archive`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from recorder import Run, find_run, list_runs, open_run
+
+TAPE: Final = "run.db"
+Signature = tuple[int, ...]
+
+
+class _Held:
+    __slots__ = ("identity", "run", "users")
+
+    def __init__(self, run: Run, identity: Signature) -> None:
+        self.run = run
+        self.identity = identity
+        self.users = 0
+
+
+class Shelf:
+    """See the module.
+
+    Args:
+        runs_dir: the directory whose sub-directories are the runs.
+        max_open: how many tapes stay open while idle.
+    """
+
+    def __init__(self, runs_dir: Path, max_open: int = 32) -> None:
+        self.runs_dir = runs_dir
+        self._max_open = max_open
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def ids(self) -> list[str]:
+        """Ids of the runs there are now."""
+        return list_runs(self.runs_dir)
+
+    @contextmanager
+    def borrow(self, run_id: str) -> Iterator[Run]:
+        """The open run, which stays open for as long as the block lasts.
+
+        Raises:
+            RecorderError: there is no such run, or it cannot be read.
+        """
+        held = self._reuse(run_id) or self._open(run_id)
+        try:
+            yield held.run
+        finally:
+            with self._lock:
+                held.users -= 1
+                if self._held.get(run_id) is held:
+                    self._held.move_to_end(run_id)
+                elif not held.users:
+                    held.run.close()  # dropped or replaced while in use
+                self._shrink()
+
+    def signature(self, run_id: str) -> Signature:
+        """Changes whenever the tape has been written to. Reads no file's contents."""
+        path = self.runs_dir / run_id
+        parts: list[int] = []
+        for name in (TAPE, f"{TAPE}-wal"):
+            try:
+                stat = (path / name).stat()
+            except OSError:
+                parts.append(0)
+            else:
+                parts += (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+        return tuple(parts)
+
+    def size_bytes(self, run_id: str) -> int:
+        """Bytes of the run's files on disk, its directory's own entries only."""
+        total = 0
+        with os.scandir(self.runs_dir / run_id) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+        return total
+
+    def forget(self, run_id: str) -> None:
+        """Close a run that is gone, once nobody reads it."""
+        with self._lock:
+            self._drop(run_id)
+
+    def close(self) -> None:
+        """Close every tape."""
+        with self._lock:
+            for run_id in list(self._held):
+                self._drop(run_id)
+
+    def _reuse(self, run_id: str) -> _Held | None:
+        """The run if it is open and still the one on disk (one stat, no listing)."""
+        with self._lock:
+            held = self._held.get(run_id)
+            if held is None:
+                return None
+            try:
+                same = _identity(self.runs_dir / run_id) == held.identity
+            except OSError:
+                same = False
+            if not same:
+                self._drop(run_id)
+                return None
+            held.users += 1
+            return held
+
+    def _open(self, run_id: str) -> _Held:
+        path = find_run(self.runs_dir, run_id)
+        identity = _identity(path)
+        opened = _Held(open_run(path), identity)
+        with self._lock:
+            held = self._held.get(run_id)
+            if held is not None and held.identity == identity:
+                opened.run.close()  # another thread was faster
+            else:
+                held = self._held[run_id] = opened
+            held.users += 1
+            return held
+
+    def _drop(self, run_id: str) -> None:
+        held = self._held.pop(run_id, None)
+        if held is not None and not held.users:
+            held.run.close()
+
+    def _shrink(self) -> None:
+        for run_id in [run_id for run_id, held in self._held.items() if not held.users]:
+            if len(self._held) <= self._max_open:
+                return
+            self._drop(run_id)
+
+
+def _identity(path: Path) -> Signature:
+    stat = (path / TAPE).stat()
+    return (stat.st_dev, stat.st_ino)
+
+
+def describe(shelf: Shelf, run_id: str, run: Run) -> dict[str, Any]:
+    """The run as the protocol gives it; its id is its directory's name, which a copied
+    run's own row does not know."""
+    info, counts, summary = run.info, run.counts(), run.summary()
+    return {
+        "run": run_id,
+        "name": info.name,
+        "created_at": info.created_at,
+        "status": info.status,
+        "env_id": info.env_id,
+        "env_kwargs": info.env_kwargs,
+        "algorithm": info.algorithm,
+        "hyperparameters": info.hyperparameters,
+        "seed": info.seed,
+        "presentation": info.presentation,
+        "channels": [
+            {"name": channel.name, "dtype": channel.dtype, "shape": list(channel.shape)}
+            for channel in info.channels
+        ],
+        "observation_space": info.observation_space,
+        "action_space": info.action_space,
+        "episodes": counts.episodes,
+        "steps": counts.steps,
+        "last_return_100": summary.return_100,
+        "best_return": summary.best_return,
+        "size_bytes": shelf.size_bytes(run_id),
+        "provenance": info.provenance,
+    }
