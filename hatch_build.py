@@ -31,7 +31,7 @@ class VendorError(Exception):
     """The libraries could not be had; the message is one sentence for the person building."""
 
 
-class VendorHook(BuildHookInterface):  # type: ignore[misc,type-arg]  # hatchling has no types
+class VendorHook(BuildHookInterface):  # type: ignore[type-arg]  # a build hook serves any target
     """Fills `web/vendor/` before hatchling gathers files."""
 
     PLUGIN_NAME = "custom"

@@ -1,0 +1,94 @@
+"""Fixtures that any test may use: a real browser, and a guard on the event loop.
+
+Tests and fixtures share one event loop for the whole run, so one browser serves them all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, ConsoleMessage, Page
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # a CI machine's root may start no sandbox
+    "--disable-gpu",
+    # The tests talk to loopback only, and so must the browser.
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out."""
+    for item in items:
+        if {"chromium", "page"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("browser")
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Fail a test in which `replay_server` blocks the event loop (files, SQLite, sleep).
+
+    Only the server's own code is watched: a test may read a file between two awaits.
+    """
+    with blockbuster_ctx(scanned_modules=["replay_server"]):
+        yield
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """Start one headless Chromium: the machine's own, else the one Playwright installed."""
+    from playwright.async_api import Error, async_playwright
+
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    async with async_playwright() as playwright:
+        try:
+            browser = await playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        except Error as error:
+            first_line = error.message.strip().splitlines()[0]
+            reason = (
+                f"no browser: looked for {', '.join(CHROMIUMS)} on PATH, then for Playwright's "
+                "own (install Debian's chromium, or run `playwright install chromium`): "
+                if found is None
+                else f"{found} does not start: "
+            ) + first_line
+            if os.environ.get("CI"):
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def console_errors() -> list[str]:
+    """Collect what the page's console calls an error; a test that expects some clears it."""
+    return []
+
+
+@pytest.fixture
+async def page(chromium: Browser, console_errors: list[str]) -> AsyncIterator[Page]:
+    """Open an empty page with no history, and fail the test if the page reports an error."""
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            console_errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = await context.new_page()
+    page.on("console", listen)
+    page.on("pageerror", lambda error: console_errors.append(f"uncaught: {error}"))
+    yield page
+    await context.close()
+    if console_errors:
+        pytest.fail("the page reported: " + "; ".join(console_errors), pytrace=False)
