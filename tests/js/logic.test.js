@@ -1,0 +1,182 @@
+/** The small modules: messages, keys, routes, formats, grids, colours, waiting, values seen. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { delay } from "../../web/js/logic/backoff.js";
+import { EpisodeCache } from "../../web/js/logic/cache.js";
+import * as text from "../../web/js/logic/format.js";
+import { actionName, Grid } from "../../web/js/logic/grid.js";
+import { command, HELP, nextSpeed } from "../../web/js/logic/keys.js";
+import { decode, encode } from "../../web/js/logic/messages.js";
+import { format, parse } from "../../web/js/logic/route.js";
+import { colour, inkOn, LockedRange, luminance } from "../../web/js/logic/scales.js";
+import { SeenValues } from "../../web/js/logic/seen.js";
+import { smooth } from "../../web/js/logic/smooth.js";
+import { steps } from "./wire.js";
+
+test("messages: text is JSON, bytes go to the decoder that was handed in", () => {
+  assert.deepEqual(decode('["state", {"step": 0}]', assert.fail), { type: "state", data: { step: 0 } });
+  assert.deepEqual(decode(new Uint8Array([1, 2]).buffer, (bytes) => ["steps", { n: bytes.length }]), { type: "steps", data: { n: 2 } });
+  assert.equal(encode("control", { playing: false }), '["control",{"playing":false}]');
+  assert.throws(() => decode("{}", assert.fail), /\[type, data\]/);
+});
+
+test("keys: the table of the viewer", () => {
+  const page = { tag: "body" };
+  const name = (key, more = {}) => command({ key, ...more }, page)?.name;
+  assert.equal(name(" "), "toggle");
+  assert.equal(name("K"), "toggle");
+  assert.deepEqual(command({ key: "ArrowLeft" }, page), { name: "step", by: -1 });
+  assert.deepEqual(command({ key: "ArrowRight", shiftKey: true }, page), { name: "step", by: 10 });
+  assert.deepEqual(command({ key: "0" }, page), { name: "percent", fraction: 0 });
+  assert.deepEqual(command({ key: "p" }, page), { name: "episode", by: -1 });
+  assert.deepEqual(command({ key: "ArrowDown" }, page), { name: "episode", by: 1 });
+  for (const [key, what] of [["Home", "first"], ["End", "last"], ["<", "slower"], [">", "faster"], ["=", "normal"], ["l", "live"], ["o", "loop"], ["/", "search"], ["?", "help"], ["f", "fullscreen"], ["Escape", "close"]]) {
+    assert.equal(name(key), what, key);
+  }
+  assert.equal(name("constructor"), undefined);
+});
+
+test("keys: inputs keep theirs, a focused button keeps Space, the browser keeps its own", () => {
+  assert.equal(command({ key: "k" }, { tag: "input", editable: true }), null);
+  assert.equal(command({ key: " " }, { tag: "button", pressable: true }), null);
+  assert.equal(command({ key: "k" }, { tag: "button", pressable: true })?.name, "toggle");
+  assert.equal(command({ key: "f", ctrlKey: true }, { tag: "body" }), null);
+  assert.equal(command({ key: "Escape" }, { tag: "input", editable: true })?.name, "close");
+  assert.ok(HELP.length > 10);
+});
+
+test("speeds: up and down again is where one was", () => {
+  assert.equal(nextSpeed(1, 1), 2);
+  assert.equal(nextSpeed(2, -1), 1);
+  assert.equal(nextSpeed(50, 1), "max");
+  assert.equal(nextSpeed("max", 1), "max");
+  assert.equal(nextSpeed("max", -1), 50);
+  assert.equal(nextSpeed(0.25, -1), 0.25);
+  assert.equal(nextSpeed(3, -1), 2);
+});
+
+test("routes: a view survives the address, zeros included", () => {
+  const view = { run: "maze-7", episode: 0, step: 0, speed: 2 };
+  assert.deepEqual(parse(format(view)), view);
+  assert.equal(format(view), "#run=maze-7&ep=0&step=0&speed=2");
+  assert.equal(format({ run: "maze-7", speed: 1 }), "#run=maze-7");
+  assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null });
+  assert.equal(parse("#speed=max").speed, "max");
+});
+
+test("formats: zero is a number, absence a dash", () => {
+  assert.equal(text.fixed(0), "0.000");
+  assert.equal(text.fixed(-0.0001), "0.000");
+  assert.equal(text.fixed(-0.01), "−0.010");
+  assert.equal(text.fixed(undefined), "–");
+  assert.equal(text.fixed(Number.NaN), "–");
+  assert.equal(text.reward(0), "0");
+  assert.equal(text.reward(-200), "−200");
+  assert.equal(text.count(48211), "48,211");
+  assert.equal(text.compact(48211), "48.2k");
+  assert.equal(text.compact(1_234_567), "1.23M");
+  assert.equal(text.cell(-0.064), "−.06");
+  assert.equal(text.cell(0), "0");
+  assert.equal(text.short(0.05), "0.05");
+  assert.equal(text.value([0.5, 1]), "[0.500, 1]");
+});
+
+test("formats: an incomplete episode is never passed off as a timeout", () => {
+  assert.equal(text.ending({ episode: 1, incomplete: true, truncated: false }).word, "incomplete");
+  assert.equal(text.ending({ episode: 1, truncated: true }).word, "timeout");
+  assert.equal(text.ending({ episode: 1, terminated: true }).word, "terminated");
+  assert.equal(text.ending({ episode: 1, running: true }).word, "running");
+});
+
+const TAXI = new Grid({
+  kind: "grid", rows: 2, columns: 3, cells: ["S.#", "..G"], observation: { divisor: 4 },
+  markers: [[], [{ cell: 0, kind: "passenger" }], [{ cell: null, kind: "passenger" }], []],
+  actions: [{ name: "down", vector: [1, 0] }, { name: "left", vector: [0, -1] }, { name: "pick up", vector: null }],
+});
+
+test("grids: cell and context of an observation", () => {
+  assert.equal(TAXI.cellOf(0), 0);
+  assert.equal(TAXI.cellOf(21), 5);
+  assert.equal(TAXI.cellOf(24), null);
+  assert.equal(TAXI.describe(5), "row 1, column 2");
+  assert.equal(TAXI.kind(2), "#");
+  assert.equal(TAXI.markers(1)[0].cell, 0);
+  assert.equal(TAXI.markers(22)[0].cell, null);
+  assert.equal(TAXI.observationAt(3, 22), 14);
+  assert.deepEqual([0, 1, 2].map((a) => TAXI.wedge(a)), [2, 3, null]);
+});
+
+test("grids: action 0 has a name, and an action without one its number", () => {
+  const presentation = { kind: "grid", actions: [{ name: "up" }] };
+  assert.equal(actionName(presentation, 0), "up");
+  assert.equal(actionName(presentation, 3), "action 3");
+  assert.equal(actionName(presentation, undefined), null);
+});
+
+test("colours: the range only widens, and is symmetric where both signs matter", () => {
+  const range = new LockedRange();
+  range.widen([0.2, 0.9]);
+  assert.deepEqual(range.range(), { low: 0.2, high: 0.9, diverging: false });
+  range.widen([0.5, Number.NaN]);
+  assert.equal(range.high, 0.9);
+  range.widen([-0.05]);
+  assert.equal(range.range().diverging, false, "a trifle below zero is no second sign");
+  range.widen([-0.5]);
+  assert.deepEqual(range.range(), { low: -0.9, high: 0.9, diverging: true });
+});
+
+test("colours: zero on a diverging scale is the surface; ink is readable on any", () => {
+  const range = { low: -1, high: 1, diverging: true };
+  for (const surface of [[29, 36, 46], [236, 239, 244]]) {
+    assert.deepEqual(colour(0, range, surface).map(Math.round), surface);
+    for (let v = -1; v <= 1; v += 0.1) {
+      const fill = colour(v, range, surface);
+      const [a, b] = [luminance(fill), inkOn(fill) === "#000" ? 0 : 1].sort((x, y) => y - x);
+      assert.ok((a + 0.05) / (b + 0.05) >= 4.5, `contrast at ${v}`);
+    }
+  }
+});
+
+test("waiting: three seconds, then longer, spread, and never above 36 s", () => {
+  assert.equal(delay(0), 3000);
+  assert.equal(delay(1, () => 0.5), 4500);
+  assert.equal(delay(50, () => 1), 36_000);
+  assert.ok(delay(2, () => 0) < delay(2, () => 1));
+});
+
+test("smoothing: weighted, centred, and honest at the ends", () => {
+  assert.deepEqual(smooth([0, 3, 6], [1, 1, 1], 3), [0, 3, 6]);
+  assert.deepEqual(smooth([0, 0, 9, 0, 0], [1, 1, 1, 1, 1], 3), [0, 3, 3, 3, 0]);
+  assert.deepEqual(smooth([null, null], [1, 1], 5), [null, null]);
+});
+
+test("values seen: going back in time withholds what came later", () => {
+  const cache = new EpisodeCache();
+  cache.start({ episode: 4, length: 10, from: 0, return_before: 0 });
+  cache.add(steps(0, 10));
+  const seen = new SeenValues();
+  seen.moveTo(cache, 100, 6);
+  assert.deepEqual(seen.lookup(6), [6, 0, -6, 0.5]);
+  seen.moveTo(cache, 100, 3);
+  assert.equal(seen.lookup(6), undefined);
+  assert.deepEqual(seen.lookup(3), [3, 0, -3, 0.5]);
+  assert.equal(seen.range.high, 6, "the range stays locked");
+});
+
+test("values seen: an earlier episode does not show a later one's", () => {
+  const seen = new SeenValues();
+  const play = (episode, firstStep) => {
+    const cache = new EpisodeCache();
+    cache.start({ episode, length: 10, from: 0, return_before: 0 });
+    cache.add(steps(0, 5, { episode }));
+    seen.moveTo(cache, firstStep, 4);
+  };
+  play(9, 900);
+  play(10, 910);
+  assert.ok(seen.lookup(4));
+  const early = new EpisodeCache();
+  early.start({ episode: 1, length: 10, from: 0, return_before: 0 });
+  early.add(steps(0, 1, { episode: 1 }));
+  seen.moveTo(early, 10, 0);
+  assert.equal(seen.lookup(4), undefined);
+});

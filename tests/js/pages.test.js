@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { EpisodePages, PAGE } from "../../web/js/logic/pages.js";
+
+/** A list of `total` episodes, newest first, that counts what is asked of it. */
+function list(total) {
+  const asked = [];
+  const pages = new EpisodePages(async (cursor, limit) => {
+    const at = Number(cursor ?? 0);
+    asked.push(at);
+    const episodes = Array.from({ length: Math.min(limit, total - at) }, (_, i) => ({ episode: total - 1 - at - i }));
+    return { episodes, next: at + limit < total ? String(at + limit) : null, total };
+  }, () => {});
+  return { pages, asked };
+}
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+test("a million episodes are reached page by page", async () => {
+  const { pages, asked } = list(1_000_000);
+  await pages.reset();
+  assert.equal(pages.total, 1_000_000);
+  assert.equal(pages.row(0).episode, 999_999);
+  assert.equal(pages.reachable, 2 * PAGE);
+  for (let page = 1; page < 40; page += 1) {
+    pages.want(page * PAGE, page * PAGE + 30);
+    await settle();
+  }
+  assert.equal(pages.row(39 * PAGE).episode, 999_999 - 39 * PAGE);
+  assert.ok(pages.pages.size <= 12, `${pages.pages.size} pages kept`);
+  assert.equal(pages.row(0), undefined);
+  pages.want(0, 30);
+  await settle();
+  assert.equal(pages.row(0).episode, 999_999, "a page let go is read again by its cursor");
+  assert.equal(asked.filter((at) => at === 0).length, 2);
+});
+
+test("a page is asked for once, however often it is wanted", async () => {
+  const { pages, asked } = list(500);
+  await pages.reset();
+  for (let i = 0; i < 5; i += 1) pages.want(PAGE, PAGE + 20);
+  await settle();
+  assert.deepEqual(asked, [0, PAGE]);
+});
+
+test("the end of a short list is its end", async () => {
+  const { pages } = list(7);
+  await pages.reset();
+  assert.equal(pages.reachable, 7);
+  assert.equal(pages.indexOf(0), 6);
+  assert.equal(pages.indexOf(99), -1);
+});
+
+test("an answer to an older question is dropped", async () => {
+  let answer = () => {};
+  let first = true;
+  const pages = new EpisodePages((cursor) => {
+    if (!first) return Promise.resolve({ episodes: [{ episode: 1 }], next: null, total: 1 });
+    first = false;
+    return new Promise((resolve) => { answer = () => resolve({ episodes: [{ episode: 77 }], next: null, total: 1 }); });
+  }, () => {});
+  const old = pages.reset();
+  await pages.reset();
+  answer();
+  await old;
+  assert.equal(pages.row(0).episode, 1);
+});
+
+test("a failure is said, and the next success takes it back", async () => {
+  let fail = true;
+  const pages = new EpisodePages(async () => {
+    if (fail) throw new Error("the disk is gone");
+    return { episodes: [], next: null, total: 0 };
+  }, () => {});
+  await pages.reset();
+  assert.equal(pages.error, "the disk is gone");
+  fail = false;
+  await pages.reset();
+  assert.equal(pages.error, null);
+});

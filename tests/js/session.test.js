@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Session } from "../../web/js/logic/session.js";
+import { behind, chip, ended } from "../../web/js/logic/state.js";
+import { column, steps } from "./wire.js";
+
+const RUN = { run: "maze-7", status: "finished", episodes: 9, presentation: { kind: "grid" } };
+
+/** A session on an open run, with what it sent, its events, and a clock to turn. */
+function viewer({ run = RUN, state = {} } = {}) {
+  const sent = [];
+  const events = [];
+  const world = { now: 0, online: true };
+  const session = new Session(
+    (type, data) => {
+      if (world.online) sent.push([type, data]);
+      return world.online;
+    },
+    (event) => events.push(event),
+    () => world.now,
+  );
+  const say = (type, data) => session.receive({ type, data });
+  session.open({ run: run.run });
+  say("run", run);
+  say("state", { id: sent[0][1].id, epoch: 1, run: run.run, status: "playing", playing: true, live: false, episode: 4, step: 0, length: 10, speed: 1, loop: "off", autoplay: false, behind: 0, ...state });
+  say("episode_start", { epoch: 1, episode: 4, length: 10, from: 0, return_before: 0, first_step: 40 });
+  say("steps", { epoch: 1, ...steps(0, 1) });
+  sent.length = 0;
+  return { session, state: session.state, sent, events, world, say };
+}
+
+test("steps move the position to where the server is", () => {
+  const { state, say } = viewer();
+  say("steps", { epoch: 1, ...steps(1, 3) });
+  assert.equal(state.step, 3);
+  assert.equal(state.episode, 4);
+});
+
+test("messages of an older epoch are dropped", () => {
+  const { state, session, say } = viewer();
+  say("state", { epoch: 2, playing: false, status: "paused", live: false, episode: 4, step: 6, length: 10 });
+  say("steps", { epoch: 1, ...steps(1, 3) });
+  assert.equal(state.step, 6);
+  assert.equal(session.cache.has(2), false);
+});
+
+test("types and fields of a newer protocol are ignored", () => {
+  const { state, say } = viewer();
+  const before = structuredClone(state);
+  say("hologram", { epoch: 9 });
+  assert.deepEqual(state, before);
+});
+
+test("the end of an episode stands at its length, where play means play again", () => {
+  const { session, state, sent, say } = viewer();
+  say("steps", { epoch: 1, ...steps(1, 9) });
+  say("episode_end", { epoch: 1, episode: 4, length: 10, episode_return: -10, terminated: true, truncated: false, final_observation: column("<i8", [10]) });
+  say("state", { epoch: 1, playing: false, status: "ended", live: false, episode: 4, step: 10, length: 10 });
+  assert.equal(state.step, 10);
+  assert.ok(ended(state));
+  session.toggle();
+  assert.deepEqual(sent.at(-1)[1].seek, { episode: 4, step: 0 });
+  assert.equal(sent.at(-1)[1].playing, true);
+});
+
+test("stepping is absolute, pauses, and shows at once", () => {
+  const { session, state, sent } = viewer();
+  session.stepBy(1);
+  assert.equal(state.step, 1);
+  assert.deepEqual(sent[0], ["control", { id: sent[0][1].id, seek: { episode: 4, step: 1 }, playing: false }]);
+});
+
+test("a seek past either end is clamped", () => {
+  const { session, state } = viewer();
+  session.seek(99);
+  assert.equal(state.step, 10);
+  session.seek(-5);
+  assert.equal(state.step, 0);
+});
+
+test("while a seek is due, one is in the air and the newest wish follows it", () => {
+  const { session, state, sent, say } = viewer();
+  for (const step of [2, 3, 4, 5]) session.seek(step);
+  assert.equal(sent.length, 1);
+  say("state", { id: sent[0][1].id, epoch: 2, playing: true, status: "playing", live: false, episode: 4, step: 2, length: 10 });
+  assert.equal(sent.length, 2);
+  assert.deepEqual(sent[1][1].seek, { episode: 4, step: 5 });
+  say("steps", { epoch: 2, ...steps(0, 3) });
+  assert.equal(state.step, 5, "the answer to the older seek does not pull the slider back");
+  say("state", { id: sent[1][1].id, epoch: 3, playing: true, status: "playing", live: false, episode: 4, step: 5, length: 10 });
+  say("steps", { epoch: 3, ...steps(0, 7) });
+  assert.equal(state.step, 6);
+});
+
+test("an answer that never comes is not waited for", () => {
+  const { session, state, world, say } = viewer();
+  session.seek(5);
+  world.now = 3_999;
+  say("steps", { epoch: 1, ...steps(1, 1) });
+  assert.equal(state.step, 5);
+  world.now = 4_001;
+  say("steps", { epoch: 1, ...steps(2, 1) });
+  assert.equal(state.step, 2);
+});
+
+test("without a connection what is loaded stays scrubbable, and resume tells where", () => {
+  const { session, state, sent, world } = viewer();
+  world.online = false;
+  session.seek(7);
+  session.stepBy(-1);
+  assert.equal(state.step, 6);
+  world.online = true;
+  session.resume();
+  assert.deepEqual(sent.at(-1)[0], "open");
+  const { run, episode, step, playing } = sent.at(-1)[1];
+  assert.deepEqual({ run, episode, step, playing }, { run: "maze-7", episode: 4, step: 6, playing: false });
+});
+
+test("resume at step 0 of episode 0 is that, not the default", () => {
+  const { session, sent, say } = viewer();
+  say("state", { epoch: 2, playing: false, status: "paused", live: false, episode: 0, step: 0, length: 3 });
+  session.resume();
+  assert.equal(sent.at(-1)[1].episode, 0);
+  assert.equal(sent.at(-1)[1].step, 0);
+});
+
+test("a new connection counts its epochs from the start", () => {
+  const { session, state, say } = viewer();
+  say("state", { epoch: 12, playing: false, status: "paused", live: false, episode: 4, step: 3, length: 10 });
+  session.resume();
+  say("state", { epoch: 1, playing: false, status: "paused", live: false, episode: 4, step: 8, length: 10 });
+  assert.equal(state.step, 8);
+});
+
+const LIVE = { run: { ...RUN, status: "recording" }, state: { live: true, status: "live" } };
+
+test("live, paused from live, history: the chip and what one is behind", () => {
+  const { session, state, say } = viewer(LIVE);
+  assert.equal(chip(state), "live");
+  say("metrics", { run: "maze-7", recording: true, episodes: 8, steps: 80 });
+  session.pause();
+  assert.equal(chip(state), "paused");
+  assert.equal(behind(state), 3);
+  say("state", { epoch: 2, playing: false, status: "paused", live: false, episode: 2, step: 0, length: 10 });
+  assert.equal(chip(state), "archive");
+  say("state", { epoch: 3, playing: true, status: "live", live: true, episode: 7, step: 0, length: null });
+  assert.equal(chip(state), "live");
+});
+
+test("each way of leaving live is noticed", () => {
+  for (const leave of [(s) => s.pause(), (s) => s.stepBy(-1), (s) => s.seek(0), (s) => s.setSpeed(2)]) {
+    const { session, state } = viewer(LIVE);
+    leave(session);
+    assert.equal(state.live, false);
+    assert.equal(state.pausedLive, 4);
+  }
+});
+
+test("return to live finds the run that records, this one or another", () => {
+  const here = viewer(LIVE);
+  here.session.pause();
+  here.session.goLive();
+  assert.equal(here.sent.at(-1)[1].live, true);
+  const there = viewer();
+  there.state.runs = [{ run: "other-1", status: "recording" }];
+  there.session.goLive();
+  assert.equal(there.sent.at(-1)[1].run, "other-1");
+});
+
+test("an open that fails is a problem on the page; a failed seek is undone by the server's word", () => {
+  const { session, state, sent, say } = viewer();
+  session.open({ run: "nope" });
+  say("error", { id: sent.at(-1)[1].id, code: "unknown_run", message: "no run nope" });
+  assert.equal(state.problem.code, "unknown_run");
+  assert.equal(chip(state), "error");
+  session.open({ run: "maze-7" });
+  assert.equal(state.problem, null);
+});
+
+test("no run at all is an invitation, not an error", () => {
+  const { session, state, sent, say } = viewer();
+  session.open({});
+  say("error", { id: sent.at(-1)[1].id, code: "unknown_run", message: "no runs" });
+  assert.equal(state.problem, null);
+  assert.equal(state.empty, true);
+});
+
+test("previous and next stay within the run", () => {
+  const { session, sent, say } = viewer();
+  say("state", { epoch: 2, playing: false, status: "paused", live: false, episode: 0, step: 0, length: 10 });
+  assert.equal(session.episodeBy(-1), false);
+  session.episodeBy(1);
+  assert.deepEqual(sent.at(-1)[1].seek, { episode: 1, step: 0 });
+});

@@ -1,0 +1,101 @@
+/**
+ * Numbers and words as the page prints them. A true minus sign keeps columns straight;
+ * absent values are a dash, never 0.
+ */
+
+export const DASH = "–";
+const MINUS = "\u2212";
+
+/** @param {string} text */
+const signed = (text) => text.replace("-", MINUS);
+
+/** 48211 as "48,211". @param {number | null | undefined} value */
+export function count(value) {
+  return isNumber(value) ? signed(Math.round(value).toLocaleString("en-US")) : DASH;
+}
+
+/** 1234567 as "1.23M": for rates, where the magnitude matters. @param {number | null | undefined} value */
+export function compact(value) {
+  if (!isNumber(value)) return DASH;
+  for (const [size, letter] of /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e4, "k"]])) {
+    if (Math.abs(value) >= size) {
+      const scaled = letter === "k" ? value / 1e3 : value / size;
+      return signed(scaled.toFixed(Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0)) + letter;
+    }
+  }
+  return value !== 0 && Math.abs(value) < 10 ? signed(value.toFixed(1)) : count(value);
+}
+
+/** A fixed number of decimals; fewer for large values. @param {number | null | undefined} value @param {number} [digits] */
+export function fixed(value, digits = 3) {
+  if (typeof value !== "number" || Number.isNaN(value)) return DASH;
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
+  const magnitude = Math.abs(value);
+  const fewer = magnitude >= 1000 ? 0 : magnitude >= 100 ? Math.min(digits, 1) : digits;
+  const text = value.toFixed(fewer);
+  return signed(Number(text) === 0 ? text.replace("-", "") : text);
+}
+
+/** A return or reward: integers without decimals, else two. @param {number | null | undefined} value */
+export function reward(value) {
+  if (!isNumber(value)) return fixed(value);
+  return Number.isInteger(value) ? count(value) : fixed(value, 2);
+}
+
+/** At most `digits` decimals, no trailing zeros: epsilon, rates. @param {number | null | undefined} value @param {number} [digits] */
+export function short(value, digits = 3) {
+  if (!isNumber(value)) return DASH;
+  if (value !== 0 && Math.abs(value) < 10 ** -digits) return signed(value.toExponential(1));
+  return signed(String(Number(value.toFixed(digits))));
+}
+
+/** In a heat-map cell, where a character is dear: ".54". @param {number} value */
+export function cell(value) {
+  if (!Number.isFinite(value)) return "";
+  const magnitude = Math.abs(value);
+  const text = value.toFixed(magnitude >= 10 ? 0 : magnitude >= 1 ? 1 : 2);
+  return signed(Number(text) === 0 ? "0" : text.replace(/^(-?)0\./, "$1."));
+}
+
+/**
+ * How an episode ended, in one word, with the class that colours it.
+ * @param {import("../types.js").EpisodeRow} episode
+ * @returns {{word: string, kind: "goal" | "failed" | "timeout" | "incomplete" | "running"}}
+ */
+export function ending(episode) {
+  if (episode.running) return { word: "running", kind: "running" };
+  if (episode.incomplete) return { word: "incomplete", kind: "incomplete" };
+  if (episode.terminated) return { word: "terminated", kind: "goal" };
+  if (episode.truncated) return { word: "timeout", kind: "timeout" };
+  return { word: DASH, kind: "running" };
+}
+
+/** @param {number | "max"} speed */
+export function speed(speed) {
+  return speed === "max" ? "max" : `${speed}×`;
+}
+
+/** What a picker says of a run. @param {import("../types.js").Run} run */
+export function runTitle(run) {
+  const parts = [run.name ?? run.run];
+  if (run.status === "unreadable") return `${parts[0]} · unreadable`;
+  if (run.algorithm && !parts[0].includes(run.algorithm)) parts.push(run.algorithm);
+  if (run.seed !== null && run.seed !== undefined) parts.push(`seed ${run.seed}`);
+  return parts.join(" · ");
+}
+
+/** Any observation as a line of text. @param {any} value */
+export function value(value) {
+  if (typeof value === "number") return Number.isInteger(value) ? signed(String(value)) : fixed(value, 4);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value) && value.every((v) => typeof v === "number")) {
+    const shown = value.slice(0, 8).map((v) => (Number.isInteger(v) ? signed(String(v)) : fixed(v, 3)));
+    return `[${shown.join(", ")}${value.length > 8 ? `, … ${value.length} values` : ""}]`;
+  }
+  return typeof value === "string" ? value : JSON.stringify(value) ?? DASH;
+}
+
+/** @param {unknown} value @returns {value is number} */
+function isNumber(value) {
+  return typeof value === "number" && Number.isFinite(value);
+}

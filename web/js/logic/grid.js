@@ -1,0 +1,74 @@
+/**
+ * The geometry of a grid run: from an observation to a cell, from an action to a
+ * direction, from cells to what stands in them. Everything comes from the presentation;
+ * no environment is known by name.
+ *
+ * @typedef {import("../types.js").Presentation} Presentation
+ */
+
+export class Grid {
+  /** @param {Presentation} presentation */
+  constructor(presentation) {
+    const cells = presentation.cells ?? [];
+    this.rows = presentation.rows ?? cells.length;
+    this.columns = presentation.columns ?? cells[0]?.length ?? 1;
+    this.cells = cells;
+    this.divisor = presentation.observation?.divisor ?? 1;
+    this.walls = presentation.walls ?? [];
+    this.labels = presentation.labels ?? [];
+    this.actions = presentation.actions ?? [];
+    this.contexts = presentation.markers ?? [];
+  }
+
+  /** @param {unknown} observation @returns {number | null} */
+  cellOf(observation) {
+    if (typeof observation !== "number" || !Number.isFinite(observation)) return null;
+    const cell = Math.floor(observation / this.divisor);
+    return cell >= 0 && cell < this.rows * this.columns ? cell : null;
+  }
+
+  /** @param {number} cell @returns {[number, number]} row, column */
+  place(cell) {
+    return [Math.floor(cell / this.columns), cell % this.columns];
+  }
+
+  /** What is drawn in a cell: "S", "G", "#", "X" or ".". @param {number} cell */
+  kind(cell) {
+    const [row, column] = this.place(cell);
+    return this.cells[row]?.[column] ?? ".";
+  }
+
+  /** Passengers, destinations and their like for this observation. @param {unknown} observation */
+  markers(observation) {
+    if (typeof observation !== "number" || this.contexts.length === 0) return [];
+    return this.contexts[observation % this.divisor] ?? [];
+  }
+
+  /** The observation that a cell has in the context of another one. @param {number} cell @param {unknown} like */
+  observationAt(cell, like) {
+    const context = typeof like === "number" ? like % this.divisor : 0;
+    return cell * this.divisor + context;
+  }
+
+  /** "row 2, column 3" @param {number} cell */
+  describe(cell) {
+    const [row, column] = this.place(cell);
+    return `row ${row}, column ${column}`;
+  }
+
+  /** Which wedge of a cell an action points into: up, right, down, left as 0..3, or null. @param {number} action */
+  wedge(action) {
+    const vector = this.actions[action]?.vector;
+    if (!vector) return null;
+    const [dr, dc] = vector;
+    if (dr === 0 && dc === 0) return null;
+    return Math.abs(dr) >= Math.abs(dc) ? (dr < 0 ? 0 : 2) : dc > 0 ? 1 : 3;
+  }
+}
+
+/** The name of an action, or its number where it has none. @param {Presentation | undefined} presentation @param {any} action */
+export function actionName(presentation, action) {
+  if (action === undefined || action === null) return null;
+  if (typeof action !== "number") return JSON.stringify(action);
+  return presentation?.actions?.[action]?.name ?? `action ${action}`;
+}

@@ -1,0 +1,190 @@
+/**
+ * The receiving half of a viewer: messages in, state changed. It holds no socket, no
+ * clock and no DOM; what it needs of them is handed in.
+ *
+ * Transitions of `status`, told by the server and mirrored here:
+ *   live -> paused | playing   pause, seek, step or speed while following
+ *   paused <-> playing, playing -> ended, ended -> playing (from step 0)
+ *   any -> live                return to live;  live -> waiting -> live between episodes
+ */
+
+import { EpisodeCache } from "./cache.js";
+import { Seeks } from "./seeks.js";
+import { initialState } from "./state.js";
+
+/**
+ * @typedef {import("./state.js").State} State
+ * @typedef {"run" | "episode" | "end" | "metrics" | "runs" | "moved" | "error" | "gap"} Event
+ * @typedef {{run?: string | null, episode?: number | null, step?: number | null, live?: boolean,
+ *            playing?: boolean, speed?: import("../types.js").Speed}} Target
+ */
+
+const MIRRORED = /** @type {const} */ (["status", "playing", "live", "speed", "loop", "autoplay", "behind"]);
+
+export class Inbox {
+  /**
+   * @param {(type: string, data: Record<string, any>) => boolean} send  false when not connected
+   * @param {(event: Event, detail?: any) => void} notify
+   * @param {() => number} now  milliseconds, monotonic
+   */
+  constructor(send, notify, now) {
+    this.send = send;
+    this.notify = notify;
+    this.now = now;
+    /** @type {State} */
+    this.state = initialState();
+    this.cache = new EpisodeCache();
+    this.ids = 0;
+    /** Id of the `open` whose answer is due. @type {number | null} */
+    this.opening = null;
+    /** @type {Target} */
+    this.target = {};
+    this.seeks = new Seeks((place) => this.sendSeek(place), now);
+  }
+
+  /** @param {import("../types.js").Message} message */
+  receive({ type, data }) {
+    const late = data.epoch !== undefined && data.epoch < this.state.epoch;
+    if (late) return;
+    switch (type) {
+      case "run":
+        return this.#run(data);
+      case "state":
+        return this.#state(data);
+      case "episode_start":
+        return this.#start(data);
+      case "steps":
+        return this.#steps(data);
+      case "episode_end":
+        return this.#end(data);
+      case "gap":
+        this.state.gap = { .../** @type {any} */ (data), at: this.now() };
+        return this.notify("gap", data);
+      case "metrics":
+        return this.#metrics(data);
+      case "status":
+        return this.notify("runs", data);
+      case "error":
+        return this.#error(data);
+      default:
+      // Types of a newer protocol are none of our business: the specification says ignore.
+    }
+  }
+
+  /** @param {any} run */
+  #run(run) {
+    const { state } = this;
+    const other = state.run?.run !== run.run;
+    Object.assign(state, { run, problem: null, empty: false });
+    if (other) {
+      this.cache.clear(null);
+      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, pausedLive: null });
+    }
+    this.notify("run", other);
+  }
+
+  /** @param {any} data */
+  #state(data) {
+    const { state } = this;
+    state.epoch = data.epoch ?? state.epoch;
+    if (data.id !== undefined && data.id === this.opening) this.opening = null;
+    this.seeks.answer(data.id);
+    // What the server says while a seek is due describes a place that was left already.
+    if (this.seeks.due) return;
+    const { live, episode } = state;
+    for (const field of MIRRORED) if (data[field] !== undefined) /** @type {any} */ (state)[field] = data[field];
+    if (state.live) state.pausedLive = null;
+    else if (live) state.pausedLive = episode;
+    state.empty = !data.run && state.run === null && state.status === "waiting";
+    state.waitingSince = null;
+    if (typeof data.episode === "number") this.#moveTo(data.episode, data.step ?? 0, data.length ?? null);
+    this.notify("moved");
+  }
+
+  /** @param {number} episode @param {number} step @param {number | null} length */
+  #moveTo(episode, step, length) {
+    const { state } = this;
+    const other = state.episode !== episode;
+    state.episode = episode;
+    state.step = step;
+    state.length = length ?? (other ? null : state.length);
+    if (!other) return;
+    state.info = null;
+    if (this.cache.episode !== episode) this.cache.clear(episode);
+    this.notify("episode", episode);
+  }
+
+  /** @param {any} data */
+  #start(data) {
+    const { state } = this;
+    if (this.seeks.due) return;
+    this.cache.start(data);
+    if (state.episode !== data.episode) this.#moveTo(data.episode, data.from ?? 0, data.length ?? null);
+    state.length = data.length ?? null;
+    state.info = { ...data, running: data.length === null || data.length === undefined };
+    this.notify("moved");
+  }
+
+  /** @param {any} data */
+  #steps(data) {
+    const { state } = this;
+    if (this.cache.episode !== data.episode) return;
+    this.cache.add(data);
+    if (this.seeks.due || state.episode !== data.episode) return;
+    state.step = data.at ?? data.from + data.count - 1;
+    state.waitingSince = null;
+    this.notify("moved");
+  }
+
+  /** @param {any} data */
+  #end(data) {
+    const { state } = this;
+    this.cache.finish(data);
+    if (this.seeks.due || state.episode !== data.episode) return;
+    state.length = data.length;
+    state.step = data.length;
+    state.info = { ...(state.info ?? { episode: data.episode }), ...data, running: false };
+    state.waitingSince = null;
+    this.notify("end");
+    this.notify("moved");
+  }
+
+  /** @param {any} data */
+  #metrics(data) {
+    if (this.state.run && data.run !== this.state.run.run) return;
+    this.state.metrics = data;
+    this.notify("metrics", data);
+  }
+
+  /** @param {any} data */
+  #error(data) {
+    const { state } = this;
+    if (data.id !== undefined && data.id === this.opening) {
+      this.opening = null;
+      state.waitingSince = null;
+      // Nothing recorded yet is not a fault: the page waits for the first run.
+      if (data.code === "unknown_run" && !this.target.run) state.empty = true;
+      else state.problem = data;
+    } else if (data.id !== undefined && data.id === this.seeks.inAir?.id) {
+      this.seeks.clear();
+      state.waitingSince = null;
+    }
+    this.notify("error", data);
+  }
+
+  /** @param {import("./seeks.js").Place} place @returns {number | null} */
+  sendSeek(place) {
+    const id = this.nextId();
+    /** @type {Record<string, any>} */
+    const data = { id, seek: { episode: place.episode, step: place.step } };
+    if (place.playing !== null) data.playing = place.playing;
+    if (!this.send("control", data)) return null;
+    this.state.waitingSince ??= this.now();
+    return id;
+  }
+
+  nextId() {
+    this.ids += 1;
+    return this.ids;
+  }
+}

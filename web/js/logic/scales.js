@@ -1,0 +1,104 @@
+/**
+ * Numbers to colours. Sequential data in cividis, data of both signs in purple-orange
+ * with the page's own surface in the middle; both read the same to colour-blind eyes.
+ *
+ * @typedef {[number, number, number]} Rgb
+ * @typedef {{low: number, high: number, diverging: boolean}} Range
+ */
+
+/** @type {Rgb[]} */
+const CIVIDIS = [
+  [0, 34, 78], [33, 56, 110], [68, 80, 110], [103, 103, 112],
+  [138, 128, 120], [176, 155, 112], [215, 184, 92], [254, 232, 56],
+];
+/** @type {Rgb[]} */
+const PURPLES = [[178, 171, 210], [128, 115, 172], [84, 39, 136]];
+/** @type {Rgb[]} */
+const ORANGES = [[253, 184, 99], [224, 130, 20], [179, 88, 6]];
+
+/**
+ * @param {Rgb[]} stops
+ * @param {number} t  0 to 1, clamped
+ * @returns {Rgb}
+ */
+function ramp(stops, t) {
+  const at = Math.max(0, Math.min(1, t)) * (stops.length - 1);
+  const i = Math.min(stops.length - 2, Math.floor(at));
+  const f = at - i;
+  const [a, b] = [stops[i], stops[i + 1]];
+  return [a[0] + (b[0] - a[0]) * f, a[1] + (b[1] - a[1]) * f, a[2] + (b[2] - a[2]) * f];
+}
+
+/**
+ * The colour of a value within a range.
+ * @param {number} value
+ * @param {Range} range
+ * @param {Rgb} middle  colour of zero on a diverging scale: the surface it lies on
+ * @returns {Rgb}
+ */
+export function colour(value, range, middle) {
+  if (!range.diverging) {
+    const span = range.high - range.low;
+    return ramp(CIVIDIS, span > 0 ? (value - range.low) / span : 0.5);
+  }
+  const side = Math.max(-range.low, range.high);
+  const t = side > 0 ? value / side : 0;
+  // Dark surfaces want the ends bright, light ones want them deep: away from the middle.
+  const dark = luminance(middle) < 0.3;
+  const arm = t < 0 ? PURPLES : ORANGES;
+  const ends = dark ? [middle, arm[1], arm[0]] : [middle, arm[0], arm[1], arm[2]];
+  return ramp(ends, Math.abs(t));
+}
+
+/** @param {Rgb} c */
+export function css(c) {
+  return `rgb(${Math.round(c[0])},${Math.round(c[1])},${Math.round(c[2])})`;
+}
+
+/** Relative luminance as WCAG defines it. @param {Rgb} c */
+export function luminance(c) {
+  const [r, g, b] = c.map((part) => {
+    const s = part / 255;
+    return s <= 0.03928 ? s / 12.92 : ((s + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+/** Black or white, whichever reads better on a colour. @param {Rgb} c */
+export function inkOn(c) {
+  return luminance(c) > 0.179 ? "#000" : "#fff";
+}
+
+/**
+ * The range of a run's values as far as they were seen. It only ever widens: a range that
+ * follows each frame would paint the same number in two colours.
+ */
+export class LockedRange {
+  constructor() {
+    this.low = Infinity;
+    this.high = -Infinity;
+  }
+
+  /** @param {ArrayLike<number>} values @returns {boolean} whether the range widened */
+  widen(values) {
+    const { low, high } = this;
+    for (let i = 0; i < values.length; i += 1) {
+      const v = values[i];
+      if (!Number.isFinite(v)) continue;
+      if (v < this.low) this.low = v;
+      if (v > this.high) this.high = v;
+    }
+    return low !== this.low || high !== this.high;
+  }
+
+  /** Symmetric around zero where both signs matter, plain where one is a trifle. @returns {Range} */
+  range() {
+    if (this.low > this.high) return { low: 0, high: 1, diverging: false };
+    const { low, high } = this;
+    if (low < 0 && high > 0 && Math.min(-low, high) >= 0.1 * Math.max(-low, high)) {
+      const side = Math.max(-low, high);
+      return { low: -side, high: side, diverging: true };
+    }
+    return { low, high, diverging: false };
+  }
+}

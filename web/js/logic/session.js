@@ -1,0 +1,166 @@
+/**
+ * A viewer's side of the protocol: the inbox, and what a person can ask for. Seeks are
+ * shown at once where the steps are here already, and then as the server says.
+ */
+
+import { Inbox } from "./inbox.js";
+import { recording } from "./state.js";
+
+/** @typedef {import("./inbox.js").Target} Target */
+
+export class Session extends Inbox {
+  /** @param {Target} target */
+  open(target) {
+    const { state } = this;
+    this.target = target;
+    this.opening = this.nextId();
+    this.seeks.clear();
+    state.waitingSince = this.now();
+    state.problem = null;
+    /** @type {Record<string, any>} */
+    const data = { id: this.opening, playing: target.playing ?? true, speed: target.speed ?? state.speed };
+    if (target.run) data.run = target.run;
+    if (target.live) data.live = true;
+    if (target.episode !== null && target.episode !== undefined) {
+      data.episode = target.episode;
+      data.step = target.step ?? 0;
+    }
+    return this.send("open", data);
+  }
+
+  /** Opens again what was shown, after the connection was lost. */
+  resume() {
+    const { state } = this;
+    // Epochs count per connection: those of a new one start over.
+    state.epoch = 0;
+    if (!state.run || state.episode === null) return this.open(this.target);
+    const { playing, loop, autoplay } = state;
+    const run = state.run.run;
+    const sent = state.live
+      ? this.open({ run, live: true })
+      : this.open({ run, episode: state.episode, step: state.step, playing });
+    if (sent && (loop !== "off" || autoplay)) this.#control({ loop, autoplay });
+    return sent;
+  }
+
+  play() {
+    const { state } = this;
+    if (state.length !== null && state.step >= state.length) return this.seek(0, state.episode, true);
+    state.playing = true;
+    state.status = "playing";
+    return this.#control({ playing: true });
+  }
+
+  pause() {
+    this.#leaveLive();
+    this.state.playing = false;
+    this.state.status = "paused";
+    return this.#control({ playing: false });
+  }
+
+  toggle() {
+    const { playing, live } = this.state;
+    return playing || live ? this.pause() : this.play();
+  }
+
+  /**
+   * @param {number} step
+   * @param {number | null} [episode]
+   * @param {boolean | null} [playing]  null leaves it as it is
+   */
+  seek(step, episode = this.state.episode, playing = null) {
+    const { state } = this;
+    if (episode === null) return false;
+    this.#leaveLive();
+    const same = episode === state.episode;
+    const limit = same ? (state.length ?? Math.max(0, this.cache.known() - 1)) : Infinity;
+    const target = Math.max(0, Math.min(limit, Math.round(step)));
+    if (playing !== null) state.playing = playing;
+    state.status = state.playing ? "playing" : "paused";
+    if (same) state.step = target;
+    // Without a connection what is loaded stays scrubbable; resume() tells the server where we are.
+    const sent = this.seeks.want({ episode, step: target, playing });
+    this.notify("moved");
+    return sent;
+  }
+
+  /** Some steps on or back, and pause. @param {number} by */
+  stepBy(by) {
+    return this.seek(this.state.step + by, this.state.episode, false);
+  }
+
+  first() {
+    return this.seek(0, this.state.episode, false);
+  }
+
+  last() {
+    return this.seek(this.state.length ?? this.cache.known() - 1, this.state.episode, false);
+  }
+
+  /** @param {number} fraction */
+  percent(fraction) {
+    return this.seek((this.state.length ?? this.cache.known()) * fraction);
+  }
+
+  /** An episode from its start, playing on if this one did. @param {number} episode @param {boolean} [playing] */
+  openEpisode(episode, playing) {
+    const { state } = this;
+    const ran = state.playing || state.live || (state.length !== null && state.step >= state.length);
+    return this.seek(0, Math.max(0, episode), playing ?? ran);
+  }
+
+  /** The episode before or after, by number. @param {number} by */
+  episodeBy(by) {
+    const { state } = this;
+    const total = Math.max(state.metrics?.episodes ?? 0, state.run?.episodes ?? 0);
+    const from = this.seeks.target?.episode ?? state.episode ?? 0;
+    const target = Math.max(0, Math.min(Math.max(total - 1, from), from + by));
+    return target === from ? false : this.openEpisode(target);
+  }
+
+  /** @param {import("../types.js").Speed} speed */
+  setSpeed(speed) {
+    if (this.state.live) this.state.playing = true;
+    this.#leaveLive();
+    this.state.speed = speed;
+    return this.#control({ speed });
+  }
+
+  /** @param {"off" | "episode"} loop */
+  setLoop(loop) {
+    this.state.loop = loop;
+    return this.#control({ loop });
+  }
+
+  /** @param {boolean} autoplay */
+  setAutoplay(autoplay) {
+    this.state.autoplay = autoplay;
+    return this.#control({ autoplay });
+  }
+
+  /** Back to what is being recorded: in this run, or in one that is. */
+  goLive() {
+    const { state } = this;
+    this.seeks.clear();
+    if (recording(state)) {
+      state.waitingSince = this.now();
+      return this.#control({ live: true });
+    }
+    const other = state.runs.find((run) => run.status === "recording");
+    return other ? this.open({ run: other.run, live: true }) : false;
+  }
+
+  #leaveLive() {
+    const { state } = this;
+    if (!state.live) return;
+    state.live = false;
+    state.pausedLive = state.episode;
+  }
+
+  /** @param {Record<string, any>} data */
+  #control(data) {
+    const sent = this.send("control", { id: this.nextId(), ...data });
+    this.notify("moved");
+    return sent;
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * What the page knows, field by field. Rules in session.js change it; drawing reads it.
+ *
+ * @typedef {import("../types.js").Run} Run
+ * @typedef {import("../types.js").Speed} Speed
+ *
+ * @typedef {object} State
+ * @property {"connecting" | "open" | "lost" | "refused"} connection  refused: the server asks for a token
+ * @property {number | null} retryAt    clock (ms) of the next attempt while lost
+ * @property {Run[]} runs               all runs, recording ones first
+ * @property {Run | null} run           the one that is open
+ * @property {boolean} empty            the server has no run at all
+ * @property {number} epoch             messages of an older one are late and dropped
+ * @property {"playing" | "paused" | "live" | "ended" | "waiting" | null} status
+ * @property {boolean} playing
+ * @property {boolean} live             following the newest episode
+ * @property {number | null} pausedLive the episode that was shown when live was left, else null
+ * @property {number | null} episode
+ * @property {number} step              the position shown, 0 .. length
+ * @property {number | null} length     null while the episode runs
+ * @property {Speed} speed
+ * @property {"off" | "episode"} loop
+ * @property {boolean} autoplay
+ * @property {number} behind            episodes finished after the one shown, as last told
+ * @property {import("../types.js").EpisodeRow | null} info  what is known of the episode
+ * @property {import("../types.js").Metrics | null} metrics
+ * @property {(import("../types.js").Gap & {at: number}) | null} gap  the last one, and when it came
+ * @property {import("../types.js").Problem | null} problem  why nothing can be shown
+ * @property {number | null} waitingSince  clock (ms) since which an answer is due
+ */
+
+/** @returns {State} */
+export function initialState() {
+  return {
+    connection: "connecting",
+    retryAt: null,
+    runs: [],
+    run: null,
+    empty: false,
+    epoch: 0,
+    status: null,
+    playing: false,
+    live: false,
+    pausedLive: null,
+    episode: null,
+    step: 0,
+    length: null,
+    speed: 1,
+    loop: "off",
+    autoplay: false,
+    behind: 0,
+    info: null,
+    metrics: null,
+    gap: null,
+    problem: null,
+    waitingSince: null,
+  };
+}
+
+/** Whether the open run is being recorded now. @param {State} state */
+export function recording(state) {
+  if (state.metrics && state.metrics.run === state.run?.run) return state.metrics.recording;
+  return state.run?.status === "recording";
+}
+
+/**
+ * What the chip says. Leaving live pauses it; opening another episode is history.
+ * @param {State} state
+ * @returns {"offline" | "connecting" | "error" | "waiting" | "live" | "paused" | "archive"}
+ */
+export function chip(state) {
+  if (state.connection === "lost" || state.connection === "refused") return "offline";
+  if (state.connection === "connecting" && state.run === null) return "connecting";
+  if (state.problem) return "error";
+  if (state.live) return "live";
+  if (state.episode === null) return "waiting";
+  if (recording(state) && state.pausedLive === state.episode && !state.playing) return "paused";
+  return "archive";
+}
+
+/** Episodes that finished after the one shown. @param {State} state */
+export function behind(state) {
+  if (state.episode === null) return 0;
+  const newest = state.metrics?.run === state.run?.run ? (state.metrics?.episodes ?? 0) - 1 : 0;
+  return Math.max(state.behind, newest - state.episode, 0);
+}
+
+/** At the end of a finished episode, where play means play again. @param {State} state */
+export function ended(state) {
+  return !state.live && !state.playing && state.length !== null && state.length > 0 && state.step >= state.length;
+}
+
+/** Steps due per second at the speed set; null at max. @param {State} state */
+export function stepsPerSecond(state) {
+  const own = state.run?.presentation?.steps_per_second ?? 10;
+  return state.speed === "max" ? null : own * state.speed;
+}
