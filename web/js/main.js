@@ -1,0 +1,221 @@
+/**
+ * The composition root: makes the parts, hands them to each other, and decides when to
+ * draw. What the page knows is in logic/state.js; how it changes, in logic/inbox.js and
+ * logic/session.js.
+ */
+
+import { decode as unpack } from "@msgpack/msgpack";
+import { reward } from "./logic/format.js";
+import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
+import { format, parse } from "./logic/route.js";
+import { Session } from "./logic/session.js";
+import { ApiError, api } from "./net/api.js";
+import { Filler } from "./net/filler.js";
+import { Socket } from "./net/socket.js";
+import { Curve } from "./view/curve.js";
+import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
+import { Episodes } from "./view/episodes.js";
+import { Keyboard } from "./view/help.js";
+import { Inspector } from "./view/inspector.js";
+import { Notices } from "./view/notices.js";
+import { Stage } from "./view/stage.js";
+import { Theme } from "./view/theme.js";
+import { TopBar } from "./view/topbar.js";
+import { Transport } from "./view/transport.js";
+
+const clock = () => performance.now();
+const redraw = perFrame((now) => draw(now));
+
+const session = new Session((type, data) => socket.send(encode(type, data)), notify, clock);
+const { state } = session;
+
+const theme = new Theme(() => {
+  curve.setTheme();
+  byId("legend").dataset.key = "";
+  redraw();
+});
+const stage = new Stage(session, theme, redraw);
+const transport = new Transport(session, theme, redraw);
+const inspector = new Inspector(session, theme, () => stage.seen.range);
+const episodes = new Episodes(session);
+const curve = new Curve(session, theme);
+const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
+const filler = new Filler(session, api.steps, redraw);
+const notices = new Notices(
+  session,
+  {
+    retryNow: () => socket.connect(),
+    openNewest: () => session.open({}),
+    openLast: () => session.open({ run: session.target.run, playing: false }),
+    again: () => session.open(session.target),
+  },
+  redraw,
+);
+
+/** Everything, at most once per animation frame. @param {number} now */
+function draw(now) {
+  stage.draw(now);
+  transport.draw();
+  inspector.draw();
+  topBar.draw();
+  curve.draw();
+  episodes.draw();
+  notices.draw(clock());
+  address();
+}
+
+/** @param {import("./logic/inbox.js").Event} event @param {any} detail */
+function notify(event, detail) {
+  if (event === "run") {
+    if (detail) {
+      stage.setRun();
+      inspector.setRun();
+      episodes.setRun();
+      curve.setRun();
+    }
+    if (state.runs.length === 0) void readRuns();
+  }
+  if (event === "metrics" || event === "end") {
+    episodes.refresh();
+    void curve.refresh();
+  }
+  if (event === "moved" || event === "end") filler.consider();
+  if (event === "runs") void readRuns();
+  if (event === "error" && !state.problem && !state.empty) notices.toast(detail.message, { kind: "alarm" });
+  announce();
+  redraw();
+}
+
+/** The list of runs; and news of one that began elsewhere, since history never jumps by itself. */
+async function readRuns() {
+  try {
+    const known = new Set(state.runs.map((run) => run.run));
+    const first = state.runs.length === 0;
+    state.runs = (await api.runs()).runs;
+    const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
+    if (state.empty && state.runs.length > 0) session.open({});
+    else if (begun && !first && begun.run !== state.run?.run) {
+      const act = () => session.open({ run: begun.run, live: true });
+      notices.toast(`${begun.name ?? begun.run} is recording`, { kind: "live", label: "Watch live", act });
+    }
+  } catch (error) {
+    if (state.connection === "open") notices.toast(`The list of runs could not be read: ${error instanceof Error ? error.message : error}`);
+  }
+  redraw();
+}
+
+/* -- the address: written when something rests, read when a person changes it -------- */
+
+let written = location.hash;
+
+function address() {
+  if (!state.run || state.problem) return;
+  const still = !state.playing && !state.live && state.episode !== null;
+  const route = still ? { run: state.run.run, episode: state.episode, step: state.step, speed: state.speed } : { run: state.run.run, speed: state.speed };
+  // While it plays the address names the episode at rest last; browsers limit how often it may change.
+  if (!still && !state.live && state.episode !== null) Object.assign(route, { episode: state.episode, step: 0 });
+  const hash = format(route);
+  if (hash === written) return;
+  written = hash;
+  history.replaceState(null, "", hash || location.pathname);
+}
+
+function openFromAddress() {
+  const route = parse(location.hash);
+  written = location.hash;
+  const speed = route.speed ?? undefined;
+  if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
+  else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
+}
+
+on(window, "hashchange", () => location.hash !== written && openFromAddress());
+
+/* -- connection ----------------------------------------------------------------------- */
+
+const socketUrl = new URL("ws", document.baseURI);
+socketUrl.protocol = socketUrl.protocol === "https:" ? "wss:" : "ws:";
+
+const socket = new Socket(
+  socketUrl.href,
+  SUBPROTOCOLS,
+  {
+    opened: () => {
+      const back = state.run !== null;
+      Object.assign(state, { connection: "open", retryAt: null });
+      if (back) session.resume();
+      else openFromAddress();
+      void readRuns();
+      redraw();
+    },
+    message: (payload) => {
+      try {
+        session.receive(decode(payload, unpack));
+      } catch (error) {
+        notices.toast(`A message from the server could not be read: ${error instanceof Error ? error.message : error}`, { kind: "alarm" });
+      }
+    },
+    lost: async (wait) => {
+      session.seeks.clear();
+      Object.assign(state, { connection: "lost", retryAt: clock() + wait, waitingSince: null });
+      redraw();
+      // A browser does not say why a WebSocket was refused; HTTP does.
+      const refused = await api.status().then(() => false, (error) => error instanceof ApiError && error.status === 401);
+      if (refused && state.connection === "lost") state.connection = "refused";
+      redraw();
+    },
+  },
+  { WebSocket },
+);
+
+/* -- people ---------------------------------------------------------------------------- */
+
+const keyboard = new Keyboard({
+  toggle: () => session.toggle(),
+  step: ({ by }) => session.stepBy(by ?? 1),
+  first: () => session.first(),
+  last: () => session.last(),
+  percent: ({ fraction }) => session.percent(fraction ?? 0),
+  slower: () => transport.faster(-1),
+  faster: () => transport.faster(1),
+  normal: () => session.setSpeed(1),
+  loop: () => transport.toggleLoop(),
+  live: () => session.goLive(),
+  episode: ({ by }) => session.episodeBy(by ?? 1),
+  search: () => byId("goto").focus(),
+  overlay: () => stage.nextOverlay(),
+  fullscreen,
+  help: () => keyboard.toggleHelp(),
+  close: () => document.activeElement instanceof HTMLElement && document.activeElement.blur(),
+});
+
+function fullscreen() {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void byId("stage-panel").requestFullscreen();
+}
+
+on(byId("fullscreen"), "click", fullscreen);
+on(byId("theme"), "click", () => theme.toggle());
+on(byId("share"), "click", () => {
+  const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed });
+  void notices.copy(new URL(at || "#", location.href).href, "Link copied");
+});
+on(document, "visibilitychange", redraw);
+watchPixelRatio(redraw);
+
+/** Reads the position aloud, only when it rests, and at most once a second. */
+let announced = 0;
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let announcing;
+function announce() {
+  clearTimeout(announcing);
+  if (state.playing || state.live || state.episode === null) return;
+  announcing = setTimeout(() => {
+    announced = clock();
+    const earned = session.cache.value("reward", state.step);
+    setText(byId("announce"), `episode ${state.episode}, step ${state.step}${earned === undefined ? "" : `, reward ${reward(earned)}`}`);
+  }, Math.max(250, 1_000 - (clock() - announced)));
+}
+
+socket.connect();
+// For the console and for tests: a look at what the page knows, not a way to change it.
+Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); } }) });

@@ -1,0 +1,55 @@
+/**
+ * Reads the whole of a short finished episode over HTTP when a person settles on it, so
+ * that scrubbing needs no round trip, reward ticks show, and a lost connection leaves the
+ * episode playable by hand. It never hurries: playback itself needs none of it.
+ */
+
+const MOST_STEPS = 2_000;
+const CHUNK = 1_000;
+const SETTLE_MS = 200;
+
+export class Filler {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {(run: string, episode: number, from: number, to: number) => Promise<any>} read
+   * @param {() => void} done
+   */
+  constructor(session, read, done) {
+    this.session = session;
+    this.read = read;
+    this.done = done;
+    /** @type {string | null} */
+    this.tried = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+  }
+
+  consider() {
+    const { state, cache } = this.session;
+    const key = `${state.run?.run}/${state.episode}`;
+    if (state.live || state.length === null || state.length > MOST_STEPS || key === this.tried || cache.complete()) return;
+    this.tried = key;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.#fill(key), SETTLE_MS);
+  }
+
+  /** @param {string} key */
+  async #fill(key) {
+    const { state, cache } = this.session;
+    const { run, episode, length } = state;
+    const still = () => `${state.run?.run}/${state.episode}` === key && cache.episode === episode;
+    if (!run || episode === null || length === null || !still()) return;
+    try {
+      for (let from = 0; from < length; from += CHUNK) {
+        const steps = await this.read(run.run, episode, from, Math.min(length, from + CHUNK));
+        if (!still()) return;
+        cache.add({ ...steps, episode });
+        if (steps.final_observation) cache.finish({ episode, length, final_observation: steps.final_observation });
+      }
+      this.done();
+    } catch {
+      // The socket brings the same steps as they are played; nothing is lost but comfort.
+      this.tried = null;
+    }
+  }
+}

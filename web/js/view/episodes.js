@@ -1,0 +1,178 @@
+/**
+ * The episode table: a window of rows over a list that may be a million long. Only the
+ * rows in sight exist; their elements are kept and moved.
+ */
+
+import { api } from "../net/api.js";
+import { count, DASH, ending, reward } from "../logic/format.js";
+import { EpisodePages } from "../logic/pages.js";
+import { byId, make, on, perFrame, setAttribute, setText, show } from "./dom.js";
+
+const ROW = 24;
+const REFRESH_MS = 1_000;
+/** A list shorter than a screen grows in plain sight: no badge needed. */
+const FEW = 20;
+
+export class Episodes {
+  /** @param {import("../logic/session.js").Session} session */
+  constructor(session) {
+    this.session = session;
+    this.list = byId("episodes");
+    this.space = byId("episodes-space");
+    this.fresh = byId("new-episodes");
+    this.sort = byId("sort");
+    /** @type {HTMLElement[]} */
+    this.rows = [];
+    this.draw = perFrame(() => this.#draw());
+    this.pages = this.#newPages();
+    this.seenTotal = 0;
+    this.refreshed = 0;
+    /** The row the keyboard is on, while the table has the focus. */
+    this.cursor = -1;
+    this.shownEpisode = -1;
+    on(this.list, "scroll", this.draw, { passive: true });
+    on(this.list, "click", (event) => this.#click(event));
+    on(this.list, "keydown", (event) => this.#key(event));
+    // A click must not take the keys away from the page: there the arrows mean steps and episodes.
+    on(this.list, "mousedown", (event) => event.preventDefault());
+    on(this.sort, "change", () => this.#restart());
+    on(this.fresh, "click", () => this.#restart());
+    new ResizeObserver(this.draw).observe(this.list);
+    this.#goto();
+  }
+
+  #newPages() {
+    return new EpisodePages(
+      (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, cursor, limit),
+      () => this.draw(),
+    );
+  }
+
+  setRun() {
+    this.pages.generation += 1;
+    this.pages = this.#newPages();
+    this.#restart();
+  }
+
+  #restart() {
+    this.list.scrollTop = 0;
+    this.cursor = -1;
+    this.refresh(true);
+  }
+
+  /**
+   * Reads the top of the list again. While recording it does so by itself when the newest
+   * are on show; a person who scrolled away is not disturbed but told by a badge.
+   * @param {boolean} [force]
+   */
+  refresh(force = false) {
+    const { state } = this.session;
+    if (!state.run) return;
+    const now = performance.now();
+    if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
+    const total = state.metrics?.episodes ?? this.pages.total;
+    const follow = this.sort.value === "newest" && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
+    if (force || (follow && total !== this.seenTotal)) {
+      this.refreshed = now;
+      this.seenTotal = total;
+      void this.pages.reset();
+    }
+    this.draw();
+  }
+
+  #goto() {
+    const input = byId("goto");
+    on(input, "keydown", (event) => {
+      if (event.key === "Escape") input.blur();
+      if (event.key !== "Enter") return;
+      const episode = Number.parseInt(input.value.replace(/[^\d]/g, ""), 10);
+      if (Number.isFinite(episode)) this.session.openEpisode(episode);
+      input.value = "";
+      input.blur();
+    });
+  }
+
+  /** @param {MouseEvent} event */
+  #click(event) {
+    const row = event.target instanceof Element ? event.target.closest(".row") : null;
+    if (row instanceof HTMLElement && row.dataset.episode) this.session.openEpisode(Number(row.dataset.episode));
+  }
+
+  /** Within the table the arrows move along its rows. @param {KeyboardEvent} event */
+  #key(event) {
+    const by = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    if (by === 0) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const from = this.cursor >= 0 ? this.cursor : this.pages.indexOf(this.session.state.episode ?? -1);
+    this.cursor = Math.max(0, Math.min(this.pages.reachable - 1, from + by));
+    const row = this.pages.row(this.cursor);
+    if (row) this.session.openEpisode(row.episode);
+    this.#reveal(this.cursor);
+  }
+
+  /** @param {number} index */
+  #reveal(index) {
+    const { list } = this;
+    if (index * ROW < list.scrollTop) list.scrollTop = index * ROW;
+    else if ((index + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (index + 1) * ROW - list.clientHeight;
+  }
+
+  #draw() {
+    const { pages, list, session } = this;
+    const { state } = session;
+    const total = Math.max(pages.total, state.metrics?.episodes ?? 0);
+    setText(byId("episode-total"), state.run ? count(total) : "");
+    const reachable = pages.reachable;
+    this.space.style.height = `${reachable * ROW}px`;
+    const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
+    const last = Math.min(reachable - 1, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 4);
+    pages.want(first, last);
+    const wanted = Math.max(0, last - first + 1);
+    while (this.rows.length < wanted) this.rows.push(this.#makeRow());
+    this.rows.forEach((element, i) => {
+      show(element, i < wanted);
+      if (i < wanted) this.#fill(element, first + i);
+    });
+    if (state.episode !== this.shownEpisode) {
+      this.shownEpisode = state.episode ?? -1;
+      const index = pages.indexOf(this.shownEpisode);
+      if (index >= 0 && !state.live) this.#reveal(index);
+    }
+    this.#notes(total);
+  }
+
+  #makeRow() {
+    const row = make("div", { class: "row", role: "option", "data-testid": "episode-row" }, [make("span"), make("span"), make("span"), make("span")]);
+    this.space.append(row);
+    return row;
+  }
+
+  /** @param {HTMLElement} element @param {number} index */
+  #fill(element, index) {
+    const row = this.pages.row(index);
+    const transform = `translateY(${index * ROW}px)`;
+    if (element.style.transform !== transform) element.style.transform = transform;
+    element.classList.toggle("blank", !row);
+    setAttribute(element, "data-episode", row ? String(row.episode) : null);
+    setAttribute(element, "aria-selected", String(row !== undefined && row.episode === this.session.state.episode));
+    setAttribute(element, "aria-posinset", String(index + 1));
+    const end = row ? ending(row) : { word: "", kind: "running" };
+    const cells = row ? [count(row.episode), row.running ? DASH : reward(row.episode_return), count(row.length), end.word] : ["·", "", "", ""];
+    cells.forEach((text, i) => setText(element.children[i], text));
+    const name = `end-${end.kind}`;
+    if (element.children[3].className !== name) element.children[3].className = name;
+  }
+
+  /** @param {number} total */
+  #notes(total) {
+    const { pages, session } = this;
+    const late = total - pages.total;
+    show(this.fresh, late > 0 && pages.total > 0 && (this.sort.value !== "newest" || this.list.scrollTop >= ROW || !session.state.live));
+    setText(this.fresh, `↑ ${count(late)} new`);
+    const note = byId("episodes-note");
+    const text = pages.error ? `The episodes could not be read: ${pages.error}` : pages.ended && pages.total === 0 && session.state.run ? "No episode has finished yet." : "";
+    show(note, text !== "");
+    setText(note, text);
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * What the page says besides the picture: the banner of a lost connection, the card over
+ * an empty or failed stage, gaps, the spinner, toasts. Every loss is told where it shows.
+ */
+
+import { count } from "../logic/format.js";
+import { byId, make, on, setAttribute, setText, show } from "./dom.js";
+
+const SPINNER_MS = 300;
+const GAP_MS = 4_000;
+const TOAST_MS = 7_000;
+
+const SNIPPET = `from recorder import EpisodeRecorder
+
+recorder = EpisodeRecorder("runs", env=env)
+# in your training loop:
+recorder.record_step(observation, action, reward)
+recorder.finish_episode(observation, terminated=True, truncated=False)
+recorder.close()`;
+
+export class Notices {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {{retryNow: () => void, openNewest: () => void, openLast: () => void, again: () => void}} acts
+   * @param {() => void} redraw
+   */
+  constructor(session, acts, redraw) {
+    this.session = session;
+    this.acts = acts;
+    this.redraw = redraw;
+    this.card = byId("card");
+    this.cardKey = "";
+    on(byId("banner-now"), "click", acts.retryNow);
+    // Countdowns and things that fade need no more than a few looks a second.
+    setInterval(() => this.#due() && redraw(), 250);
+  }
+
+  #due() {
+    const { state } = this.session;
+    return state.connection !== "open" || state.waitingSince !== null || state.gap !== null;
+  }
+
+  /** @param {number} now */
+  draw(now) {
+    const { state } = this.session;
+    this.#banner(now);
+    this.#card();
+    const gap = byId("gap");
+    const lately = state.gap !== null && now - state.gap.at < GAP_MS;
+    show(gap, lately && state.episode !== null);
+    if (state.gap && lately) setText(gap, gapText(state.gap));
+    if (!lately) state.gap = null;
+    show(byId("spinner"), state.waitingSince !== null && now - state.waitingSince > SPINNER_MS);
+  }
+
+  /** @param {number} now */
+  #banner(now) {
+    const { state } = this.session;
+    const lost = state.connection === "lost" || state.connection === "refused";
+    show(byId("banner"), lost);
+    if (!lost) return;
+    const seconds = Math.max(0, Math.ceil(((state.retryAt ?? now) - now) / 1000));
+    const when = seconds > 0 ? `Trying again in ${seconds} s.` : "Trying again …";
+    const text =
+      state.connection === "refused"
+        ? "The server does not accept this page's token. Open the address that `reel serve` printed."
+        : `Connection to the server lost. ${state.episode === null ? "" : "What is loaded can still be scrubbed. "}${when}`;
+    setText(byId("banner-text"), text);
+  }
+
+  #card() {
+    const { state } = this.session;
+    const content = cardOf(state);
+    const key = content ? content.key : "";
+    show(this.card, content !== null);
+    if (key === this.cardKey) return;
+    this.cardKey = key;
+    setAttribute(this.card, "data-card", content ? content.key.split("|")[0] : null);
+    if (!content) return this.card.replaceChildren();
+    const buttons = content.buttons.map(([label, act]) => {
+      const button = make("button", { text: label });
+      on(button, "click", () => (act === "copy" ? this.copy(content.copy ?? "", "Copied") : this.acts[act]()));
+      return button;
+    });
+    this.card.replaceChildren(
+      ...(content.pulse ? [make("span", { class: "pulse" })] : []),
+      make("h3", { text: content.title }),
+      make("p", { text: content.text }),
+      ...(content.pre ? [make("pre", { text: content.pre, tabindex: "0" })] : []),
+      make("div", { class: "actions" }, buttons),
+    );
+  }
+
+  /**
+   * @param {string} text
+   * @param {{kind?: string, label?: string, act?: () => void}} [more]
+   */
+  toast(text, { kind = "", label, act } = {}) {
+    const box = byId("toasts");
+    // The same words again are the same notice, not a pile.
+    for (const old of [...box.children]) if (old.dataset.text === text) old.remove();
+    const toast = make("div", { class: `toast ${kind}`, "data-text": text, "data-testid": "toast" }, [make("span", { text })]);
+    if (label && act) {
+      const button = make("button", { text: label });
+      on(button, "click", () => {
+        toast.remove();
+        act();
+      });
+      toast.append(button);
+    }
+    box.append(toast);
+    while (box.children.length > 3) box.firstElementChild?.remove();
+    setTimeout(() => toast.remove(), TOAST_MS);
+  }
+
+  /** @param {string} text @param {string} done */
+  async copy(text, done) {
+    try {
+      await navigator.clipboard.writeText(text);
+      this.toast(done);
+    } catch {
+      // Without clipboard access a person can still copy by hand.
+      this.toast(text);
+    }
+  }
+}
+
+/**
+ * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean,
+ *            buttons: [string, "copy" | "openNewest" | "openLast" | "again"][]}} Card
+ * @param {import("../logic/state.js").State} state
+ * @returns {Card | null}
+ */
+function cardOf(state) {
+  const { problem } = state;
+  if (problem) {
+    const details = `${problem.code}: ${problem.message}`;
+    /** @type {Card["buttons"]} */
+    const buttons = [["Try again", "again"], ["Copy details", "copy"]];
+    if (problem.code === "unknown_episode") buttons.unshift(["Open the last episode", "openLast"]);
+    else buttons.unshift(["Open the newest run", "openNewest"]);
+    return { key: `problem|${details}`, title: TITLES[problem.code] ?? "This cannot be shown", text: problem.message, copy: details, buttons };
+  }
+  if (state.empty && state.episode === null) {
+    return {
+      key: "empty",
+      pulse: true,
+      title: "Nothing recorded yet",
+      text: "Type  reel train  in another terminal, or record your own loop. This page opens by itself when the first episode arrives.",
+      pre: SNIPPET,
+      copy: SNIPPET,
+      buttons: [["Copy", "copy"]],
+    };
+  }
+  if (state.run && state.episode === null && state.status === "waiting") {
+    return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
+  }
+  if (state.gap?.reason === "not_kept" && state.gap.from_episode === state.episode) {
+    return { key: `kept|${state.episode}`, title: "The steps of this episode were not kept", text: "The run's recording policy kept its summary only.", buttons: [] };
+  }
+  return null;
+}
+
+/** @type {Record<string, string>} */
+const TITLES = {
+  unknown_run: "There is no such run",
+  unknown_episode: "There is no such episode",
+  damaged: "This recording is damaged",
+};
+
+/** @param {import("../types.js").Gap} gap */
+function gapText(gap) {
+  const what = `${count(gap.episodes)} episode${gap.episodes === 1 ? "" : "s"}`;
+  if (gap.reason === "not_kept") return `${what} not kept`;
+  if (gap.reason === "damaged") return `${what} damaged`;
+  return `${count(gap.episodes)} skipped`;
+}

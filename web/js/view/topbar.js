@@ -1,0 +1,91 @@
+/** The top bar: which run, in what state, how it does. */
+
+import { compact, count, fixed, runTitle, short } from "../logic/format.js";
+import { chip, recording } from "../logic/state.js";
+import { byId, make, on, setAttribute, setText } from "./dom.js";
+
+const CHIPS = { connecting: "CONNECTING", offline: "OFFLINE", error: "ERROR", waiting: "WAITING", live: "LIVE", paused: "PAUSED", archive: "ARCHIVE" };
+
+export class TopBar {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {(run: string) => void} pick
+   */
+  constructor(session, pick) {
+    this.session = session;
+    this.picker = byId("run-picker");
+    this.listed = "";
+    on(this.picker, "change", () => {
+      pick(this.picker.value);
+      // The keys belong to the page again, not to the list just used.
+      this.picker.blur();
+    });
+  }
+
+  draw() {
+    const { state } = this.session;
+    this.#runs();
+    const shown = chip(state);
+    const element = byId("state-chip");
+    setAttribute(element, "data-state", shown);
+    const episode = shown === "archive" && state.episode !== null ? ` ep ${count(state.episode)}` : "";
+    setText(element, CHIPS[shown] + episode);
+    this.#metrics();
+    document.title = state.run ? `${shown === "live" ? "● " : ""}${state.run.name ?? state.run.run} · Reel` : "Reel";
+  }
+
+  #runs() {
+    const { state } = this.session;
+    const open = state.run;
+    const runs = open && !state.runs.some((run) => run.run === open.run) ? [open, ...state.runs] : state.runs;
+    const blank = open === null && runs.length > 0;
+    const key = blank + JSON.stringify(runs.map((run) => [run.run, run.status, run.name]));
+    if (key !== this.listed) {
+      this.listed = key;
+      const live = runs.filter((run) => run.status === "recording");
+      const rest = runs.filter((run) => run.status !== "recording");
+      const groups = live.length > 0 ? [group("Recording", live, "● "), group("Archive", rest, "")] : rest.map((run) => option(run, ""));
+      if (blank) groups.unshift(make("option", { value: "", text: "Choose a run" }));
+      this.picker.replaceChildren(...(runs.length > 0 ? groups : [make("option", { text: "No runs yet" })]));
+      this.picker.disabled = runs.length === 0;
+    }
+    if (open && this.picker.value !== open.run) this.picker.value = open.run;
+  }
+
+  #metrics() {
+    const { state } = this.session;
+    const { metrics } = state;
+    const bar = byId("metrics");
+    if (!metrics) return setText(bar, "");
+    /** @type {[string, string][]} */
+    const parts = recording(state)
+      ? [
+          [compact(metrics.episodes_per_s), "episodes/s"],
+          [compact(metrics.steps_per_s), "steps/s"],
+        ]
+      : [
+          [count(metrics.episodes), "episodes"],
+          [count(metrics.steps), "steps"],
+        ];
+    parts.push(["return", fixed(metrics.return_100, 2)], ["ε", short(metrics.epsilon)]);
+    const lost = metrics.lost ?? 0;
+    const text = parts.map(([a, b]) => `${a} ${b}`).join(" · ");
+    setText(bar, `${text} · ${count(lost)} lost`);
+    bar.classList.toggle("alarm", lost > 0);
+    bar.title = "return: mean of the last 100 episodes; lost: steps or episodes that could not be recorded";
+    const viewers = metrics.viewers ?? 0;
+    setText(byId("viewers"), viewers > 0 ? `${count(viewers)} viewer${viewers === 1 ? "" : "s"}` : "");
+  }
+}
+
+/** @param {string} label @param {import("../types.js").Run[]} runs @param {string} sign */
+function group(label, runs, sign) {
+  const element = make("optgroup", { label });
+  element.append(...runs.map((run) => option(run, sign)));
+  return element;
+}
+
+/** @param {import("../types.js").Run} run @param {string} sign */
+function option(run, sign) {
+  return make("option", { value: run.run, text: sign + runTitle(run) });
+}

@@ -1,0 +1,177 @@
+/** The transport: slider, buttons, the step that can be typed, speed. Draws state, asks the session. */
+
+import { count, reward as rewardText, speed as speedText } from "../logic/format.js";
+import { nextSpeed, SPEEDS } from "../logic/keys.js";
+import { behind, ended, recording, stepsPerSecond } from "../logic/state.js";
+import { byId, fit, make, on, setAttribute, setText, show } from "./dom.js";
+
+/** A frame shows several steps above this rate, and the page says so. */
+const SCREEN_HZ = 60;
+/** Reward ticks beyond this many would be a smear. */
+const MOST_TICKS = 2_000;
+
+export class Transport {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {import("./theme.js").Theme} theme
+   * @param {() => void} redraw
+   */
+  constructor(session, theme, redraw) {
+    this.session = session;
+    this.theme = theme;
+    this.slider = byId("seek");
+    this.input = byId("step");
+    this.track = this.slider.parentElement;
+    this.ticks = byId("ticks");
+    this.dragging = false;
+    this.resumes = false;
+    this.ticksKey = "";
+    for (const speed of SPEEDS) byId("speed").append(make("option", { value: String(speed), text: speedText(speed) }));
+    this.#listen();
+    new ResizeObserver(() => {
+      this.ticksKey = "";
+      redraw();
+    }).observe(this.track);
+  }
+
+  #listen() {
+    const { session, slider, input } = this;
+    on(byId("first"), "click", () => session.first());
+    on(byId("back"), "click", () => session.stepBy(-1));
+    on(byId("play"), "click", () => session.toggle());
+    on(byId("forward"), "click", () => session.stepBy(1));
+    on(byId("last"), "click", () => session.last());
+    on(byId("to-live"), "click", () => session.goLive());
+    on(byId("loop"), "click", () => this.toggleLoop());
+    on(byId("autoplay"), "click", () => session.setAutoplay(!session.state.autoplay));
+    on(byId("speed"), "change", (event) => {
+      const { value } = event.target;
+      session.setSpeed(value === "max" ? "max" : Number(value));
+    });
+    // While the thumb is held the playhead must not run from under it.
+    on(slider, "pointerdown", () => {
+      this.dragging = true;
+      this.resumes = session.state.playing && !session.state.live;
+    });
+    on(slider, "input", () => session.seek(Number(slider.value), session.state.episode, this.dragging ? false : null));
+    const release = () => {
+      if (!this.dragging) return;
+      this.dragging = false;
+      if (this.resumes && session.state.length !== session.state.step) session.play();
+    };
+    on(slider, "pointerup", release);
+    on(slider, "pointercancel", release);
+    on(input, "change", () => this.#typed());
+    on(input, "keydown", (event) => {
+      if (event.key === "Enter") this.#typed();
+      if (event.key === "Enter" || event.key === "Escape") input.blur();
+    });
+    on(input, "focus", () => input.select());
+  }
+
+  #typed() {
+    const step = Number.parseInt(this.input.value.replace(/\D/g, ""), 10);
+    if (Number.isFinite(step) && step !== this.session.state.step) this.session.seek(step, this.session.state.episode, false);
+  }
+
+  toggleLoop() {
+    const { session } = this;
+    session.setLoop(session.state.loop === "off" ? "episode" : "off");
+  }
+
+  /** @param {1 | -1} direction */
+  faster(direction) {
+    this.session.setSpeed(nextSpeed(this.session.state.speed, direction));
+  }
+
+  draw() {
+    const { state, cache } = this.session;
+    const known = state.length ?? Math.max(cache.known() - 1, state.step, 0);
+    const none = state.episode === null;
+    const running = state.live || state.playing;
+    const again = ended(state);
+    setIcon(byId("play"), running ? "pause" : again ? "replay" : "play");
+    setAttribute(byId("play"), "aria-label", running ? "Pause" : again ? "Play again" : "Play");
+    for (const id of ["first", "back", "play", "forward", "last", "seek", "step"]) byId(id).disabled = none;
+    this.slider.max = String(known);
+    if (!this.dragging) this.slider.value = String(state.step);
+    this.track.style.setProperty("--done", `${known > 0 ? Math.min(100, (state.step / known) * 100) : 0}%`);
+    const earned = cache.value("reward", state.step);
+    const total = state.length === null ? `${known} so far` : String(state.length);
+    setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}`);
+    if (document.activeElement !== this.input) this.input.value = String(state.step);
+    setText(byId("total"), none ? "–" : state.length === null ? "…" : String(state.length));
+    this.#pace(running);
+    this.#live();
+    byId("speed").value = String(state.speed);
+    setAttribute(byId("loop"), "aria-pressed", String(state.loop !== "off"));
+    setAttribute(byId("autoplay"), "aria-pressed", String(state.autoplay));
+    this.#ticks(known);
+  }
+
+  /** @param {boolean} running */
+  #pace(running) {
+    const { state } = this.session;
+    const rate = stepsPerSecond(state);
+    const batch = rate === null ? 0 : Math.ceil(rate / SCREEN_HZ);
+    setText(byId("pace"), running && rate === null ? "as fast as it comes" : running && batch > 1 ? `showing 1 of ${batch}` : "");
+  }
+
+  #live() {
+    const { state } = this.session;
+    const button = byId("to-live");
+    const here = recording(state);
+    const other = !here && state.runs.some((run) => run.status === "recording");
+    show(button, state.connection === "open" && !state.live && (here || other));
+    const late = behind(state);
+    setText(button, here ? `Return to live${late > 0 ? ` (${count(late)} behind)` : ""}` : "Watch live");
+  }
+
+  /** Rewards that differ from the usual one: up for more, down for less; and the end. @param {number} known */
+  #ticks(known) {
+    const { cache, state } = this.session;
+    const key = `${cache.episode}.${cache.version}.${state.length}.${this.theme.name}`;
+    if (key === this.ticksKey || (state.playing && cache.version % 8 !== 0 && this.ticksKey.startsWith(`${cache.episode}.`))) return;
+    this.ticksKey = key;
+    const { width, height } = this.track.getBoundingClientRect();
+    const ctx = fit(this.ticks, width, height);
+    ctx.clearRect(0, 0, width, height);
+    const { tokens } = this.theme;
+    // The thumb's centre travels between half its width from either end.
+    const x = (/** @type {number} */ step) => 7 + (known > 0 ? step / known : 0) * (width - 14);
+    if (known > 0 && known <= MOST_TICKS) {
+      const rewards = Array.from({ length: known }, (_, t) => cache.value("reward", t));
+      const usual = mode(rewards);
+      ctx.fillStyle = tokens.dim;
+      rewards.forEach((r, t) => {
+        if (r === undefined || r === usual) return;
+        if (r > usual) ctx.fillRect(x(t + 1) - 1, 2, 2, 6);
+        else ctx.fillRect(x(t + 1) - 1, height - 8, 2, 6);
+      });
+    }
+    if (state.length !== null && state.length > 0) {
+      ctx.fillStyle = tokens.accent;
+      ctx.fillRect(width - 2, 3, 2, height - 6);
+    }
+  }
+}
+
+/** The commonest value. @param {(number | undefined)[]} values @returns {number} */
+function mode(values) {
+  /** @type {Map<number, number>} */
+  const counts = new Map();
+  for (const v of values) if (v !== undefined) counts.set(v, (counts.get(v) ?? 0) + 1);
+  let best = 0;
+  let most = -1;
+  for (const [v, n] of counts) {
+    if (n > most) [best, most] = [v, n];
+  }
+  return best;
+}
+
+/** @param {HTMLElement} button @param {string} icon */
+function setIcon(button, icon) {
+  const use = button.querySelector("use");
+  if (use && use.getAttribute("href") !== `#i-${icon}`) use.setAttribute("href", `#i-${icon}`);
+  button.dataset.icon = icon;
+}
