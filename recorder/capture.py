@@ -44,13 +44,17 @@ class ScalarBuffer:
         """Source lines: the check, and the append."""
         kind = self._python.__name__
         return (
-            f"if {at}.__class__ is not {kind}: {at} = coerce_{at}({at})",
-            f"append_{at}({at})",
+            f"if {at}.__class__ is not _{kind}: {at} = _coerce_{at}({at})",
+            f"_append_{at}({at})",
         )
 
     def names(self, at: str) -> dict[str, Any]:
         """What the source lines refer to."""
-        return {f"coerce_{at}": self.coerce, f"append_{at}": self.values.append}
+        return {
+            f"_{self._python.__name__}": self._python,
+            f"_coerce_{at}": self.coerce,
+            f"_append_{at}": self.values.append,
+        }
 
     def coerce(self, value: Any) -> Any:
         """Return `value` as this column's Python type."""
@@ -106,14 +110,14 @@ class RowBuffer:
     def code(self, at: str) -> tuple[str, str]:
         """Source lines: the check, and the append."""
         return (
-            f"if {at}.__class__ is not list or len({at}) != {self.column.width}: "
-            f"{at} = coerce_{at}({at})",
-            f"extend_{at}({at})",
+            f"if {at}.__class__ is not _list or _len({at}) != {self.column.width}: "
+            f"{at} = _coerce_{at}({at})",
+            f"_append_{at}({at})",
         )
 
     def names(self, at: str) -> dict[str, Any]:
         """What the source lines refer to."""
-        return {f"coerce_{at}": self.coerce, f"extend_{at}": self.values.extend}
+        return {"_list": list, f"_coerce_{at}": self.coerce, f"_append_{at}": self.values.extend}
 
     def coerce(self, value: Any) -> list[Any]:
         """Return `value` as a list of the right length."""
@@ -152,19 +156,19 @@ class ArrayBuffer:
     def code(self, at: str) -> tuple[str, str]:
         """Source lines: the check, and the append."""
         return (
-            f"if {at}.__class__ is not ndarray or {at}.dtype != dtype_{at} "
-            f"or {at}.shape != shape_{at}: {at} = coerce_{at}({at})",
-            f"append_{at}({at}.tobytes())",
+            f"if {at}.__class__ is not _ndarray or {at}.dtype != _dtype_{at} "
+            f"or {at}.shape != _shape_{at}: {at} = _coerce_{at}({at})",
+            f"_append_{at}({at}.tobytes())",
         )
 
     def names(self, at: str) -> dict[str, Any]:
         """What the source lines refer to."""
         return {
-            "ndarray": np.ndarray,
-            f"dtype_{at}": self._dtype,
-            f"shape_{at}": self.column.shape,
-            f"coerce_{at}": self.coerce,
-            f"append_{at}": self.values.append,
+            "_ndarray": np.ndarray,
+            f"_dtype_{at}": self._dtype,
+            f"_shape_{at}": self.column.shape,
+            f"_coerce_{at}": self.coerce,
+            f"_append_{at}": self.values.append,
         }
 
     def coerce(self, value: Any) -> Array:
@@ -193,11 +197,11 @@ class PackedBuffer:
 
     def code(self, at: str) -> tuple[str, str]:
         """Source lines: the check, and the append."""
-        return f"{at} = pack({at})", f"append_{at}({at})"
+        return f"{at} = _pack({at})", f"_append_{at}({at})"
 
     def names(self, at: str) -> dict[str, Any]:
         """What the source lines refer to."""
-        return {"pack": pack, f"append_{at}": self.values.append}
+        return {"_pack": pack, f"_append_{at}": self.values.append}
 
     def coerce(self, value: Any) -> bytes:
         """Return `value` as bytes."""
@@ -267,15 +271,16 @@ class Capture:
 
     def _make_record_step(self, limit: int, on_full: Callable[[], None]) -> Callable[..., None]:
         layout = self.layout
-        names: dict[str, Any] = {"full": on_full, "rewards": self.rewards, "len": len}
+        # Names of ours begin with an underscore, which a channel's name cannot.
+        names: dict[str, Any] = {"_full": on_full, "_rewards": self.rewards, "_len": len}
         checks: list[str] = []
         appends: list[str] = []
 
         def leaves(columns: Sequence[Column], value: str, flatten: Any) -> None:
             if flatten is not None:
-                parts = [f"{value}_{i}" for i in range(len(columns))]
-                names[f"flatten_{value}"] = _guarded(flatten, value)
-                checks.append(f"({', '.join(parts)},) = flatten_{value}({value})")
+                parts = [f"_{value}_{i}" for i in range(len(columns))]
+                names[f"_flatten_{value}"] = _guarded(flatten, value)
+                checks.append(f"({', '.join(parts)},) = _flatten_{value}({value})")
             else:
                 parts = [value]
             for part, column in zip(parts, columns, strict=True):
@@ -301,11 +306,18 @@ class Capture:
         signature = ", ".join(
             ["observation", "action", "reward", *(["*", *keywords] if keywords else [])]
         )
-        body = [*checks, *appends, f"if len(rewards) >= {limit}: full()"]
+        body = [*checks, *appends, f"if _len(_rewards) >= {limit}: _full()"]
         source = f"def record_step({signature}):\n" + "".join(f"    {line}\n" for line in body)
         exec(compile(source, "<record_step>", "exec"), names)  # the columns' names are checked
         function: Callable[..., None] = names["record_step"]
         return function
+
+    def refuse(self, refusal: Callable[..., None]) -> None:
+        """Make `record_step` call `refusal` from now on, for those too who hold on to it."""
+        names: dict[str, Any] = self.record_step.__globals__
+        for name in tuple(names):
+            if name.startswith("_append_"):
+                names[name] = refusal
 
     def flatten_final(self, observation: Any) -> tuple[Any, ...]:
         """Return the leaves of a final observation, checked and copied."""
@@ -397,7 +409,8 @@ def _leaf_columns(
 ) -> dict[str, Any]:
     if flatten is None:
         return {columns[0].name: values}
-    rows = [flatten(value) for value in values]
+    guarded = _guarded(flatten, columns[0].name.split(".")[0])
+    rows = [guarded(value) for value in values]
     return {column.name: [row[i] for row in rows] for i, column in enumerate(columns)}
 
 

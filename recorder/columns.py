@@ -6,6 +6,7 @@ no schema of their own.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ PACKED = "packed"
 RESERVED = frozenset({"observation", "action", "reward", "final_observation", "info"})
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KINDS = "biuf"
+_ITEMSIZE_MAX = 8
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,10 @@ class Channel:
     shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or self.name in RESERVED:
+        taken = self.name in RESERVED or keyword.iskeyword(self.name)
+        if not _NAME.fullmatch(self.name) or taken:
             raise ChannelError(
-                f"expected a channel name like 'q_values' that is none of "
+                f"expected a channel name like 'q_values' that is no word of Python and none of "
                 f"{', '.join(sorted(RESERVED))}, got {self.name!r}; choose another name"
             )
         try:
@@ -85,10 +88,10 @@ class Channel:
                 f"expected a numpy dtype for channel {self.name!r}, got {self.dtype!r}; "
                 "for example 'float64', 'int64' or 'bool'"
             ) from error
-        if dtype.kind not in _KINDS:
+        if dtype.kind not in _KINDS or dtype.itemsize > _ITEMSIZE_MAX:
             raise ChannelError(
-                f"expected a boolean, integer or floating dtype for channel {self.name!r}, "
-                f"got {dtype}; record it as numbers, or put it into the info dict"
+                f"expected a boolean, integer or floating dtype of at most 64 bits for channel "
+                f"{self.name!r}, got {dtype}; record it as numbers, or put it into the info dict"
             )
         object.__setattr__(self, "dtype", dtype.name)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))

@@ -31,6 +31,12 @@ class SequenceError(RecorderError):
     code = "bad_sequence"
 
 
+class FactsError(RecorderError):
+    """An epsilon, seed, stage or tag that cannot be stored."""
+
+    code = "bad_facts"
+
+
 class RunsDirError(RecorderError):
     """The runs directory is missing, is no directory, or cannot be written."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +25,7 @@ from recorder.catalogue import make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import RunsDirError, SequenceError, SpaceError
+from recorder.errors import FactsError, RunsDirError, SequenceError, SpaceError
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
 from recorder.runlock import RunLock
@@ -97,6 +98,7 @@ class EpisodeRecorder:
         RunExists: `run_id` is taken.
         SpaceError: a space cannot be recorded.
         ChannelError: a channel is declared badly.
+        FactsError: `seed` takes more than 64 bits.
     """
 
     record_step: Callable[..., None]
@@ -142,31 +144,29 @@ class EpisodeRecorder:
             describe(observation_space), describe(action_space), check_channels(channels), infos
         )
         name = name or run_id or env_id or "run"
+        now = time.time()
+        facts = {
+            "name": name,
+            "created_at": now,
+            "status": "recording",
+            "env_id": env_id,
+            "env_kwargs": as_json(env_kwargs),
+            "observation_space": as_json(self.layout.observation_space),
+            "action_space": as_json(self.layout.action_space),
+            "layout": as_json(self.layout.as_json()),
+            "presentation": as_json(presentation or {}),
+            "algorithm": algorithm,
+            "hyperparameters": as_json(hyperparameters or {}),
+            "seed": None if seed is None else checked_seed(seed),
+            "provenance": "{}",
+        }
         self.path = make_run_dir(runs_dir, run_id, name)
         self.run_id = self.path.name
         self.live = LiveQueue()
         self._lock = RunLock(self.path)
-        now = time.time()
         try:
             tape = Tape(self.path, self.layout)
-            tape.create(
-                {
-                    "run_id": self.run_id,
-                    "name": name,
-                    "created_at": now,
-                    "status": "recording",
-                    "env_id": env_id,
-                    "env_kwargs": as_json(env_kwargs),
-                    "observation_space": as_json(self.layout.observation_space),
-                    "action_space": as_json(self.layout.action_space),
-                    "layout": as_json(self.layout.as_json()),
-                    "presentation": as_json(presentation or {}),
-                    "algorithm": algorithm,
-                    "hyperparameters": as_json(hyperparameters or {}),
-                    "seed": seed,
-                    "provenance": "{}",
-                }
-            )
+            tape.create({"run_id": self.run_id, **facts})
         except (sqlite3.Error, OSError) as error:
             self._lock.release()
             raise RunsDirError(
@@ -176,6 +176,7 @@ class EpisodeRecorder:
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
         self._capture = Capture(self.layout, limit, lambda: self._writer.wait_for_room(limit))
         self.record_step = self._capture.record_step
+        self._limit = limit
         self._finish = 0  # position of the last episode's end
         self._episode = 0
         self._closed = False
@@ -213,6 +214,7 @@ class EpisodeRecorder:
         seed: int | None = None,
         stage: str | None = None,
         tags: tuple[str, ...] = (),
+        duration_s: float | None = None,
     ) -> int:
         """End the episode whose steps were recorded, and return its number.
 
@@ -225,14 +227,18 @@ class EpisodeRecorder:
             seed: the seed that its reset got.
             stage: curriculum stage.
             tags: free words without spaces.
+            duration_s: seconds it took; measured where None.
 
         Raises:
             SequenceError: no step was recorded since the last end, or the recorder is closed.
             SpaceError: the final observation does not have its space's form.
+            FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
         if self._closed:
             raise _closed()
         capture = self._capture
+        if epsilon.__class__ is not float or seed is not None or stage is not None or tags:
+            epsilon, seed, stage, tags = checked_facts(epsilon, seed, stage, tags)
         flags = TERMINATED if terminated else 0
         if truncated:
             flags |= TRUNCATED
@@ -244,6 +250,8 @@ class EpisodeRecorder:
         else:
             flags |= NO_FINAL
         now = time.perf_counter()
+        if duration_s is None:
+            duration_s = now - self._started
         with capture.lock:
             position = capture.position()
             if position == self._finish:
@@ -252,9 +260,7 @@ class EpisodeRecorder:
                     "call record_step for each step first, and finish_episode once an episode"
                 )
             started = self._wall_offset + self._started
-            capture.mark(
-                (position, final, flags, epsilon, seed, stage, started, now - self._started, tags)
-            )
+            capture.mark((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
         number = self._episode
         self._finish = position
         self._episode = number + 1
@@ -271,7 +277,10 @@ class EpisodeRecorder:
             SequenceError: it has no steps, or steps of another are recorded and not ended.
             ChannelError: columns of different lengths or of another shape than declared.
             SpaceError: observations or actions that do not fit their space.
+            FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
+        if self._closed:
+            raise _closed()
         count = episode.length
         if not count:
             raise SequenceError("expected an episode of at least one step, got none; drop it")
@@ -288,6 +297,11 @@ class EpisodeRecorder:
                 "hand in the observation after the last step too"
             )
         final = observations[count] if len(observations) > count else None
+        # All that can be wrong is looked at before the first step is appended: steps
+        # without their end would stand in the way of the next episode.
+        checked_facts(episode.epsilon, episode.seed, episode.stage, episode.tags)
+        if final is not None:
+            self._capture.flatten_final(final)
         self._capture.extend(episode, count)
         if episode.started_at is not None:
             self._started = episode.started_at - self._wall_offset
@@ -300,7 +314,10 @@ class EpisodeRecorder:
             seed=episode.seed,
             stage=episode.stage,
             tags=episode.tags,
+            duration_s=episode.duration_s,
         )
+        if len(self._capture.rewards) >= self._limit:
+            self._writer.wait_for_room(self._limit)
 
     def event(self, kind: str, text: str = "", **data: Any) -> None:
         """Mark this moment on the timeline.
@@ -312,7 +329,10 @@ class EpisodeRecorder:
         """
         with self._capture.lock:
             position = self._capture.position()
-        self._writer.add_event(Event(time.time(), self._episode, position, kind, text, data))
+        plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
+        self._writer.add_event(
+            Event(time.time(), self._episode, position, str(kind), str(text), plain)
+        )
 
     @property
     def stats(self) -> RecorderStats:
@@ -342,6 +362,7 @@ class EpisodeRecorder:
             self.finish_episode(incomplete=True)
         self._closed = True
         self.record_step = _refuse_step
+        self._capture.refuse(_refuse_step)
         self._writer.stop(status)
         self._lock.release()
         atexit.unregister(self.close)
@@ -376,6 +397,47 @@ def as_json(value: Any) -> str:
         return repr(thing)
 
     return json.dumps(value, default=plain)
+
+
+def checked_facts(
+    epsilon: Any, seed: Any, stage: Any, tags: Any
+) -> tuple[float | None, int | None, str | None, tuple[str, ...]]:
+    """Return an episode's facts as plain values that the tape's columns can hold.
+
+    One that cannot be stored would fail the whole transaction it is written in.
+
+    Raises:
+        FactsError: one of them cannot.
+    """
+    try:
+        epsilon = None if epsilon is None else float(epsilon)
+        seed = None if seed is None else checked_seed(seed)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FactsError(
+            f"expected numbers as epsilon and seed, got {epsilon!r} and {seed!r} ({error}); "
+            "convert them, or leave them out"
+        ) from error
+    tags = (tags,) if isinstance(tags, str) else tuple(tags)
+    if not all(isinstance(tag, str) and tag and len(tag.split()) == 1 for tag in tags):
+        raise FactsError(f"expected tags as words without spaces, got {tags!r}; use dashes")
+    if stage is not None and not isinstance(stage, str):
+        stage = str(stage)
+    return epsilon, seed, stage, tags
+
+
+def checked_seed(seed: Any) -> int:
+    """Return a seed as an integer that a column of SQLite can hold.
+
+    Raises:
+        FactsError: it takes more than 64 bits.
+    """
+    number = operator.index(seed)
+    if not -(1 << 63) <= number < 1 << 63:
+        raise FactsError(
+            f"expected a seed that fits 64 bits with its sign, got {number}; "
+            "record a shorter one, or put it into hyperparameters as text"
+        )
+    return number
 
 
 def _spaces(
