@@ -24,10 +24,11 @@ from replay_server.api import Api
 from replay_server.archive import Archive
 from replay_server.clock import Clock, LoopClock
 from replay_server.hub import Hub
+from replay_server.outbox import SEND_DEADLINE
 from replay_server.protocol import MAX_MESSAGE_BYTES
 from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden
 from replay_server.sockets import Sockets
-from replay_server.static import Site, find_web_root
+from replay_server.static import Site
 
 DEFAULT_PORT: Final = 8517
 KEEPALIVE_SECONDS: Final = 15.0
@@ -46,6 +47,7 @@ class ServerConfig:
         allowed_hosts: further names by which clients may call this server (a machine's
             name on the network, a reverse proxy's).
         web_root: the page's directory; found by default.
+        send_deadline: seconds that a viewer may take nothing before it is dropped.
     """
 
     runs_dir: Path | str = "runs"
@@ -53,7 +55,8 @@ class ServerConfig:
     port: int = DEFAULT_PORT
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     allowed_hosts: Sequence[str] = ()
-    web_root: Path | None = field(default_factory=find_web_root)
+    web_root: Path | None = None
+    send_deadline: float = SEND_DEADLINE
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def make_app(
     access = Access(config.token, names)
     archive = Archive(Path(config.runs_dir))
     hub = Hub(archive, clock, recorder)
-    sockets = Sockets(hub, archive, clock)
+    sockets = Sockets(hub, archive, clock, config.send_deadline)
     site = Site(config.web_root)
 
     app = web.Application(middlewares=[guard(access)], client_max_size=MAX_MESSAGE_BYTES)
@@ -91,6 +94,7 @@ def make_app(
     app.on_response_prepare.append(harden(lambda: site.policy))
 
     async def start(_: web.Application) -> None:
+        await archive.call(site.refresh)
         await hub.start()
 
     async def shut_down(_: web.Application) -> None:

@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractStreamWriter
 from replay_server.archive import Archive
 from replay_server.clock import Clock
 from replay_server.hub import Hub
+from replay_server.outbox import SEND_DEADLINE
 from replay_server.protocol import (
     JSON,
     MAX_MESSAGE_BYTES,
@@ -32,7 +33,7 @@ from replay_server.protocol import (
 from replay_server.security import problem
 from replay_server.viewer import Viewer
 
-SEND_BUFFER: Final = 256 * 1024  # of the kernel: what a viewer that stops reading may pin
+SEND_BUFFER: Final = 64 * 1024  # of the kernel: what a viewer that stops reading may pin
 CLOSE_SECONDS: Final = 2.0
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,11 @@ class Pipe:
 class Sockets:
     """The `/ws` handler of one server, and the connections it has."""
 
-    def __init__(self, hub: Hub, archive: Archive, clock: Clock) -> None:
+    def __init__(
+        self, hub: Hub, archive: Archive, clock: Clock, deadline: float = SEND_DEADLINE
+    ) -> None:
         self._hub = hub
+        self._deadline = deadline
         self._archive = archive
         self._clock = clock
         self._open: dict[web.WebSocketResponse, Pipe] = {}
@@ -111,7 +115,9 @@ class Sockets:
             )  # fmt: skip
         pipe = Pipe(request, response, await response.prepare(request))
         binary = response.ws_protocol == MSGPACK
-        viewer = Viewer(self._hub, self._archive, self._clock, pipe, binary)
+        viewer = Viewer(
+            self._hub, self._archive, self._clock, pipe, binary=binary, deadline=self._deadline
+        )
         self._open[response] = pipe
         serving = asyncio.get_running_loop().create_task(viewer.run())
         serving.add_done_callback(functools.partial(_ended, pipe))

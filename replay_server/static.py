@@ -48,19 +48,18 @@ class Site:
     """The files of one directory.
 
     Args:
-        root: the directory; None where there is no page to serve.
+        root: the directory; None looks for it where the page usually is.
     """
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
         self._files: dict[str, Path] = {}
-        self._index: tuple[int, str] = (-1, "")
-        self.refresh()
+        self._index: tuple[int, str] = (-1, content_security_policy(""))
 
     def refresh(self) -> None:
         """List the files, and read the page's inline scripts if it has changed. Blocks."""
+        self.root = self.root or find_web_root()
         if self.root is None:
-            self._index = (0, content_security_policy(""))
             return
         files: dict[str, Path] = {}
         for folder, folders, names in os.walk(self.root):

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import aiohttp
+import pytest
+from server_kit import Client, bearer, record_run
+
+from replay_server import ReplayServer, ServerConfig
+from replay_server.protocol import MSGPACK
+
+LENGTHS = [3, 1, 40, 300, 7, 7, 7, 2500, 12, 5]
+
+Connect = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture(scope="session")
+def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs directory with one finished run, `archived`."""
+    runs_dir = tmp_path_factory.mktemp("archive")
+    record_run(runs_dir, "archived", LENGTHS)
+    return runs_dir
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    path = tmp_path / "runs"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+async def server(archived: Path) -> AsyncIterator[ReplayServer]:
+    async with ReplayServer(ServerConfig(runs_dir=archived, port=0)) as server:
+        yield server
+
+
+@pytest.fixture
+async def session(server: ReplayServer) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(server.url, headers=bearer(server)) as session:
+        yield session
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Connect viewers to any server; they are closed at the end."""
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def connect(server: ReplayServer, subprotocol: str = MSGPACK) -> Client:
+            socket = await stack.enter_async_context(
+                session.ws_connect(
+                    f"{server.url}/ws", protocols=[subprotocol], headers=bearer(server),
+                    max_msg_size=0,
+                )
+            )  # fmt: skip
+            client = Client(socket)
+            assert (await client.read())[0] == "hello"
+            return client
+
+        yield connect
