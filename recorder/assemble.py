@@ -146,5 +146,6 @@ def _sums(rewards: Array, ends: Array) -> Array:
     # `reduceat` sums from each start to the next, which is its stop: ranges abut.
     some = starts < stops
     if some.any():
-        sums[some] = np.add.reduceat(rewards, starts[some])
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
+            sums[some] = np.add.reduceat(rewards, starts[some])
     return sums

@@ -34,7 +34,7 @@ from recorder.layout import Layout
 CODEC = 1
 LEVEL = 3
 CONSTANT, PLANES, TABLE, PACKED_ROWS = 0, 1, 2, 3
-MAX_FRAME = 1 << 31
+MAX_FRAME = 1 << 28
 
 TERMINATED, TRUNCATED, INCOMPLETE, NO_FINAL = 1, 2, 4, 8
 
@@ -101,14 +101,17 @@ def decode(layout: Layout, first_step: int, count: int, blob: bytes) -> Segment:
     Raises:
         DamagedTape: the bytes are no segment of this layout.
     """
+    if count < 0 or (count > 1 and count * layout.bytes_per_step > MAX_FRAME):
+        raise DamagedTape(f"expected a segment of tape, got one that says it has {count:,} steps")
     reader = _Frames(blob)
     columns: dict[str, Array] = {}
     order: Array | None = None
     for column in layout.steps:
-        if reader.kind() == TABLE and order is None:
+        keyed = layout.keyed_by_state and "observation" in columns
+        if reader.kind() == TABLE and order is None and keyed:
             order = _by_state(columns["observation"])
         columns[column.name] = reader.column(column, count, order)
-    ends = reader.column(_ENDS, None).astype(np.int64)
+    ends = reader.column(_ENDS, None, most=count + 1).astype(np.int64)
     flags = reader.column(_FLAGS, len(ends))
     finals = {column.name: reader.column(column, len(ends)) for column in layout.finals}
     reader.finish()
@@ -171,7 +174,7 @@ def _compress(data: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compress(data)
 
 
-def _decompress(data: bytes, size: int | None) -> bytes:
+def _decompress(data: bytes, size: int | None, most: int = MAX_FRAME) -> bytes:
     """Decompress, never into more than what the layout allows.
 
     The zstandard package trusts the size in the frame's header over `max_output_size`,
@@ -179,8 +182,9 @@ def _decompress(data: bytes, size: int | None) -> bytes:
     """
     try:
         told = zstandard.frame_content_size(data)
-        if told < 0 or told > MAX_FRAME or (size is not None and told != size):
-            raise DamagedTape(f"expected a frame of {size} bytes, got one that says {told}")
+        if told < 0 or told > most or (size is not None and told != size):
+            expected = f"at most {most}" if size is None else size
+            raise DamagedTape(f"expected a frame of {expected} bytes, got one that says {told}")
         return zstandard.ZstdDecompressor().decompress(data)
     except zstandard.ZstdError as error:
         raise DamagedTape(f"expected compressed data, got bytes that are none: {error}") from error
@@ -209,7 +213,10 @@ class _Frames:
         if self._at != len(self._blob):
             raise DamagedTape("expected the end of the segment, got more bytes")
 
-    def column(self, column: Column, count: int | None, order: Array | None = None) -> Array:
+    def column(
+        self, column: Column, count: int | None, order: Array | None = None, most: int = 0
+    ) -> Array:
+        """The next column: of `count` rows, or, where that is None, of `most` at most."""
         kind, mark, length = self._head()
         start = self._at + _HEAD.size
         self._at = start + length
@@ -228,7 +235,8 @@ class _Frames:
         if kind not in (PLANES, TABLE):
             raise DamagedTape(f"expected a kind of column, got number {kind}")
         size = None if count is None else count * column.width * stored.itemsize
-        data = np.frombuffer(_decompress(payload, size), np.uint8)
+        bound = most * stored.itemsize if count is None else MAX_FRAME
+        data = np.frombuffer(_decompress(payload, size, bound), np.uint8)
         if len(data) % stored.itemsize:
             raise DamagedTape(f"expected whole numbers in {column.name!r}, got a part of one")
         flat = np.ascontiguousarray(data.reshape(stored.itemsize, -1).T)
@@ -236,10 +244,11 @@ class _Frames:
             if order is None or count is None:
                 raise DamagedTape(f"expected plain rows in {column.name!r}, got table rows")
             bits = flat.view(f"u{stored.itemsize}").reshape(count, column.width)
-            rows = np.empty_like(bits)
-            rows[order] = np.bitwise_xor.accumulate(bits, axis=0)
-            flat = rows
-        return flat.view(stored).reshape(-1, *column.shape).astype(column.dtype, copy=False)
+            table = np.empty_like(bits)
+            table[order] = np.bitwise_xor.accumulate(bits, axis=0)
+            flat = table
+        rows = len(data) // stored.itemsize if count is None else count
+        return flat.view(stored).reshape(rows, *column.shape).astype(column.dtype, copy=False)
 
 
 def _stored_dtype(column: Column, mark: int) -> np.dtype[Any]:

@@ -23,8 +23,8 @@ class Curve:
 
     Attributes:
         metric: what was asked for.
-        first: first episode.
-        last: episode after the last.
+        first: first episode: the one asked for, or where the first point's bucket begins.
+        last: episode after the last, likewise.
         bucket: episodes a point stands for.
         episode: first episode of each point, `(n,)`.
         count: finished episodes in it.
@@ -60,8 +60,10 @@ def read_curve(
     levels = [level for level in ROLLUP_LEVELS if level <= bucket]
     if levels:
         level = max(levels)
-        bucket = -(-bucket // level) * level  # whole roll-up buckets to a point
+        # Whole roll-up buckets to a point, so the range grows to where they begin and end.
         first -= first % level
+        last = min(-(-last // level) * level, end)
+        bucket = -(-(last - first) // (points * level)) * level
         rows = _rollup_rows(connection, METRICS[metric], level, first, last)
     else:
         rows = _episode_rows(connection, metric, first, last)
@@ -80,7 +82,7 @@ def _episode_rows(connection: sqlite3.Connection, metric: str, first: int, last:
 def _rollup_rows(
     connection: sqlite3.Connection, name: str, level: int, first: int, last: int
 ) -> Array:
-    known = "epsilon_count" if name == "epsilon" else "count"
+    known = "count" if name == "length" else f"{name}_count"
     rows = connection.execute(
         f"SELECT bucket * level, count, {name}_min, {name}_max, {name}_sum, {known} FROM rollups "
         "WHERE level = ? AND bucket >= ? AND bucket < ? ORDER BY bucket",
@@ -96,7 +98,8 @@ def _grouped(metric: str, first: int, last: int, bucket: int, rows: Array) -> Cu
         blank = np.empty(0)
         return Curve(metric, first, last, bucket, blank, blank, blank, blank, blank)
     known = np.add.reduceat(rows[:, 5], starts)
-    sums = np.add.reduceat(np.nan_to_num(rows[:, 4], posinf=np.inf, neginf=-np.inf), starts)
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
+        sums = np.add.reduceat(np.where(rows[:, 5] > 0, rows[:, 4], 0.0), starts)
     return Curve(
         metric,
         first,

@@ -54,7 +54,7 @@ def read_page(
     values: list[float] = []
     total = connection.execute(f"SELECT count(*) FROM episodes WHERE {where}").fetchone()[0]
     if cursor is not None:
-        value, number = _parse(cursor)
+        value, number = _parse(cursor, sort)
         side = "<" if direction == "DESC" else ">"
         if by_number:
             where, values = f"{where} AND episode {side} ?", [number]
@@ -69,17 +69,20 @@ def read_page(
     ).fetchall()
     more = len(rows) > limit
     rows = rows[:limit]
-    following = f"{rows[-1][-1]!r}:{rows[-1][0]}" if more else None
+    following = f"{sort}:{rows[-1][-1]!r}:{rows[-1][0]}" if more else None
     return EpisodePage([summary_of(row[:-1]) for row in rows], following, total)
 
 
-def _parse(cursor: str) -> tuple[float, int]:
+def _parse(cursor: str, sort: str) -> tuple[float, int]:
     try:
-        value, number = cursor.split(":")
+        of, value, number = cursor.split(":")
+        if of != sort or abs(int(number)) >= 1 << 63:
+            raise ValueError(cursor)
         return float(value), int(number)
     except ValueError as error:
         raise ListingError(
-            f"expected the 'next' of a page before as cursor, got {cursor[:80]!r}"
+            f"expected the 'next' of a page sorted by {sort} as cursor, got {cursor[:80]!r}; "
+            "leave it out to begin at the first page"
         ) from error
 
 

@@ -5,9 +5,12 @@ The file may be foreign, damaged, or in use by its recorder at this moment.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -51,11 +54,23 @@ def open_tape(run_dir: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         if "not a database" in str(error):
             raise NotARun(f"expected a Reel tape at {path}, got a file that is none") from error
+        with reading(path):
+            raise
+    return connection
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a file it cannot read into `DamagedTape`."""
+    try:
+        yield
+    except sqlite3.ProgrammingError:
+        raise  # a closed connection: the caller's fault, not the file's
+    except sqlite3.Error as error:
         raise DamagedTape(
             f"expected a tape that SQLite can read at {path}, got: {error}; "
             "restore the file from a copy"
         ) from error
-    return connection
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -132,7 +147,7 @@ class SegmentReader:
                 (stop, first),
             ).fetchall()
             return [
-                (self._segment(*row[:2], *row[3:]), row[2])
+                (self._segment(*row[:2], *row[3:]), math.nan if row[2] is None else row[2])
                 for row in rows
                 if row[0] + row[1] > first
             ]

@@ -176,7 +176,6 @@ class EpisodeRecorder:
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
         self._capture = Capture(self.layout, limit, lambda: self._writer.wait_for_room(limit))
         self.record_step = self._capture.record_step
-        self._limit = limit
         self._finish = 0  # position of the last episode's end
         self._episode = 0
         self._closed = False
@@ -252,15 +251,14 @@ class EpisodeRecorder:
         now = time.perf_counter()
         if duration_s is None:
             duration_s = now - self._started
-        with capture.lock:
-            position = capture.position()
-            if position == self._finish:
-                raise SequenceError(
-                    "expected at least one step before finish_episode, got none; "
-                    "call record_step for each step first, and finish_episode once an episode"
-                )
-            started = self._wall_offset + self._started
-            capture.mark((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
+        position = capture.packer.position
+        if position == self._finish:
+            raise SequenceError(
+                "expected at least one step before finish_episode, got none; "
+                "call record_step for each step first, and finish_episode once an episode"
+            )
+        started = self._wall_offset + self._started
+        capture.mark((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
         number = self._episode
         self._finish = position
         self._episode = number + 1
@@ -284,12 +282,11 @@ class EpisodeRecorder:
         count = episode.length
         if not count:
             raise SequenceError("expected an episode of at least one step, got none; drop it")
-        with self._capture.lock:
-            if self._capture.position() != self._finish:
-                raise SequenceError(
-                    "expected no open episode, got one with steps and no end; call "
-                    "finish_episode before handing in a whole episode"
-                )
+        if self._capture.packer.position != self._finish:
+            raise SequenceError(
+                "expected no open episode, got one with steps and no end; call "
+                "finish_episode before handing in a whole episode"
+            )
         observations = episode.observations
         if len(observations) not in (count, count + 1):
             raise SequenceError(
@@ -316,8 +313,6 @@ class EpisodeRecorder:
             tags=episode.tags,
             duration_s=episode.duration_s,
         )
-        if len(self._capture.rewards) >= self._limit:
-            self._writer.wait_for_room(self._limit)
 
     def event(self, kind: str, text: str = "", **data: Any) -> None:
         """Mark this moment on the timeline.
@@ -327,8 +322,7 @@ class EpisodeRecorder:
             text: for people.
             data: for programs, JSON-ready.
         """
-        with self._capture.lock:
-            position = self._capture.position()
+        position = self._capture.packer.position
         plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
         self._writer.add_event(
             Event(time.time(), self._episode, position, str(kind), str(text), plain)
@@ -356,13 +350,10 @@ class EpisodeRecorder:
         """
         if self._closed:
             return
-        with self._capture.lock:
-            open_steps = self._capture.position() - self._finish
-        if open_steps:
+        if self._capture.packer.position != self._finish:
             self.finish_episode(incomplete=True)
         self._closed = True
-        self.record_step = _refuse_step
-        self._capture.refuse(_refuse_step)
+        self._capture.packer.close(_closed())
         self._writer.stop(status)
         self._lock.release()
         atexit.unregister(self.close)
@@ -458,7 +449,3 @@ def _closed() -> SequenceError:
     return SequenceError(
         "expected an open recorder, got a closed one; make a new EpisodeRecorder for a new run"
     )
-
-
-def _refuse_step(*_: Any, **__: Any) -> None:
-    raise _closed()

@@ -1,6 +1,6 @@
 """Roll-ups: count, least, greatest and sum over 64, 4096, ... episodes. No I/O.
 
-They are what makes a chart over a million episodes read a few thousand rows.
+A return may be NaN, an epsilon unknown: these have counts of their own. They are what makes a chart over a million episodes read a few thousand rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recorder.schema import ROLLUP_LEVELS
 Row = tuple[Any, ...]
 COLUMNS = (
     "level", "bucket", "count",
-    "return_min", "return_max", "return_sum",
+    "return_min", "return_max", "return_sum", "return_count",
     "length_min", "length_max", "length_sum",
     "epsilon_min", "epsilon_max", "epsilon_sum", "epsilon_count",
 )  # fmt: skip
@@ -30,7 +30,9 @@ class Rollups:
     """
 
     def __init__(self, open_rows: Iterable[Row] = ()) -> None:
-        self._open: dict[int, Row] = {row[0]: row for row in open_rows}
+        self._open: dict[int, Row] = {
+            row[0]: tuple(np.nan if x is None else x for x in row) for row in open_rows
+        }
 
     @property
     def open_rows(self) -> tuple[Row, ...]:
@@ -47,23 +49,25 @@ class Rollups:
         # None becomes NaN
         epsilons = np.array(ended.columns["epsilon"], dtype=np.float64)
         rows: list[Row] = []
-        for level in ROLLUP_LEVELS:
-            for row in _rows(level, numbers // level, returns, lengths, epsilons):
-                before = self._open.get(level)
-                merged = _merge(before, row) if before and before[1] == row[1] else row
-                self._open[level] = merged
-                rows.append(merged)
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
+            for level in ROLLUP_LEVELS:
+                for row in _rows(level, numbers // level, returns, lengths, epsilons):
+                    before = self._open.get(level)
+                    merged = _merge(before, row) if before and before[1] == row[1] else row
+                    self._open[level] = merged
+                    rows.append(merged)
         return rows
 
 
 def _rows(level: int, buckets: Any, returns: Any, lengths: Any, epsilons: Any) -> Iterator[Row]:
     starts = np.flatnonzero(np.diff(buckets, prepend=buckets[0] - 1))
     counts = np.diff(starts, append=len(buckets))
-    known = np.isfinite(epsilons)
+    earned, known = ~np.isnan(returns), ~np.isnan(epsilons)
     columns = [
         np.fmin.reduceat(returns, starts),
         np.fmax.reduceat(returns, starts),
-        np.add.reduceat(np.nan_to_num(returns, nan=0.0, posinf=np.inf, neginf=-np.inf), starts),
+        np.add.reduceat(np.where(earned, returns, 0.0), starts),
+        np.add.reduceat(earned.astype(np.int64), starts),
         np.minimum.reduceat(lengths, starts),
         np.maximum.reduceat(lengths, starts),
         np.add.reduceat(lengths, starts),
@@ -75,21 +79,21 @@ def _rows(level: int, buckets: Any, returns: Any, lengths: Any, epsilons: Any) -
     for bucket, count, *rest in zip(
         buckets[starts].tolist(), counts.tolist(), *(c.tolist() for c in columns), strict=True
     ):
-        yield (level, bucket, count, *(None if x != x else x for x in rest))
+        yield (level, bucket, count, *rest)
 
 
 def _merge(a: Row, b: Row) -> Row:
     return (
         a[0], a[1], a[2] + b[2],
-        _least(a[3], b[3]), _greatest(a[4], b[4]), a[5] + b[5],
-        min(a[6], b[6]), max(a[7], b[7]), a[8] + b[8],
-        _least(a[9], b[9]), _greatest(a[10], b[10]), a[11] + b[11], a[12] + b[12],
+        _least(a[3], b[3]), _greatest(a[4], b[4]), a[5] + b[5], a[6] + b[6],
+        min(a[7], b[7]), max(a[8], b[8]), a[9] + b[9],
+        _least(a[10], b[10]), _greatest(a[11], b[11]), a[12] + b[12], a[13] + b[13],
     )  # fmt: skip
 
 
 def _least(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else min(a, b)
+    return b if a != a else a if b != b else min(a, b)
 
 
 def _greatest(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else max(a, b)
+    return b if a != a else a if b != b else max(a, b)

@@ -22,7 +22,8 @@ from recorder.errors import DamagedTape, EpisodeNotFound, StepsNotKept
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, read_page, summary_of
 from recorder.packing import unpack
-from recorder.reader import SegmentReader, open_tape, rows_as_dicts
+from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
+from recorder.schema import FILE_NAME
 from recorder.spaces import gather
 from recorder.tape import EPISODE_COLUMNS, Event
 
@@ -93,6 +94,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._file = self.path / FILE_NAME
         self._connection = open_tape(self.path)
         self._lock = threading.RLock()
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
@@ -103,17 +105,23 @@ class Run:
         return self.path.name
 
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        with self._lock:
+        with self._lock, reading(self._file):
             return self._connection.execute(statement, values).fetchall()
 
     @cached_property
     def layout(self) -> Layout:
         """The columns of the run's steps."""
         row = self._row()
-        return Layout.from_json(row["observation_space"], row["action_space"], row["layout"])
+        try:
+            return Layout.from_json(row["observation_space"], row["action_space"], row["layout"])
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise DamagedTape(
+                f"expected spaces and channels in table run of {self._file}, got none that can "
+                f"be read ({error!r}); restore the file from a copy"
+            ) from error
 
     def _row(self) -> dict[str, Any]:
-        with self._lock:
+        with self._lock, reading(self._file):
             rows = rows_as_dicts(self._connection.execute("SELECT * FROM run"))
         if len(rows) != 1:
             raise DamagedTape(f"expected one row in table run of {self.path}, got {len(rows)}")
@@ -124,16 +132,18 @@ class Run:
         ):  # fmt: skip
             try:
                 row[name] = json.loads(row[name])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DamagedTape(f"expected JSON in run.{name} of {self.path}") from error
         return row
 
     @property
     def info(self) -> RunInfo:
         """What stands once for the run, as it is now."""
+        # Asked first: a recorder that ends in between has then written its status.
+        recording = self.is_recording()
         row = self._row()
         status = row["status"]
-        if self.is_recording():
+        if recording:
             status = "recording"
         elif status == "recording":
             status = "crashed"
@@ -155,8 +165,10 @@ class Run:
             """
             SELECT (SELECT coalesce(sum(count), 0) FROM rollups
                     WHERE level = (SELECT max(level) FROM rollups)),
-                   (SELECT coalesce(max(first_step + count), 0) FROM segments
-                    WHERE first_step = (SELECT max(first_step) FROM segments)),
+                   CASE WHEN lost_steps
+                   THEN (SELECT coalesce(sum(count), 0) FROM segments)
+                   ELSE (SELECT coalesce(max(first_step + count), 0) FROM segments
+                         WHERE first_step = (SELECT max(first_step) FROM segments)) END,
                    lost_episodes, lost_steps FROM run
             """
         )
@@ -195,7 +207,7 @@ class Run:
         Raises:
             ListingError: an unknown sort, or a cursor of another listing.
         """
-        with self._lock:
+        with self._lock, reading(self._file):
             page = read_page(self._connection, sort, limit, cursor)
         return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
 
@@ -221,9 +233,12 @@ class Run:
 
     def _settled(self, summary: EpisodeSummary) -> EpisodeSummary:
         """An episode that nobody goes on with is incomplete, not running."""
-        if summary.running and not self.is_recording():
-            return replace(summary, running=False, incomplete=True)
-        return summary
+        if not summary.running or self.is_recording():
+            return summary
+        # Its recorder may have ended it after the row was read, and gone.
+        rows = self._rows(f"{_EPISODE} WHERE episode = ?", (summary.episode,))
+        summary = summary_of(rows[0]) if rows else summary
+        return replace(summary, running=False, incomplete=True) if summary.running else summary
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> Steps:
         """Return rows `[start, stop)` of an episode's steps.
@@ -253,7 +268,8 @@ class Run:
         first, last = summary.first_step + start, summary.first_step + stop
         # Position T has no step of its own: read the last one for the final observation.
         at_end = stop == summary.length and not summary.running
-        parts = self._segments.covering(min(first, last - 1 if at_end else last), last)
+        with reading(self._file):
+            parts = self._segments.covering(min(first, last - 1 if at_end else last), last)
         pieces: dict[str, list[Any]] = {c.name: [] for c in self.layout.steps}
         reached, return_before = first, 0.0
         for index, (segment, before) in enumerate(parts):
@@ -349,7 +365,7 @@ class Run:
         Raises:
             ListingError: an unknown metric, or `points` below 1.
         """
-        with self._lock:
+        with self._lock, reading(self._file):
             return read_curve(self._connection, metric, first, last, points)
 
     def events(self) -> list[Event]:
@@ -399,9 +415,10 @@ def _return_before(summary: EpisodeSummary, segment: Any, before: float, first: 
     rewards = segment.columns["reward"]
     start = summary.first_step - segment.first_step
     row = first - segment.first_step
-    if start >= 0:
-        return float(rewards[start:row].sum())
-    return before + float(rewards[:row].sum())
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
+        if start >= 0:
+            return float(rewards[start:row].sum())
+        return before + float(rewards[:row].sum())
 
 
 def _final(layout: Layout, summary: EpisodeSummary, segment: Any) -> Any:

@@ -58,7 +58,7 @@ TABLES: dict[str, str] = {
         CREATE TABLE segments (
             first_step INTEGER PRIMARY KEY,
             count INTEGER NOT NULL,
-            return_before REAL NOT NULL,
+            return_before REAL,
             codec INTEGER NOT NULL,
             checksum INTEGER NOT NULL,
             blob BLOB NOT NULL
@@ -68,7 +68,7 @@ TABLES: dict[str, str] = {
             level INTEGER NOT NULL,
             bucket INTEGER NOT NULL,
             count INTEGER NOT NULL,
-            return_min REAL, return_max REAL, return_sum REAL,
+            return_min REAL, return_max REAL, return_sum REAL, return_count INTEGER,
             length_min INTEGER, length_max INTEGER, length_sum INTEGER,
             epsilon_min REAL, epsilon_max REAL, epsilon_sum REAL, epsilon_count INTEGER,
             PRIMARY KEY (level, bucket)

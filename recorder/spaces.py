@@ -36,7 +36,7 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
         case gym_spaces.Box():
             return {
                 "type": "Box",
-                "dtype": str(space.dtype),
+                "dtype": _dtype(space),
                 "shape": list(space.shape),
                 "low": _limits(space.low),
                 "high": _limits(space.high),
@@ -45,13 +45,18 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
             return {
                 "type": "MultiDiscrete",
                 "nvec": space.nvec.tolist(),
-                "dtype": str(space.dtype),
+                "dtype": _dtype(space),
                 "shape": list(space.shape),
             }
         case gym_spaces.MultiBinary():
-            return {"type": "MultiBinary", "dtype": str(space.dtype), "shape": list(space.shape)}
+            return {"type": "MultiBinary", "dtype": _dtype(space), "shape": list(space.shape)}
         case gym_spaces.Dict():
-            return {"type": "Dict", "spaces": {k: describe(v) for k, v in space.spaces.items()}}
+            described = {
+                "type": "Dict",
+                "spaces": {k: describe(v) for k, v in space.spaces.items()},
+            }
+            _check_keys(described)
+            return described
         case gym_spaces.Tuple():
             return {"type": "Tuple", "spaces": [describe(s) for s in space.spaces]}
         case gym_spaces.Text():
@@ -75,6 +80,33 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
         f"expected one of Gymnasium's spaces, got {type(space).__name__}; "
         "wrap the environment so that its spaces are Gymnasium's own"
     )
+
+
+def _dtype(space: gym_spaces.Space[Any]) -> str:
+    """The name of a dtype, whatever the order of its bytes: columns have the machine's."""
+    dtype = np.dtype(space.dtype)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise SpaceError(
+            f"expected a boolean, integer or floating dtype of at most 64 bits, got {space}; "
+            "wrap the environment so that it returns one"
+        )
+    return dtype.name
+
+
+def _check_keys(description: Description) -> None:
+    """Refuse a Dict whose keys JSON would change, or whose columns would share a name."""
+    if not all(isinstance(key, str) for key in description["spaces"]):
+        raise SpaceError(
+            f"expected text as keys of a Dict space, got {list(description['spaces'])}; "
+            "name its parts"
+        )
+    names = [column.name for column in columns_of(description, "")]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpaceError(
+                f"expected a Dict space whose parts have names of their own, got {name[1:]!r} "
+                "twice; use keys without dots"
+            )
 
 
 def _limits(bound: np.ndarray[Any, Any]) -> Any:

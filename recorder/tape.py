@@ -15,6 +15,8 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recorder import codec, rollups, schema
 from recorder.assemble import Ended, Piece, Running
 from recorder.codec import Segment
@@ -226,5 +228,6 @@ def _return_at(segment: Segment, row: int, before: float) -> float:
     """Return so far of the episode that runs at a row of a segment."""
     ends = segment.ends[segment.ends <= row]
     start = int(ends[-1]) if len(ends) else 0
-    total = float(segment.columns["reward"][start:row].sum())
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
+        total = float(segment.columns["reward"][start:row].sum())
     return total if len(ends) else before + total

@@ -104,14 +104,13 @@ class Writer(threading.Thread):
     def wait_for_room(self, limit: int) -> None:
         """Wait until fewer than `limit` steps stand in the capture buffer."""
         with self._room:
-            while len(self._capture.rewards) >= limit and self.is_alive():
+            while self._capture.packer.count >= limit and self.is_alive():
                 self.wake.set()
                 self._room.wait(0.1)
 
     def flush(self) -> bool:
         """Wait until all that is recorded now is committed; False if a write failed."""
-        with self._capture.lock:
-            steps, marks = self._capture.position(), self._capture.marks_made
+        steps, marks = self._capture.packer.position, self._capture.marks_made
         errors = self.counters.errors
         with self._room:
             while (self._committed < steps or self._committed_marks < marks) and self.is_alive():
@@ -147,7 +146,7 @@ class Writer(threading.Thread):
             try:
                 stopping = self._stopping
                 self._cycle()
-                if stopping and not len(self._capture.rewards) and not self._capture.marks:
+                if stopping and not self._capture.packer.count and not self._capture.marks:
                     self._commit(last=True)
                     break
             except Exception:

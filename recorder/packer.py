@@ -1,0 +1,319 @@
+"""One step into columns: what a step's values become, and who writes them down.
+
+`make_packer` returns the compiled packer (`_packer.c`, 40 ns a step) where it could be
+built, and its twin in Python, `PythonPacker`, where it could not. Both are called once a
+step, by the training thread, and emptied by `take`, by the writer thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+
+from recorder.columns import Column
+from recorder.errors import ChannelError, SpaceError
+from recorder.packing import pack
+
+ROW_WIDTH_MAX = 16
+_REQUIRED = ...
+_BIG = 1 << 63
+_PLAIN = {"q": int, "d": float, "?": bool}
+_ITEM = {"q": "q", "d": "d", "?": "B", "D": "d"}
+
+Array = np.ndarray[Any, Any]
+Parts = tuple[int, int, tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How one column's values are taken.
+
+    Attributes:
+        column: the column.
+        code: `q` an int, `d` a float, `?` a bool, `D` a list of floats, `a` an array of
+            just this dtype and shape, `o` an object, packed.
+        coerce: what else may come, as what `code` takes; raises the typed error.
+        fallback: value of a keyword that is not given; `...` where it must be.
+    """
+
+    column: Column
+    code: str
+    coerce: Callable[[Any], Any]
+    fallback: Any = _REQUIRED
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The dtype of the bytes that `take` returns."""
+        if self.code in "qdD":
+            return np.dtype("int64" if self.code == "q" else "float64")
+        return np.dtype(self.column.dtype)
+
+    def as_tuple(self) -> tuple[Any, ...]:
+        """The specification as the compiled packer reads it."""
+        column = self.column
+        if self.code == "o":
+            return (column.name, "o", 0, b"", (), self.coerce, self.fallback)
+        buffer_format = np.empty((), self.stored).data.format.encode()
+        width = column.width * self.stored.itemsize
+        return (
+            column.name, self.code, width, buffer_format, column.shape, self.coerce, self.fallback,
+        )  # fmt: skip
+
+    def rows(self, part: Any, count: int) -> Array:
+        """Return what `take` gave for this column as an array, `(count, *shape)`."""
+        column = self.column
+        if self.code == "o":
+            rows = np.empty(count, dtype=object)
+            rows[:] = part
+            return rows
+        values = np.frombuffer(part, self.stored).reshape(count, *column.shape)
+        if values.dtype == column.dtype:
+            return values
+        if values.dtype.kind == "i":  # what a narrow integer cannot hold becomes its limit
+            limits = np.iinfo(column.dtype)
+            values = values.clip(limits.min, limits.max)
+        return values.astype(column.dtype)
+
+
+class Packer(Protocol):
+    """What both packers are."""
+
+    @property
+    def count(self) -> int:
+        """Steps held."""
+
+    @property
+    def position(self) -> int:
+        """Steps recorded so far, taken ones included."""
+
+    def __call__(self, *values: Any, **channels: Any) -> None:
+        """Record one step, whole or not at all."""
+
+    def take(self, most: int, /) -> Parts:
+        """Remove up to `most` steps from the front.
+
+        Returns:
+            How many, the position of the first, and for each column bytes or a list.
+        """
+
+    def close(self, error: Exception, /) -> None:
+        """Raise `error` at each further step."""
+
+
+def make_packer(
+    specs: Iterable[Spec], positional: int, capacity: int, full: Callable[[], None]
+) -> Packer:
+    """Return a packer.
+
+    Args:
+        specs: the columns; the first `positional` are given by position, the others by name.
+        positional: see above.
+        capacity: most steps held.
+        full: called, again and again, while there is no room for a step.
+    """
+    specs = tuple(specs)
+    try:
+        from recorder import _packer  # type: ignore[attr-defined, unused-ignore]
+    except ImportError:
+        return PythonPacker(specs, positional, capacity, full)
+    packer: Packer = _packer.Packer(
+        tuple(spec.as_tuple() for spec in specs), positional, capacity, full
+    )
+    return packer
+
+
+def is_compiled() -> bool:
+    """Return whether the compiled packer is there."""
+    return not isinstance(make_packer((), 0, 1, lambda: None), PythonPacker)
+
+
+class PythonPacker:
+    """The packer where no compiler was: the same columns, several times the time."""
+
+    def __init__(
+        self, specs: tuple[Spec, ...], positional: int, capacity: int, full: Callable[[], None]
+    ) -> None:
+        self._specs = specs
+        self._positional = positional
+        self._capacity = capacity
+        self._full = full
+        self._names = [spec.column.name for spec in specs[positional:]]
+        self._rows: list[tuple[Any, ...]] = []
+        self._error: Exception | None = None
+        self._lock = threading.Lock()
+        self.position = 0
+
+    @property
+    def count(self) -> int:
+        """Steps held."""
+        return len(self._rows)
+
+    def __call__(self, *values: Any, **channels: Any) -> None:
+        """Record one step, whole or not at all."""
+        if self._error is not None:
+            raise self._error
+        if len(values) != self._positional:
+            raise TypeError(
+                f"record_step() takes {self._positional} positional arguments, and channels by "
+                f"keyword, but {len(values)} were given"
+            )
+        given = [*values]
+        for name, spec in zip(self._names, self._specs[self._positional :], strict=True):
+            value = channels.pop(name, spec.fallback)
+            if value is _REQUIRED:
+                raise TypeError(f"record_step() missing required keyword argument: {name!r}")
+            given.append(value)
+        if channels:
+            name = next(iter(channels))
+            raise TypeError(f"record_step() got an unexpected keyword argument {name!r}")
+        row = tuple(_plain(spec, value) for spec, value in zip(self._specs, given, strict=True))
+        while len(self._rows) >= self._capacity:
+            self._full()
+        with self._lock:
+            self._rows.append(row)
+            self.position += 1
+
+    def take(self, most: int, /) -> Parts:
+        """Remove up to `most` steps from the front."""
+        with self._lock:
+            rows = self._rows[:most]
+            first = self.position - len(self._rows)
+            del self._rows[:most]
+        columns = list(zip(*rows, strict=True)) or [()] * len(self._specs)
+        parts = [_part(spec, column) for spec, column in zip(self._specs, columns, strict=True)]
+        return len(rows), first, tuple(parts)
+
+    def close(self, error: Exception, /) -> None:
+        """Raise `error` at each further step."""
+        self._error = error
+
+
+def _plain(spec: Spec, value: Any) -> Any:
+    """A value as its column takes it, copied where it could change later."""
+    code = spec.code
+    if code in _PLAIN:
+        if value.__class__ is not _PLAIN[code] or (code == "q" and not -_BIG <= value < _BIG):
+            value = spec.coerce(value)
+    elif code == "D":
+        clean = value.__class__ is list and len(value) == spec.column.width
+        if not clean or any(item.__class__ is not float for item in value):
+            value = spec.coerce(value)
+        value = tuple(value)
+    elif code == "a":
+        fits = isinstance(value, np.ndarray) and value.shape == spec.column.shape
+        if not fits or value.dtype != spec.stored:
+            value = spec.coerce(value)
+        value = value.tobytes()
+    elif code == "o":
+        value = spec.coerce(value)
+    return value
+
+
+def _part(spec: Spec, column: tuple[Any, ...]) -> Any:
+    if spec.code == "o":
+        return list(column)
+    if spec.code == "a":
+        return b"".join(column)
+    values = chain.from_iterable(column) if spec.code == "D" else column
+    return array(_ITEM[spec.code], values).tobytes()
+
+
+def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:
+    """Return how a column's values are taken."""
+    if column.packed:
+        return Spec(column, "o", pack, fallback)
+    kind = np.dtype(column.dtype).kind
+    if not column.shape and column.dtype != "uint64" and kind in "bif":
+        python = {"b": bool, "i": int, "f": float}[kind]
+        return Spec(column, {"b": "?", "i": "q", "f": "d"}[kind], _scalar(column, python), fallback)
+    if not column.shape and kind == "u" and column.dtype != "uint64":
+        return Spec(column, "q", _scalar(column, int), fallback)
+    if len(column.shape) == 1 and column.width <= ROW_WIDTH_MAX and kind == "f":
+        # A list fits; an array of float64 does too, where the column is of that dtype.
+        return Spec(column, "D", lambda value: as_array(column, value).tolist(), fallback)
+    return Spec(column, "a", lambda value: as_array(column, value), fallback)
+
+
+def _scalar(column: Column, python: type) -> Callable[[Any], Any]:
+    def coerce(value: Any) -> Any:
+        if isinstance(value, (np.ndarray, np.generic)) and np.ndim(value) == 0:
+            value = value.item()
+        if python is float and isinstance(value, (int, float)):
+            try:
+                return float(value)
+            except OverflowError as error:
+                raise misfit(column, value) from error
+        if python is int and isinstance(value, int):
+            return max(-_BIG, min(int(value), _BIG - 1))
+        if python is bool and isinstance(value, int) and value in (0, 1):
+            return bool(value)
+        raise misfit(column, value)
+
+    return coerce
+
+
+def as_array(column: Column, value: Any) -> Array:
+    """Return `value` as an array of the column's dtype and shape.
+
+    Raises:
+        ChannelError: a channel's value is not of its form.
+        SpaceError: an observation or action is not.
+    """
+    try:
+        result = np.asarray(value)
+        if result.dtype != np.dtype(column.dtype):
+            if result.dtype.kind not in "biuf":
+                raise TypeError(f"{result.dtype} is not numeric")
+            result = result.astype(column.dtype)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise misfit(column, value) from error
+    if result.shape != column.shape:
+        raise misfit(column, value)
+    return np.ascontiguousarray(result).reshape(column.shape)
+
+
+def as_rows(column: Column, values: Any, count: int) -> list[Any]:
+    """Return a whole column as `count` values, each as a step's would be.
+
+    Raises:
+        ChannelError: of another length or form.
+        SpaceError: observations or actions of another form.
+    """
+    if len(values) != count:
+        raise ChannelError(
+            f"expected {count} rows of {column.name!r}, one a step, got {len(values)}; "
+            "hand in one row a step"
+        )
+    spec = spec_for(column)
+    if isinstance(values, np.ndarray) and spec.code in "qd?D" and values.dtype != object:
+        values = values.tolist()
+    rows = []
+    for value in values:
+        plain = _plain(spec, value) if spec.code != "o" else value
+        rows.append([*plain] if spec.code == "D" else value if spec.code == "a" else plain)
+    return rows
+
+
+def misfit(column: Column, value: Any) -> ChannelError | SpaceError:
+    """Return the error for a value that is not of its column's form."""
+    shape = f" of shape {column.shape}" if column.shape else ""
+    space = column.name.split(".")[0] in ("observation", "action", "final_observation")
+    kind = SpaceError if space else ChannelError
+    return kind(
+        f"expected {column.name!r} as {column.dtype}{shape}, got {_shown(value)}; "
+        f"{'check the space' if space else 'declare the channel as what is recorded'}"
+    )
+
+
+def _shown(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    if shape:
+        return f"{getattr(value, 'dtype', type(value).__name__)} of shape {tuple(shape)}"
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({type(value).__name__})"
