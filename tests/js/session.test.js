@@ -173,7 +173,8 @@ test("an open that fails is a problem on the page; a failed seek is undone by th
   say("error", { id: sent.at(-1)[1].id, code: "unknown_run", message: "no run nope" });
   assert.equal(state.problem.code, "unknown_run");
   assert.equal(chip(state), "error");
-  session.open({ run: "maze-7" });
+  session.seek(3, 4);
+  assert.deepEqual(sent.at(-1)[0], "open", "there is nothing open to seek in");
   assert.equal(state.problem, null);
 });
 

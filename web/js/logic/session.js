@@ -71,6 +71,8 @@ export class Session extends Inbox {
   seek(step, episode = this.state.episode, playing = null) {
     const { state } = this;
     if (episode === null) return false;
+    // After an open that failed the server has nothing to seek in.
+    if (state.problem) return this.open({ run: this.#runId(), episode, step, playing: playing ?? false });
     this.#leaveLive();
     const same = episode === state.episode;
     const limit = same ? (state.length ?? Math.max(0, this.cache.known() - 1)) : Infinity;
@@ -143,11 +145,16 @@ export class Session extends Inbox {
     const { state } = this;
     this.seeks.clear();
     if (recording(state)) {
+      if (state.problem) return this.open({ run: this.#runId(), live: true });
       state.waitingSince = this.now();
       return this.#control({ live: true });
     }
     const other = state.runs.find((run) => run.status === "recording");
     return other ? this.open({ run: other.run, live: true }) : false;
+  }
+
+  #runId() {
+    return this.state.run?.run ?? this.target.run;
   }
 
   #leaveLive() {
