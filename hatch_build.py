@@ -126,7 +126,7 @@ def run_npm_ci(folder: str) -> None:
         raise VendorError(
             "npm could not fetch the viewer's libraries "
             f"(exit code {done.returncode}: {reason}): "
-            "check the network and npm's settings, then build again."
+            "mend that (often it is the network or npm's settings), then build again."
         )
 
 

@@ -66,12 +66,17 @@ def modules_of(room: str) -> dict[str, Path]:
     return modules
 
 
-def cycle_in(modules: dict[str, Path]) -> list[str] | None:
+def compiled_in(room: str) -> set[str]:
+    """Name a room's modules written in C; they import nothing of Reel."""
+    return {f"{room}.{path.stem}" for path in (ROOT / room).glob("*.c")}
+
+
+def cycle_in(modules: dict[str, Path], compiled: set[str] = frozenset()) -> list[str] | None:
     """Find modules that import each other in a ring; None if there is no such ring."""
     graph: dict[str, set[str]] = {}
     for module, path in modules.items():
         graph[module] = set()
-        for name in read_imports(path, module).names:
+        for name in read_imports(path, module).names - compiled:
             target = name if name in modules else name.rpartition(".")[0]
             if target in modules:
                 graph[module].add(target)
@@ -100,7 +105,7 @@ def test_a_room_imports_only_the_rooms_it_may(room):
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_modules_of_a_room_import_each_other_in_a_ring(room):
     """A ring means that none of its modules can be read, or loaded, on its own."""
-    assert cycle_in(modules_of(room)) is None
+    assert cycle_in(modules_of(room), compiled_in(room)) is None
 
 
 def test_the_command_line_imports_no_room_until_a_command_runs():

@@ -153,7 +153,7 @@ def test_a_failing_npm_is_one_sentence_and_leaves_the_old_files(hook, web, npm):
     hook.vendor(web)
     (web / "package-lock.json").write_text('{"version": 2}')
     npm.write("print('npm error code E404')\nprint('npm error no such thing')\nraise SystemExit(1)")
-    with pytest.raises(hook.VendorError, match=r"exit code 1: E404: no such thing\): check the"):
+    with pytest.raises(hook.VendorError, match=r"exit code 1: E404: no such thing\): mend that"):
         hook.vendor(web)
     assert (web / "vendor/uplot/uPlot.esm.js").is_file()
 
