@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import time
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockingError
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("recorder", "gridworld", "replay_server")
@@ -112,6 +114,16 @@ def test_the_command_line_imports_no_room_until_a_command_runs():
     """reel.py names the rooms' commands as text; an import statement would load them all."""
     imports = read_imports(ROOT / "reel.py", "reel").names
     assert not {name.split(".")[0] for name in imports} & set(ROOMS)
+
+
+async def test_a_blocking_call_of_the_server_on_the_loop_is_caught():
+    """conftest's guard must bite, or every test of the server would pass it unseen."""
+    place = ROOT / "replay_server" / "imagined.py"
+    names: dict = {}
+    exec(compile("import time\ndef wait(): time.sleep(0.001)", place, "exec"), names)
+    with pytest.raises(BlockingError):
+        names["wait"]()
+    time.sleep(0.001)  # a test's own code is left alone
 
 
 def test_the_ring_finder_finds_rings(tmp_path):
