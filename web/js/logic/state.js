@@ -73,7 +73,7 @@ export function chip(state) {
   if (state.connection === "connecting" && state.run === null) return "connecting";
   if (state.problem) return "error";
   if (state.live) return "live";
-  if (state.episode === null) return "waiting";
+  if (state.episode === null && (state.run === null || recording(state))) return "waiting";
   if (recording(state) && state.pausedLive === state.episode && !state.playing) return "paused";
   return "archive";
 }

@@ -72,12 +72,15 @@ export class Curve {
   #show(answer) {
     this.answer = answer;
     const { episode, mean, min, max, count: counts } = answer.points;
-    const window = Math.max(1, Math.round(mean.length / 20));
+    const window = Math.max(1, Math.round(mean.length / 40));
     const data = [episode, min, max, mean, smooth(mean, counts, window)];
-    if (!this.plot) this.plot = this.#make(data);
+    if (answer.total === 0) {
+      this.plot?.destroy();
+      this.plot = null;
+    } else if (!this.plot) this.plot = this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * answer.bucket;
-    setText(byId("curve-note"), answer.total === 0 ? "" : `${count(answer.total)} episodes${over > 1 ? ` · mean of ${count(over)}` : ""}${answer.bucket > 1 ? ` · 1 point of ${count(answer.bucket)}` : ""}`);
+    setText(byId("curve-note"), answer.total === 0 ? "no episodes yet" : `${count(answer.total)} episodes${over > 1 ? ` · mean of ${count(over)}` : ""}${answer.bucket > 1 ? ` · 1 point of ${count(answer.bucket)}` : ""}`);
     this.draw();
   }
 
@@ -96,7 +99,7 @@ export class Curve {
         scales: { x: { time: false, range: () => [0, Math.max(1, (this.answer?.total ?? 1) - 1)] } },
         axes: [
           { ...axis, size: 26, gap: 4, grid: { show: false }, values: (_u, ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : "")) },
-          { ...axis, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => fixed(t, decimals(ticks))) },
+          { ...axis, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => tick(t, decimals(ticks))) },
         ],
         series: [
           {},
@@ -173,6 +176,11 @@ export class Curve {
     this.plot.setSize({ width: this.host.clientWidth, height: this.host.clientHeight });
     this.draw();
   }
+}
+
+/** An axis has little room: thousands beyond ten of them are "k". @param {number} value @param {number} digits */
+function tick(value, digits) {
+  return Math.abs(value) >= 10_000 ? `${fixed(value / 1000, 0)}k` : Math.abs(value) >= 1000 ? count(value) : fixed(value, digits);
 }
 
 /** @param {number[]} ticks */

@@ -4,6 +4,7 @@
  */
 
 import { count } from "../logic/format.js";
+import { recording } from "../logic/state.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const SPINNER_MS = 300;
@@ -70,7 +71,7 @@ export class Notices {
 
   #card() {
     const { state } = this.session;
-    const content = cardOf(state);
+    const content = cardOf(state, this.session.target.run);
     const key = content ? content.key : "";
     show(this.card, content !== null);
     if (key === this.cardKey) return;
@@ -129,9 +130,10 @@ export class Notices {
  * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean,
  *            buttons: [string, "copy" | "openNewest" | "openLast" | "again"][]}} Card
  * @param {import("../logic/state.js").State} state
+ * @param {string | null | undefined} asked  the run that was asked for
  * @returns {Card | null}
  */
-function cardOf(state) {
+function cardOf(state, asked) {
   const { problem } = state;
   if (problem) {
     const details = `${problem.code}: ${problem.message}`;
@@ -139,7 +141,9 @@ function cardOf(state) {
     const buttons = [["Try again", "again"], ["Copy details", "copy"]];
     if (problem.code === "unknown_episode") buttons.unshift(["Open the last episode", "openLast"]);
     else buttons.unshift(["Open the newest run", "openNewest"]);
-    return { key: `problem|${details}`, title: TITLES[problem.code] ?? "This cannot be shown", text: problem.message, copy: details, buttons };
+    const unreadable = state.runs.some((run) => run.run === asked && run.status === "unreadable");
+    const title = unreadable ? "This run cannot be read" : (TITLES[problem.code] ?? "This cannot be shown");
+    return { key: `problem|${title}${details}`, title, text: problem.message, copy: details, buttons };
   }
   if (state.empty && state.episode === null) {
     return {
@@ -152,7 +156,8 @@ function cardOf(state) {
       buttons: [["Copy", "copy"]],
     };
   }
-  if (state.run && state.episode === null && state.status === "waiting") {
+  if (state.run && state.episode === null && state.waitingSince === null && state.metrics !== null) {
+    if (!recording(state)) return { key: "none", title: "This run has no episodes", text: "It ended before its first episode did.", buttons: [["Open the newest run", "openNewest"]] };
     return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
   }
   if (state.gap?.reason === "not_kept" && state.gap.from_episode === state.episode) {

@@ -38,13 +38,18 @@ export class TopBar {
     const { state } = this.session;
     const open = state.run;
     const runs = open && !state.runs.some((run) => run.run === open.run) ? [open, ...state.runs] : state.runs;
+    // Names may be the same twice; ids never are.
+    const names = runs.map((run) => run.name ?? run.run);
+    const twice = new Set(names.filter((name, i) => names.indexOf(name) !== i));
+    const option = (/** @type {import("../types.js").Run} */ run, sign = "") =>
+      make("option", { value: run.run, text: sign + runTitle(twice.has(run.name ?? run.run) ? { ...run, name: run.run } : run) });
     const blank = open === null && runs.length > 0;
     const key = blank + JSON.stringify(runs.map((run) => [run.run, run.status, run.name]));
     if (key !== this.listed) {
       this.listed = key;
       const live = runs.filter((run) => run.status === "recording");
       const rest = runs.filter((run) => run.status !== "recording");
-      const groups = live.length > 0 ? [group("Recording", live, "● "), group("Archive", rest, "")] : rest.map((run) => option(run, ""));
+      const groups = live.length > 0 ? [group("Recording", live.map((run) => option(run, "● "))), group("Archive", rest.map((run) => option(run)))] : rest.map((run) => option(run));
       if (blank) groups.unshift(make("option", { value: "", text: "Choose a run" }));
       this.picker.replaceChildren(...(runs.length > 0 ? groups : [make("option", { text: "No runs yet" })]));
       this.picker.disabled = runs.length === 0;
@@ -78,14 +83,7 @@ export class TopBar {
   }
 }
 
-/** @param {string} label @param {import("../types.js").Run[]} runs @param {string} sign */
-function group(label, runs, sign) {
-  const element = make("optgroup", { label });
-  element.append(...runs.map((run) => option(run, sign)));
-  return element;
-}
-
-/** @param {import("../types.js").Run} run @param {string} sign */
-function option(run, sign) {
-  return make("option", { value: run.run, text: sign + runTitle(run) });
+/** @param {string} label @param {HTMLElement[]} options */
+function group(label, options) {
+  return make("optgroup", { label }, options);
 }

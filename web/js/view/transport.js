@@ -88,7 +88,7 @@ export class Transport {
     const { state, cache } = this.session;
     const known = state.length ?? Math.max(cache.known() - 1, state.step, 0);
     const none = state.episode === null;
-    const running = state.live || state.playing;
+    const running = !none && (state.live || state.playing);
     const again = ended(state);
     setIcon(byId("play"), running ? "pause" : again ? "replay" : "play");
     setAttribute(byId("play"), "aria-label", running ? "Pause" : again ? "Play again" : "Play");
