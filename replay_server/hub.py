@@ -85,6 +85,11 @@ class Hub:
         """How many are connected."""
         return len(self._viewers)
 
+    @property
+    def connected(self) -> list[Watcher]:
+        """The viewers themselves."""
+        return list(self._viewers)
+
     async def start(self) -> None:
         """Look once, then keep the beats."""
         await self._scan()

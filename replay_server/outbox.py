@@ -84,9 +84,12 @@ class Outbox:
             return
         if not self._queue and not self._socket.full:
             self._socket.write(wire)
-            return
-        self._queue.append((wire, epoch))
-        self._bytes += len(wire)
+            if not self._socket.full:
+                return
+            # Somebody has to see when there is room again, or that there never is.
+        else:
+            self._queue.append((wire, epoch))
+            self._bytes += len(wire)
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._drain())
 
@@ -106,7 +109,7 @@ class Outbox:
 
     async def _drain(self) -> None:
         try:
-            while self._queue:
+            while self._queue or self._socket.full:
                 if self._socket.full:
                     await self._drain_socket()
                 # The queue may have been emptied by a seek while we waited.

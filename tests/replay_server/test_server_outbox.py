@@ -50,6 +50,23 @@ async def test_what_waits_leaves_in_order_once_there_is_room() -> None:
     assert outbox.waiting_bytes == 0
 
 
+async def test_a_write_that_fills_the_socket_is_followed_by_word_of_room() -> None:
+    """Nothing is queued then, and yet whoever waits for room must hear of it."""
+
+    class Filling(FakeSocket):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            self.full = True
+
+    socket, told = Filling(), asyncio.Event()
+    outbox = Outbox(socket, told.set)
+    outbox.put(b"a")
+    assert not outbox.clear
+    socket.room.set()
+    await told.wait()
+    assert outbox.clear
+
+
 async def test_a_seek_takes_back_what_it_made_stale() -> None:
     socket, told = FakeSocket(), asyncio.Event()
     outbox = Outbox(socket, told.set)

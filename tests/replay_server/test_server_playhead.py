@@ -15,7 +15,9 @@ from replay_server.protocol import MAX
 TINY = 1e-4
 
 
-def placed(length: int | None = 100, step: int = 0, rate: float = 10.0) -> tuple[Playhead, ManualClock]:  # noqa: E501
+def placed(
+    length: int | None = 100, step: int = 0, rate: float = 10.0
+) -> tuple[Playhead, ManualClock]:
     clock = ManualClock()
     playhead = Playhead(clock.now, rate)
     limit = 99 if length is None else length

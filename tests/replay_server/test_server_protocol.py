@@ -28,6 +28,14 @@ def read(kind: str, **data: Any) -> ClientMessage:
     return parse(json.dumps([kind, data]))
 
 
+def outcome(payload: bytes | str) -> ProtocolError | None:
+    try:
+        parse(payload)
+    except ProtocolError as error:
+        return error
+    return None
+
+
 def refusal(payload: bytes | str) -> ProtocolError:
     with pytest.raises(ProtocolError) as caught:
         parse(payload)
@@ -103,8 +111,10 @@ def test_a_step_by_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", b" ", b"x", b"[", b"null", b"1", b'"open"', b"{}", b"[]", b'["open"]', b'["open",{},1]',
-        b'[1,{}]', b'["open",[]]', b'["open",null]', b'["ping",{"t":NaN}]', b'["ping",{"t":Infinity}]',
+        b"", b" ", b"x", b"[", b"null", b"1", b'"open"', b"{}", b"[]", b'["open"]',
+        b'["open",{},1]',
+        b'[1,{}]', b'["open",[]]', b'["open",null]', b'["ping",{"t":NaN}]',
+        b'["ping",{"t":Infinity}]',
         b'["ping",{"t":-Infinity}]', b"\xff\xfe", b'["ping",{"t":"\xc3\x28"}]', b"[" * 20_000,
         b'["open",' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"]",
         b'["ping",{"t":' + b"9" * 5000 + b"}]",
@@ -151,16 +161,13 @@ JSON_VALUES = st.recursive(
 
 @given(st.binary(max_size=64) | JSON_VALUES.map(json.dumps).map(str.encode))
 def test_any_bytes_give_a_message_or_one_refusal(payload: bytes) -> None:
-    try:
-        parse(payload)
-    except ProtocolError as error:
-        assert error.code in ("bad_message", "unknown_type", "bad_field")
-        assert "expected" in str(error)
+    refused = outcome(payload)
+    if refused is not None:
+        assert refused.code in ("bad_message", "unknown_type", "bad_field")
+        assert "expected" in str(refused)
 
 
 @given(st.sampled_from(["open", "control", "step", "ping"]), JSON_VALUES)
 def test_any_data_give_a_message_or_one_refusal(kind: str, data: object) -> None:
-    try:
-        parse(json.dumps([kind, data]))
-    except ProtocolError as error:
-        assert len(str(error)) < 400
+    refused = outcome(json.dumps([kind, data]))
+    assert refused is None or len(str(refused)) < 400

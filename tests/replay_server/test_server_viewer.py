@@ -1,0 +1,332 @@
+"""A viewer over a real WebSocket: what it asks for, and every step it is sent."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+from conftest import LENGTHS, Connect
+from server_kit import Client, record_run, rows_of, unpack
+
+from recorder import open_run
+from replay_server import ReplayServer, ServerConfig
+from replay_server.protocol import JSON, MSGPACK
+
+LAST = len(LENGTHS) - 1
+
+
+@pytest.fixture(params=[MSGPACK, JSON])
+def subprotocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def test_open_answers_in_the_order_of_the_page(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    id = await viewer.send("open", run="archived", episode=3, step=10, playing=False)
+    messages = await viewer.collect("steps")
+    assert [kind for kind, _ in messages] == ["run", "state", "metrics", "episode_start", "steps"]
+    state, steps = messages[1][1], messages[4][1]
+    assert state == {
+        "id": id, "epoch": 1, "run": "archived", "status": "paused", "playing": False,
+        "live": False, "episode": 3, "step": 10, "length": 300, "speed": 1.0, "loop": "off",
+        "autoplay": False, "behind": LAST - 3,
+    }  # fmt: skip
+    assert (steps["from"], steps["count"], steps["at"], steps["epoch"]) == (0, 11, 10, 1)
+
+
+async def test_without_a_name_the_newest_run_and_its_last_episode_open(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    state = await viewer.ask("open", playing=False)
+    assert (state["run"], state["episode"], state["step"]) == ("archived", LAST, 0)
+
+
+async def test_every_step_of_a_run_arrives_as_it_stands_on_tape(
+    server: ReplayServer, connect: Connect, archived: Path, subprotocol: str
+) -> None:
+    """Played through at full speed, episode after episode, in both subprotocols."""
+    viewer = await connect(server, subprotocol)
+    await viewer.send("open", run="archived", episode=0, speed="max", playing=False)
+    await viewer.send("control", autoplay=True, playing=True)
+    messages = await viewer.collect("state", status="ended")
+    assert rows_of(messages) == [
+        (episode, step) for episode, length in enumerate(LENGTHS) for step in range(length)
+    ]
+    sent: dict[int, dict[str, list[Any]]] = {}
+    for kind, data in messages:
+        if kind == "steps":
+            columns = sent.setdefault(data["episode"], {})
+            for name, values in data["columns"].items():
+                columns.setdefault(name, []).append(values)
+    with open_run(archived / "archived") as run:
+        for number in range(len(LENGTHS)):
+            tape = run.steps(number)
+            for name, values in tape.columns.items():
+                got = np.concatenate(sent[number][name])
+                assert got.dtype == values.dtype
+                np.testing.assert_array_equal(got, values)
+            ends = [d for k, d in messages if k == "episode_end" and d["episode"] == number]
+            summary = run.episode(number)
+            assert [unpack(end["final_observation"])[0] for end in ends] == [tape.final_observation]
+            assert ends[0]["episode_return"] == summary.episode_return
+            assert ends[0]["terminated"] is summary.terminated
+
+
+async def test_every_step_once_whatever_the_order_of_seeks_and_speeds(
+    server: ReplayServer, connect: Connect
+) -> None:
+    """After each answer, the rows begin at the context and go on without a hole."""
+    chance = random.Random(5)
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=7, speed=1000)
+    expected: tuple[int, int] | None = None
+    for _ in range(60):
+        action = chance.choice(["seek", "speed", "step", "pause", "play", "wait"])
+        if action == "seek":
+            seek = {"episode": 7, "step": chance.randrange(-10, 2600)}
+            id = await viewer.send("control", seek=seek, playing=True)
+        elif action == "speed":
+            id = await viewer.send("control", speed=chance.choice([50, 300, 1000, "max"]))
+        elif action == "step":
+            id = await viewer.send("step", by=chance.choice([-300, -1, 1, 17]))
+        elif action == "pause":
+            id = await viewer.send("control", playing=False)
+        else:
+            id = await viewer.send("control", playing=True)
+        messages = await viewer.collect("state", id=id)
+        for kind, data in messages:
+            if kind == "steps":
+                if expected is not None:
+                    assert data["from"] == expected[1]
+                    assert data["epoch"] == expected[0]
+                expected = (data["epoch"], data["from"] + data["count"])
+            elif kind == "state" and (expected is None or data["epoch"] != expected[0]):
+                expected = None  # a new place: its context begins where it likes
+
+
+@pytest.mark.parametrize(
+    ("step", "first", "at"), [(0, 0, 0), (255, 0, 255), (256, 1, 256), (299, 44, 299)]
+)
+async def test_a_seek_shows_the_way_to_the_place(
+    server: ReplayServer, connect: Connect, step: int, first: int, at: int
+) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=0, playing=False)
+    state = await viewer.ask("control", seek={"episode": 3, "step": step})
+    assert (state["episode"], state["step"], state["status"]) == (3, at, "paused")
+    start = await viewer.until("episode_start")
+    steps = await viewer.until("steps")
+    assert (start["from"], steps["from"], steps["at"]) == (first, first, at)
+    assert steps["from"] + steps["count"] == step + 1
+    assert start["return_before"] == pytest.approx(sum(s / 8 - 1 for s in range(first)))
+    assert start["epoch"] == steps["epoch"] == state["epoch"]
+
+
+async def test_a_seek_past_either_end_is_clamped_to_it(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=3, playing=False)
+    state = await viewer.ask("control", seek={"step": 10**9})
+    assert (state["step"], state["status"]) == (300, "ended")
+    messages = await viewer.collect("episode_end")
+    assert [kind for kind, _ in messages] == ["episode_start", "steps", "episode_end"]
+    assert messages[1][1]["at"] == 300
+    state = await viewer.ask("control", seek={"episode": 10**9, "step": -4})
+    assert (state["episode"], state["step"]) == (LAST, 0)
+    state = await viewer.ask("control", seek={"episode": -3, "step": 1})
+    assert (state["episode"], state["step"]) == (0, 1)
+
+
+async def test_a_step_pauses_and_moves_within_the_episode(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=2, step=5)
+    for by, step in [(1, None), (-3, None), (-(10**6), 0), (10**6, 40)]:
+        before = await viewer.ask("control", playing=False)
+        state = await viewer.ask("step", by=by)
+        expected = min(40, max(0, before["step"] + by)) if step is None else step
+        assert (state["episode"], state["step"], state["playing"]) == (2, expected, False)
+        assert state["epoch"] == before["epoch"] + 1
+
+
+async def test_controls_are_absolute_and_what_is_not_named_stays(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    first = await viewer.ask("open", run="archived", episode=3, playing=False)
+    for _ in range(2):
+        state = await viewer.ask("control", loop="episode", autoplay=True, speed=2.5)
+        assert (state["loop"], state["autoplay"], state["speed"]) == ("episode", True, 2.5)
+        assert (state["playing"], state["epoch"]) == (False, first["epoch"])
+    state = await viewer.ask("control")
+    assert (state["loop"], state["autoplay"], state["speed"]) == ("episode", True, 2.5)
+    assert (await viewer.ask("control", speed="max"))["speed"] == "max"
+
+
+async def test_a_loop_starts_the_episode_over(server: ReplayServer, connect: Connect) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=0, playing=False)
+    await viewer.send("control", loop="episode", speed="max", playing=True)
+    rows: list[tuple[int, int]] = []
+    for _ in range(3):
+        rows += rows_of(await viewer.collect("episode_end"))
+    assert rows == [(0, step) for step in range(LENGTHS[0])] * 3
+
+
+async def test_without_autoplay_it_ends_and_play_means_again(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.send("open", run="archived", episode=0, speed="max")
+    ended = (await viewer.collect("state", status="ended"))[-1][1]
+    assert (ended["step"], ended["playing"]) == (LENGTHS[0], False)
+    state = await viewer.ask("control", playing=True)
+    assert (state["step"], state["playing"], state["epoch"]) == (0, True, ended["epoch"] + 1)
+    assert rows_of(await viewer.collect("episode_end")) == [(0, s) for s in range(LENGTHS[0])]
+
+
+async def test_a_refused_open_leaves_the_viewer_where_it_was(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=3, step=7, playing=False)
+    await viewer.send("open", run="none")
+    error = await viewer.until("error")
+    assert error["code"] == "unknown_run"
+    assert "expected" in error["message"]
+    await viewer.send("open", run="archived", episode=999)
+    assert (await viewer.until("error"))["code"] == "unknown_episode"
+    state = await viewer.ask("control")
+    assert (state["episode"], state["step"], state["epoch"]) == (3, 7, 1)
+
+
+async def test_controls_before_open_and_an_empty_directory(
+    runs_dir: Path, connect: Connect
+) -> None:
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+        viewer = await connect(server)
+        id = await viewer.send("control", playing=True)
+        error = await viewer.until("error")
+        assert (error["code"], error["id"]) == ("not_open", id)
+        await viewer.send("step", by=1)
+        assert (await viewer.until("error"))["code"] == "not_open"
+        await viewer.send("open")
+        assert (await viewer.until("error"))["code"] == "unknown_run"
+        # What it waits for announces itself.
+        record_run(runs_dir, "first", [3])
+        assert (await viewer.until("status"))["runs_changed"] is True
+        assert (await viewer.ask("open", playing=False))["run"] == "first"
+
+
+async def test_a_ping_is_answered_with_what_it_carried(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    id = await viewer.send("ping", t=12.25)
+    assert await viewer.until("pong") == {"id": id, "t": 12.25}
+
+
+@pytest.mark.parametrize(
+    ("offered", "spoken"),
+    [([], None), ([JSON], JSON), ([MSGPACK], MSGPACK), ([JSON, MSGPACK], MSGPACK)],
+)
+async def test_the_subprotocol_is_the_servers_choice(
+    server: ReplayServer, session: aiohttp.ClientSession, offered: list[str], spoken: str | None
+) -> None:
+    async with session.ws_connect("/ws", protocols=offered) as socket:
+        assert socket.protocol == spoken
+        viewer = Client(socket)
+        await viewer.ask("open", run="archived", episode=0, playing=False)
+        await viewer.until("steps")
+
+
+async def test_two_viewers_have_nothing_to_do_with_each_other(
+    server: ReplayServer, connect: Connect
+) -> None:
+    one, two = await connect(server), await connect(server)
+    await one.ask("open", run="archived", episode=3, playing=False)
+    await two.ask("open", run="archived", episode=7, playing=False)
+    await one.ask("control", seek={"step": 17}, speed=5)
+    state = await two.ask("control")
+    assert (state["episode"], state["step"], state["speed"]) == (7, 0, 1.0)
+
+
+async def test_a_damaged_stretch_is_told_as_a_gap_and_playback_goes_on(
+    runs_dir: Path, connect: Connect
+) -> None:
+    import sqlite3
+
+    segment = 16384  # steps in a full one
+    record_run(runs_dir, "hurt", [segment] * 3)
+    tape = sqlite3.connect(runs_dir / "hurt" / "run.db")
+    with tape:
+        changed = tape.execute(
+            "UPDATE segments SET checksum = checksum + 1 WHERE first_step = ?", (segment,)
+        )
+        assert changed.rowcount == 1
+    tape.close()
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+        viewer = await connect(server)
+        await viewer.ask("open", run="hurt", episode=0, playing=False)
+        await viewer.send("control", autoplay=True, speed="max", playing=True)
+        messages = await viewer.collect("state", status="ended")
+        assert rows_of(messages) == [(e, s) for e in (0, 2) for s in range(segment)]
+        gaps = [data for kind, data in messages if kind == "gap"]
+        assert [(g["reason"], g["from_episode"], g["to_episode"]) for g in gaps] == [
+            ("damaged", 1, 1)
+        ]
+        state = await viewer.ask("control", seek={"episode": 1, "step": 3})
+        assert state["episode"] == 1
+        assert (await viewer.until("gap"))["reason"] == "damaged"
+
+
+async def test_observations_that_are_no_numbers_arrive_as_they_are(
+    runs_dir: Path, connect: Connect, subprotocol: str
+) -> None:
+    import gymnasium as gym
+
+    from recorder import EpisodeRecorder
+
+    space = gym.spaces.Dict({"at": gym.spaces.Discrete(9), "view": gym.spaces.Box(0, 1, (2,))})
+    with EpisodeRecorder(
+        runs_dir, run_id="dict", observation_space=space, action_space=gym.spaces.Discrete(2)
+    ) as recorder:
+        for step in range(4):
+            view = np.array([0.25, step], dtype=np.float32)
+            recorder.record_step({"at": step, "view": view}, 0, 0.0)
+        recorder.finish_episode({"at": 8, "view": np.zeros(2, np.float32)}, terminated=True)
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+        viewer = await connect(server, subprotocol)
+        await viewer.send("open", run="dict", episode=0, step=4, playing=False)
+        messages = await viewer.collect("episode_end")
+        observations = next(d for k, d in messages if k == "steps")["columns"]["observation"]
+        assert observations == [{"at": step, "view": [0.25, step]} for step in range(4)]
+        final = messages[-1][1]["final_observation"]
+        assert final == {"dtype": "json", "shape": [1], "data": [{"at": 8, "view": [0, 0]}]}
+
+
+async def test_ten_lines_of_python_are_a_client(server: ReplayServer) -> None:
+    headers = {"Authorization": f"Bearer {server.config.token}"}
+    seen = []
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.ws_connect(f"{server.url}/ws") as socket,
+    ):
+        await socket.send_str(json.dumps(["open", {"episode": 0, "speed": "max"}]))
+        async for message in socket:
+            kind, data = json.loads(message.data)
+            if kind == "steps":
+                seen += data["columns"]["action"]["data"]
+            if kind == "episode_end":
+                break
+    assert seen == [0, 1, 2]
