@@ -1,0 +1,165 @@
+"""`reel serve` and `reel demo` as a person runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+from server_kit import record_run
+
+from recorder import list_runs, open_run
+
+PATIENCE = 60.0
+
+
+@asynccontextmanager
+async def reel(*words: object) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reel", *map(str, words), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def refused(*words: object) -> str:
+    """What a command that cannot be obeyed says; one sentence, exit code 2."""
+    async with reel(*words) as process:
+        out, error = await process.communicate()
+    text = error.decode()
+    assert process.returncode == 2, text
+    assert out == b""
+    assert "Traceback" not in text
+    assert len(text.strip().splitlines()) == 1, text
+    return text
+
+
+async def address_of(process: Process) -> str:
+    assert process.stdout is not None
+    words = (await process.stdout.readline()).decode().split()
+    assert words[:3] == ["Reel", "is", "at"]
+    return words[3]
+
+
+async def test_serve_prints_an_address_that_opens_and_ends_on_signals(runs_dir: Path) -> None:
+    record_run(runs_dir, "first", [3])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        async with reel("serve", "--runs-dir", runs_dir, "--port", 0) as process:
+            address = await address_of(process)
+            jar = aiohttp.CookieJar(unsafe=True)
+            async with aiohttp.ClientSession(cookie_jar=jar) as session:
+                async with session.get(address) as answer:
+                    assert answer.status == 200
+                    assert "token" not in str(answer.url)
+                async with session.get(answer.url.with_path("/api/runs")) as answer:
+                    assert (await answer.json())["runs"][0]["run"] == "first"
+            process.send_signal(number)
+            _, error = await process.communicate()
+            assert process.returncode == 0
+            assert error == b""
+
+
+async def test_serve_can_print_json_and_take_a_token(runs_dir: Path) -> None:
+    options = ["--runs-dir", runs_dir, "--port", 0, "--token", "sesameopen1", "--json"]
+    async with reel("serve", *options) as process:
+        assert process.stdout is not None
+        printed = json.loads(await process.stdout.readline())
+        assert printed["address"] == printed["url"] + "/?token=sesameopen1"
+        process.terminate()
+        await process.communicate()
+
+
+async def test_a_port_in_use_is_one_sentence(runs_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = await refused("serve", "--runs-dir", runs_dir, "--port", port)
+        assert f"expected to listen on 127.0.0.1 port {port}" in said
+        assert "choose another with --port" in said
+        said = await refused("demo", "--runs-dir", runs_dir, "--port", port, "--no-browser")
+        assert "expected to listen" in said
+    assert list_runs(runs_dir) == [], "nothing was trained for a server that could not start"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["serve", "--runs-dir", "{none}"], "expected a directory of runs"),
+        (["serve", "--runs-dir", "{file}"], "expected a directory of runs"),
+        (["demo", "--runs-dir", "{file}", "--no-browser"], "--runs-dir must be a directory"),
+        (["serve", "--runs-dir", "{runs}", "--port", "70000"], "--port must be 0 to 65535"),
+        (["serve", "--runs-dir", "{runs}", "--port", "-1"], "--port must be 0 to 65535"),
+        (["serve", "--runs-dir", "{runs}", "--host", "0.0.0.0"], "--allow-remote"),
+        (["serve", "--runs-dir", "{runs}", "--host", "0.0.0.0", "--allow-remote"], "--allow-host"),
+        (["serve", "--runs-dir", "{runs}", "--host", "::"], "--allow-remote"),
+        (["serve", "--runs-dir", "{runs}", "--host", "example.com"], "--allow-remote"),
+        (["serve", "--runs-dir", "{runs}", "--token", "x y"], "--token must be"),
+        (["serve", "--runs-dir", "{runs}", "--token", ""], "--token must be"),
+    ],
+)
+async def test_bad_input_is_one_sentence(tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "file").write_text("no directory")
+    (tmp_path / "runs").mkdir()
+    places = {"none": tmp_path / "none", "file": tmp_path / "file", "runs": tmp_path / "runs"}
+    assert says in await refused(*(word.format(**places) for word in words))
+
+
+async def test_the_demo_trains_serves_and_leaves(runs_dir: Path) -> None:
+    async with reel(
+        "demo", "--episodes", 40, "--difficulty", "easy", "--steps-per-second", 20_000,
+        "--runs-dir", runs_dir, "--port", 0, "--no-browser", "--exit-when-done",
+    ) as process:  # fmt: skip
+        await address_of(process)
+        _, error = await process.communicate()
+        assert process.returncode == 0, error.decode()
+    (run_id,) = list_runs(runs_dir)
+    with open_run(runs_dir / run_id) as run:
+        assert (run.info.status, run.counts().episodes) == ("finished", 40)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_demo_and_its_trainer(
+    runs_dir: Path, number: signal.Signals
+) -> None:
+    async with reel(
+        "demo", "--episodes", 1_000_000, "--steps-per-second", 2000,
+        "--runs-dir", runs_dir, "--port", 0, "--no-browser",
+    ) as process:  # fmt: skip
+        await address_of(process)
+        while not list_runs(runs_dir):
+            await asyncio.sleep(0.05)
+        (run_id,) = list_runs(runs_dir)
+        with open_run(runs_dir / run_id) as run:
+            while not run.counts().episodes:
+                await asyncio.sleep(0.05)
+        process.send_signal(number)
+        _, error = await process.communicate()
+        assert process.returncode == 0, error.decode()
+        assert "Traceback" not in error.decode()
+    with open_run(runs_dir / run_id) as run:
+        assert run.info.status == "interrupted"
+        assert run.counts().episodes > 0
+
+
+async def test_a_demo_whose_trainer_fails_says_why(runs_dir: Path) -> None:
+    async with reel(
+        "demo", "--difficulty", "absurd", "--runs-dir", runs_dir, "--port", 0, "--no-browser"
+    ) as process:
+        _, error = await process.communicate()
+    assert process.returncode == 2
+    assert "absurd" in error.decode()
+    assert "Traceback" not in error.decode()
