@@ -99,7 +99,7 @@ write_value(Column *c, PyObject *value)
         *c->scratch = value == Py_True;
         return 1;
     case 'D':
-        return write_row(c, value);
+        return write_row(c, value) || write_array(c, value);
     case 'a':
         return write_array(c, value);
     }

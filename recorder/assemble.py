@@ -7,15 +7,16 @@ columns: where episodes last seven steps, what is done for each of them is what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from recorder.capture import MARK_FIELDS, Mark
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
 from recorder.episode import EpisodeSummary
+from recorder.layout import Layout
+from recorder.marks import MARK_FIELDS, Mark, finals_of
 
 Array = np.ndarray[Any, Any]
 
@@ -68,18 +69,13 @@ class Assembler:
     """Numbers episodes and places them on the tape.
 
     Args:
-        finals: makes final-observation columns of marks (`Capture.finals_of`).
+        layout: the run's.
         episode: number of the first episode.
         first_step: global step of the first step.
     """
 
-    def __init__(
-        self,
-        finals: Callable[[Sequence[Mark]], Mapping[str, Array]],
-        episode: int = 0,
-        first_step: int = 0,
-    ) -> None:
-        self._finals = finals
+    def __init__(self, layout: Layout, episode: int = 0, first_step: int = 0) -> None:
+        self._layout = layout
         self._base = first_step
         self._running = Running(episode, first_step)
 
@@ -133,7 +129,7 @@ class Assembler:
             float(sums[-1]),
             started_at,
         )
-        segment = Segment(first_step, columns, ends, flags, dict(self._finals(marks)))
+        segment = Segment(first_step, columns, ends, flags, finals_of(self._layout, marks))
         return Piece(segment, before.episode_return, ended, self._running)
 
 

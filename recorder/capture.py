@@ -6,7 +6,9 @@ waits for the other, except where the columns are full.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,23 +17,11 @@ from recorder.columns import Column
 from recorder.episode import Episode
 from recorder.errors import ChannelError, SpaceError
 from recorder.layout import INFO, Layout
+from recorder.marks import Mark
 from recorder.packer import as_rows, make_packer, spec_for
 from recorder.spaces import flattener
 
-Array = np.ndarray[Any, Any]
 Flatten = Callable[[Any], tuple[Any, ...]]
-
-Mark = tuple[Any, ...]
-"""The end of an episode: after which step, and what is known of it only then.
-
-A plain tuple in the order of `MARK_FIELDS`, since the training thread makes one for each
-episode. `position` counts steps since the recorder was made; `flags` are the codec's;
-`final` is the final observation's leaves, or None.
-"""
-
-MARK_FIELDS = (
-    "position", "final", "flags", "epsilon", "seed", "stage", "started_at", "duration_s", "tags",
-)  # fmt: skip
 
 
 class Capture:
@@ -74,10 +64,8 @@ class Capture:
         if self._plain_final and observation.__class__ is int:
             return (observation,)
         leaves = (observation,) if self._flatten is None else self._flatten(observation)
-        return tuple(
-            np.array(plain) if isinstance(plain, np.ndarray) else plain
-            for plain in (coerce(leaf) for coerce, leaf in zip(self._finals, leaves, strict=True))
-        )
+        plain = (coerce(leaf) for coerce, leaf in zip(self._finals, leaves, strict=True))
+        return tuple(leaf.tobytes() if isinstance(leaf, np.ndarray) else leaf for leaf in plain)
 
     def mark(self, mark: Mark) -> None:
         """Add the end of an episode."""
@@ -104,40 +92,18 @@ class Capture:
         for row in zip(*columns, strict=True):
             self.packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
-    def take(self, most: int) -> tuple[dict[str, Array], list[Mark], int]:
+    def take(self, most: int) -> tuple[int, int, tuple[Any, ...], list[Mark]]:
         """Remove up to `most` steps from the front, and the marks that lie within them.
 
         Returns:
-            The columns by name, the marks, and the position of the first row.
+            How many steps, the position of the first, their columns' parts (see `Packer`),
+            and the marks.
         """
         count, first, parts = self.packer.take(most)
-        within = 0
-        for mark in self.marks[:]:
-            if mark[0] > first + count:
-                break
-            within += 1
+        within = bisect_right(self.marks, first + count, key=itemgetter(0))
         marks = self.marks[:within]
         del self.marks[:within]
-        columns = {
-            spec.column.name: spec.rows(part, count)
-            for spec, part in zip(self._specs, parts, strict=True)
-        }
-        return columns, marks, first
-
-    def finals_of(self, marks: Sequence[Mark]) -> dict[str, Array]:
-        """Return the final observations' columns of `marks`, a blank row where there is none."""
-        blanks = [b"" if c.packed else np.zeros(c.shape, c.dtype) for c in self.layout.finals]
-        leaves = [mark[1] if mark[1] is not None else blanks for mark in marks]
-        finals: dict[str, Array] = {}
-        for index, column in enumerate(self.layout.finals):
-            if column.shape or column.packed:
-                rows = column.empty(len(marks))
-                for row, leaf in enumerate(leaves):
-                    rows[row] = leaf[index]
-            else:
-                rows = np.array([leaf[index] for leaf in leaves], dtype=column.dtype)
-            finals[column.name] = rows
-        return finals
+        return count, first, parts, marks
 
 
 def _leaf_columns(

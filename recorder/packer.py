@@ -23,7 +23,7 @@ from recorder.packing import pack
 ROW_WIDTH_MAX = 16
 _REQUIRED = ...
 _BIG = 1 << 63
-_PLAIN = {"q": int, "d": float, "?": bool}
+_PLAIN: dict[str, type] = {"q": int, "d": float, "?": bool}
 _ITEM = {"q": "q", "d": "d", "?": "B", "D": "d"}
 
 Array = np.ndarray[Any, Any]
@@ -198,7 +198,9 @@ def _plain(spec: Spec, value: Any) -> Any:
     """A value as its column takes it, copied where it could change later."""
     code = spec.code
     if code in _PLAIN:
-        if value.__class__ is not _PLAIN[code] or (code == "q" and not -_BIG <= value < _BIG):
+        if value.__class__ is not _PLAIN[code]:
+            value = spec.coerce(value)
+        if code == "q" and not -_BIG <= value < _BIG:
             value = spec.coerce(value)
     elif code == "D":
         clean = value.__class__ is list and len(value) == spec.column.width
@@ -234,8 +236,9 @@ def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:
         return Spec(column, {"b": "?", "i": "q", "f": "d"}[kind], _scalar(column, python), fallback)
     if not column.shape and kind == "u" and column.dtype != "uint64":
         return Spec(column, "q", _scalar(column, int), fallback)
-    if len(column.shape) == 1 and column.width <= ROW_WIDTH_MAX and kind == "f":
-        # A list fits; an array of float64 does too, where the column is of that dtype.
+    short = len(column.shape) == 1 and column.width <= ROW_WIDTH_MAX and kind == "f"
+    # Environments hand out arrays; agents hand out rows of a table, which are lists.
+    if short and not of_a_space(column):
         return Spec(column, "D", lambda value: as_array(column, value).tolist(), fallback)
     return Spec(column, "a", lambda value: as_array(column, value), fallback)
 
@@ -300,10 +303,15 @@ def as_rows(column: Column, values: Any, count: int) -> list[Any]:
     return rows
 
 
+def of_a_space(column: Column) -> bool:
+    """Return whether a column holds observations or actions."""
+    return column.name.split(".")[0] in ("observation", "action", "final_observation")
+
+
 def misfit(column: Column, value: Any) -> ChannelError | SpaceError:
     """Return the error for a value that is not of its column's form."""
     shape = f" of shape {column.shape}" if column.shape else ""
-    space = column.name.split(".")[0] in ("observation", "action", "final_observation")
+    space = of_a_space(column)
     kind = SpaceError if space else ChannelError
     return kind(
         f"expected {column.name!r} as {column.dtype}{shape}, got {_shown(value)}; "

@@ -6,20 +6,18 @@ import atexit
 import json
 import logging
 import operator
+import os
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from gymnasium import Env
-from gymnasium.spaces import Space
 
-from recorder import provenance
-from recorder.assemble import Assembler
 from recorder.capture import Capture
 from recorder.catalogue import make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
@@ -28,16 +26,19 @@ from recorder.episode import Episode
 from recorder.errors import FactsError, RunsDirError, SequenceError, SpaceError
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.pump import Pump
 from recorder.runlock import RunLock
 from recorder.showcase import Showcase
-from recorder.spaces import describe
 from recorder.tape import Event, Tape
-from recorder.writer import Writer
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+    from gymnasium.spaces import Space
 
 COMMIT_INTERVAL_S = 0.1
 BUFFER_STEPS = 1 << 16
 BUFFER_BYTES = 64 << 20
-_WAKE_S = 0.02
+_WAKE_S = 0.04
 
 log = logging.getLogger(__name__)
 
@@ -134,6 +135,10 @@ class EpisodeRecorder:
         live_stream_callback: Callable[[Episode], None] | None = None,
         commit_interval: float = COMMIT_INTERVAL_S,
     ) -> None:
+        # Here and not above: who only reads tapes, the writer's process among them, does
+        # without Gymnasium and the time that importing it takes.
+        from recorder.describe import describe
+
         observation_space, action_space = _spaces(env, observation_space, action_space)
         spec = env.spec if env is not None else None
         env_id = env_id or (spec.id if spec else None)
@@ -167,6 +172,7 @@ class EpisodeRecorder:
         try:
             tape = Tape(self.path, self.layout)
             tape.create({"run_id": self.run_id, **facts})
+            tape.close()
         except (sqlite3.Error, OSError) as error:
             self._lock.release()
             raise RunsDirError(
@@ -174,7 +180,7 @@ class EpisodeRecorder:
                 "free some space or choose another directory"
             ) from error
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
-        self._capture = Capture(self.layout, limit, lambda: self._writer.wait_for_room(limit))
+        self._capture = Capture(self.layout, limit, lambda: self._pump.wait_for_room(limit))
         self.record_step = self._capture.record_step
         self._finish = 0  # position of the last episode's end
         self._episode = 0
@@ -183,16 +189,24 @@ class EpisodeRecorder:
         self._wall_offset = now - time.perf_counter()
         self._started = time.perf_counter()
         self._last_wake = self._started
-        self._writer = Writer(
+        self._pump = Pump(
             self._capture,
-            tape,
-            Assembler(self._capture.finals_of),
             Showcase(self.layout, self.live, live_stream_callback),
+            self.path,
+            {
+                "observation_space": self.layout.observation_space,
+                "action_space": self.layout.action_space,
+                "layout": self.layout.as_json(),
+                "episode": 0,
+                "first_step": 0,
+                "interval": commit_interval,
+                "provenance": {"argv": list(sys.argv), "pid": os.getpid()},
+            },
             lambda: self._wall_offset + self._started,
-            provenance.collect,
             commit_interval,
+            (self._lock.fileno(),),
         )
-        self._writer.start()
+        self._pump.start()
         atexit.register(self.close, "interrupted")
 
     def start_episode(self) -> None:
@@ -265,7 +279,7 @@ class EpisodeRecorder:
         self._started = now
         if now - self._last_wake > _WAKE_S:
             self._last_wake = now
-            self._writer.wake.set()
+            self._pump.wake()
         return number
 
     def __call__(self, episode: Episode) -> None:
@@ -324,21 +338,21 @@ class EpisodeRecorder:
         """
         position = self._capture.packer.position
         plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
-        self._writer.add_event(
+        self._pump.add_event(
             Event(time.time(), self._episode, position, str(kind), str(text), plain)
         )
 
     @property
     def stats(self) -> RecorderStats:
         """What was committed and what was lost, so far."""
-        c = self._writer.counters
+        c = self._pump.counters
         return RecorderStats(
             c.episodes, c.steps, c.lost_episodes, c.lost_steps, self.live.dropped, c.errors
         )
 
     def flush(self) -> bool:
         """Return when all that was recorded is committed; False if a write failed."""
-        return self._writer.flush()
+        return self._pump.flush()
 
     def close(self, status: str = "finished") -> None:
         """Write all that was recorded and end. Does nothing the second time.
@@ -354,7 +368,7 @@ class EpisodeRecorder:
             self.finish_episode(incomplete=True)
         self._closed = True
         self._capture.packer.close(_closed())
-        self._writer.stop(status)
+        self._pump.stop(status)
         self._lock.release()
         atexit.unregister(self.close)
 

@@ -1,6 +1,7 @@
 """Roll-ups: count, least, greatest and sum over 64, 4096, ... episodes. No I/O.
 
-A return may be NaN, an epsilon unknown: these have counts of their own. They are what makes a chart over a million episodes read a few thousand rows.
+They are what makes a chart over a million episodes read a few thousand rows. A return may
+be NaN, an epsilon unknown: these have counts of their own.
 """
 
 from __future__ import annotations

@@ -43,6 +43,12 @@ class RunLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"process {os.getpid()}\n".encode(), 0)
 
+    def fileno(self) -> int:
+        """The descriptor that holds the lock."""
+        if self._fd is None:
+            raise ValueError("the lock was given up")
+        return self._fd
+
     def release(self) -> None:
         """Give the lock up. Does nothing the second time."""
         if self._fd is not None:

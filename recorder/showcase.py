@@ -1,4 +1,4 @@
-"""What is shown of the work that passes through the writer: whole episodes, newest first.
+"""What is shown of the work that passes by: whole episodes, the newest ones.
 
 Feeds the live queue with the newest episodes and the `live_stream_callback` with all. An
 episode that spans several takes is put together from what is carried over, up to a
@@ -8,20 +8,24 @@ bound; one that outgrows it is on the tape, where a viewer finds it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from recorder import codec
-from recorder.assemble import Piece
-from recorder.codec import NO_FINAL, Segment
-from recorder.episode import Episode, EpisodeSummary
+from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED
+from recorder.episode import Episode
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.marks import MARK_FIELDS, Mark, finals_of
+from recorder.packer import spec_for
 from recorder.packing import unpack
 from recorder.spaces import gather
 
 CALLBACK_BYTES = 64 << 20
+
+Array = np.ndarray[Any, Any]
+Columns = dict[str, Array]
 
 log = logging.getLogger(__name__)
 
@@ -33,34 +37,67 @@ class Showcase:
         layout: the run's.
         live: gets the newest; what was never built for it is counted as dropped.
         callback: gets every episode.
+        episode: number of the first.
+        first_step: its global step.
     """
 
     def __init__(
-        self, layout: Layout, live: LiveQueue, callback: Callable[[Episode], None] | None = None
+        self,
+        layout: Layout,
+        live: LiveQueue,
+        callback: Callable[[Episode], None] | None = None,
+        episode: int = 0,
+        first_step: int = 0,
     ) -> None:
         self._layout = layout
+        self._specs = [spec_for(column) for column in layout.steps]
         self._live = live
         self._callback = callback
+        self._base = first_step
+        self._next = episode
+        self._start = 0  # position of the running episode's step 0
         limit = CALLBACK_BYTES if callback else live.max_bytes
         self._carry_limit = limit // max(1, layout.bytes_per_step)
-        self._carried: list[Segment] = []
+        self._carried: list[Columns] = []
         self._carried_steps = 0
 
-    def add(self, piece: Piece) -> None:
-        """Show the episodes that end in a piece; carry what goes on behind it."""
-        segment = piece.segment
-        count = len(piece.ended)
-        first = 0 if self._callback else max(0, count - self._live.max_episodes)
-        self._live.skip(first)
-        for index in range(first, count):
-            episode = self._episode(segment, piece.ended.summary(index), index)
-            if episode is None:
-                self._live.skip(1)
-            else:
-                self._show(episode)
-        self._carry(segment, fresh=bool(count))
+    def add(self, parts: Sequence[Any], marks: Sequence[Mark], first: int, count: int) -> None:
+        """Show the episodes that end in a take; carry what goes on behind it.
 
-    def _show(self, episode: Episode) -> None:
+        Args:
+            parts: the columns as `Packer.take` returned them.
+            marks: the ends within them.
+            first: position of the first row.
+            count: rows.
+        """
+        columns = {
+            spec.column.name: spec.rows(part, count)
+            for spec, part in zip(self._specs, parts, strict=True)
+        }
+        skipped = 0 if self._callback else max(0, len(marks) - self._live.max_episodes)
+        self._live.skip(skipped)
+        if skipped:
+            self._start = marks[skipped - 1][0]
+            self._next += skipped
+        for mark in marks[skipped:]:
+            self._show(columns, mark, first)
+            self._start = mark[0]
+            self._next += 1
+        self._carry(columns, self._start - first if marks else 0, count, fresh=bool(marks))
+
+    def _show(self, columns: Columns, mark: Mark, first: int) -> None:
+        low, high = self._start - first, mark[0] - first
+        piece = {name: rows[max(low, 0) : high] for name, rows in columns.items()}
+        if low < 0:
+            if self._carried_steps != -low or not self._carried:  # it outgrew the bound
+                self._live.skip(1)
+                log.info("episode %d is too long to show at once; it is on the tape", self._next)
+                return
+            piece = {
+                name: np.concatenate([*(c[name] for c in self._carried), rows])
+                for name, rows in piece.items()
+            }
+        episode = self._build(piece, mark)
         if self._callback is not None:
             try:
                 self._callback(episode)
@@ -68,65 +105,39 @@ class Showcase:
                 log.exception("live_stream_callback failed; recording goes on")
         self._live.put(episode)
 
-    def _episode(self, segment: Segment, summary: EpisodeSummary, index: int) -> Episode | None:
-        start = summary.first_step - segment.first_step
-        if start >= 0:
-            return build_episode(self._layout, segment, summary, start, index)
-        if sum(part.count for part in self._carried) != -start:  # it outgrew the bound
-            log.info("episode %d is too long to show at once; it is on the tape", summary.episode)
-            return None
-        head = codec.concatenate([*self._carried, codec.cut(segment, 0, start + summary.length)])
-        if not segment.count or not len(head.ends):  # its end came after its last step was taken
-            head.ends, head.flags = segment.ends[:1] - start, segment.flags[:1]
-            head.finals = {name: rows[:1] for name, rows in segment.finals.items()}
-        return build_episode(self._layout, head, summary, 0, 0)
-
-    def _carry(self, segment: Segment, fresh: bool) -> None:
+    def _carry(self, columns: Columns, start: int, count: int, fresh: bool) -> None:
         if fresh:
             self._carried, self._carried_steps = [], 0
-        start = int(segment.ends[-1]) if len(segment.ends) else 0
-        steps = segment.count - start
-        if not steps:
+        if start >= count:
             return
-        self._carried_steps += steps
+        self._carried_steps += count - start
         if self._carried_steps > self._carry_limit:
-            self._carried = []  # the count goes on, so that it is not shown in part
+            self._carried = []  # the count goes on, so that it is never shown in part
         else:
-            self._carried.append(codec.cut(segment, start, segment.count))
+            self._carried.append({name: rows[start:] for name, rows in columns.items()})
 
-
-def build_episode(
-    layout: Layout, segment: Segment, summary: EpisodeSummary, start: int, index: int
-) -> Episode:
-    """Return the episode whose steps begin at row `start` and whose end has that index.
-
-    The columns are views of the segment's where they can be.
-    """
-    stop = start + summary.length
-    columns = {name: rows[start:stop] for name, rows in segment.columns.items()}
-    observations = gather(layout.observation_space, "observation", columns, summary.length)
-    if not segment.flags[index] & NO_FINAL:
-        finals = {name: rows[index : index + 1] for name, rows in segment.finals.items()}
-        final = gather(layout.observation_space, "final_observation", finals, 1)
-        observations = np.concatenate([observations, final])
-    infos = None
-    if layout.infos:
-        infos = [unpack(data) for data in columns["info"]]
-    return Episode(
-        observations=observations,
-        actions=gather(layout.action_space, "action", columns, summary.length),
-        rewards=columns["reward"],
-        terminated=summary.terminated,
-        truncated=summary.truncated,
-        incomplete=summary.incomplete,
-        channels={channel.name: columns[channel.name] for channel in layout.channels},
-        epsilon=summary.epsilon,
-        seed=summary.seed,
-        stage=summary.stage,
-        started_at=summary.started_at,
-        duration_s=summary.duration_s,
-        episode=summary.episode,
-        first_step=summary.first_step,
-        tags=summary.tags,
-        infos=infos,
-    )
+    def _build(self, columns: Columns, mark: Mark) -> Episode:
+        layout = self._layout
+        count = len(columns["reward"])
+        facts = dict(zip(MARK_FIELDS, mark, strict=True))
+        observations = gather(layout.observation_space, "observation", columns, count)
+        if facts["final"] is not None:
+            finals = finals_of(layout, [mark])
+            last = gather(layout.observation_space, "final_observation", finals, 1)
+            observations = np.concatenate([observations, last])
+        return Episode(
+            observations=observations,
+            actions=gather(layout.action_space, "action", columns, count),
+            rewards=columns["reward"],
+            terminated=bool(facts["flags"] & TERMINATED),
+            truncated=bool(facts["flags"] & TRUNCATED),
+            incomplete=bool(facts["flags"] & INCOMPLETE),
+            channels={channel.name: columns[channel.name] for channel in layout.channels},
+            episode=self._next,
+            first_step=self._base + self._start,
+            infos=[unpack(data) for data in columns["info"]] if layout.infos else None,
+            **{
+                name: facts[name]
+                for name in ("epsilon", "seed", "stage", "started_at", "duration_s", "tags")
+            },
+        )

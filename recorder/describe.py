@@ -1,0 +1,115 @@
+"""Gymnasium spaces as plain data that stands once in a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces as gym_spaces
+
+from recorder.errors import SpaceError
+from recorder.spaces import Description, columns_of
+
+_LIMITS_SHOWN = 64
+
+
+def describe(space: gym_spaces.Space[Any]) -> Description:
+    """Return `space` as JSON-ready data.
+
+    Raises:
+        SpaceError: the space is none of Gymnasium's fundamental or composite spaces.
+    """
+    match space:
+        case gym_spaces.Discrete():
+            return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+        case gym_spaces.Box():
+            return {
+                "type": "Box",
+                "dtype": _dtype(space),
+                "shape": list(space.shape),
+                "low": _limits(space.low),
+                "high": _limits(space.high),
+            }
+        case gym_spaces.MultiDiscrete():
+            return {
+                "type": "MultiDiscrete",
+                "nvec": space.nvec.tolist(),
+                "dtype": _dtype(space),
+                "shape": list(space.shape),
+            }
+        case gym_spaces.MultiBinary():
+            return {"type": "MultiBinary", "dtype": _dtype(space), "shape": list(space.shape)}
+        case gym_spaces.Dict():
+            described = {
+                "type": "Dict",
+                "spaces": {k: describe(v) for k, v in space.spaces.items()},
+            }
+            _check_keys(described)
+            return described
+        case gym_spaces.Tuple():
+            return {"type": "Tuple", "spaces": [describe(s) for s in space.spaces]}
+        case gym_spaces.Text():
+            return {"type": "Text", "max_length": int(space.max_length)}
+        case gym_spaces.Sequence():
+            return {
+                "type": "Sequence",
+                "space": describe(space.feature_space),
+                "stack": bool(space.stack),
+            }
+        case gym_spaces.Graph():
+            edge = space.edge_space
+            return {
+                "type": "Graph",
+                "node_space": describe(space.node_space),
+                "edge_space": None if edge is None else describe(edge),
+            }
+        case gym_spaces.OneOf():
+            return {"type": "OneOf", "spaces": [describe(s) for s in space.spaces]}
+    raise SpaceError(
+        f"expected one of Gymnasium's spaces, got {type(space).__name__}; "
+        "wrap the environment so that its spaces are Gymnasium's own"
+    )
+
+
+def _dtype(space: gym_spaces.Space[Any]) -> str:
+    """The name of a dtype, whatever the order of its bytes: columns have the machine's."""
+    dtype = np.dtype(space.dtype)
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise SpaceError(
+            f"expected a boolean, integer or floating dtype of at most 64 bits, got {space}; "
+            "wrap the environment so that it returns one"
+        )
+    return dtype.name
+
+
+def _check_keys(description: Description) -> None:
+    """Refuse a Dict whose keys JSON would change, or whose columns would share a name."""
+    if not all(isinstance(key, str) for key in description["spaces"]):
+        raise SpaceError(
+            f"expected text as keys of a Dict space, got {list(description['spaces'])}; "
+            "name its parts"
+        )
+    names = [column.name for column in columns_of(description, "")]
+    for name in names:
+        if names.count(name) > 1:
+            raise SpaceError(
+                f"expected a Dict space whose parts have names of their own, got {name[1:]!r} "
+                "twice; use keys without dots"
+            )
+
+
+def _limits(bound: np.ndarray[Any, Any]) -> Any:
+    """One number where all are equal, a list where there are few, else nothing."""
+    flat = bound.reshape(-1)
+    if flat.size and (flat == flat[0]).all():
+        return _json_number(flat[0])
+    if flat.size <= _LIMITS_SHOWN:
+        return [_json_number(x) for x in flat]
+    return None
+
+
+def _json_number(x: Any) -> Any:
+    value = x.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return "Infinity" if value > 0 else "-Infinity" if value < 0 else "NaN"
+    return value
