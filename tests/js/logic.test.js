@@ -10,7 +10,7 @@ import { decode, encode } from "../../web/js/logic/messages.js";
 import { format, parse } from "../../web/js/logic/route.js";
 import { colour, inkOn, LockedRange, luminance } from "../../web/js/logic/scales.js";
 import { SeenValues } from "../../web/js/logic/seen.js";
-import { smooth } from "../../web/js/logic/smooth.js";
+import { robustSpan, smooth } from "../../web/js/logic/smooth.js";
 import { steps } from "./wire.js";
 
 test("messages: text is JSON, bytes go to the decoder that was handed in", () => {
@@ -148,6 +148,19 @@ test("smoothing: weighted, centred, and honest at the ends", () => {
   assert.deepEqual(smooth([0, 3, 6], [1, 1, 1], 3), [0, 3, 6]);
   assert.deepEqual(smooth([0, 0, 9, 0, 0], [1, 1, 1, 1, 1], 3), [0, 3, 3, 3, 0]);
   assert.deepEqual(smooth([null, null], [1, 1], 5), [null, null]);
+});
+
+test("a y-axis shows everything, unless a few outliers would flatten the rest", () => {
+  const steady = Array.from({ length: 400 }, (_, i) => (i % 10) / 10);
+  assert.deepEqual(robustSpan([], []), { low: 0, high: 1, clipped: false });
+  assert.equal(robustSpan(steady, steady).clipped, false);
+  const early = [-200, -150, ...steady];
+  const span = robustSpan(early, early);
+  assert.equal(span.clipped, true);
+  assert.ok(span.low > -1 && span.high >= 0.9);
+  const long = Array.from({ length: 400 }, (_, i) => (i < 20 ? -200 : 1));
+  assert.equal(robustSpan(long, long).low < -200, true, "five percent of a run are no outliers");
+  assert.ok(robustSpan([3], [3]).high > 3);
 });
 
 test("values seen: going back in time withholds what came later", () => {

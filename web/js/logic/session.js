@@ -4,7 +4,7 @@
  */
 
 import { Inbox } from "./inbox.js";
-import { recording } from "./state.js";
+import { otherLive, recording } from "./state.js";
 
 /** @typedef {import("./inbox.js").Target} Target */
 
@@ -149,7 +149,7 @@ export class Session extends Inbox {
       state.waitingSince = this.now();
       return this.#control({ live: true });
     }
-    const other = state.runs.find((run) => run.status === "recording");
+    const other = otherLive(state);
     return other ? this.open({ run: other.run, live: true }) : false;
   }
 

@@ -23,3 +23,29 @@ export function smooth(values, weights, window) {
     return weight > 0 ? (sums[i + reach + 1] - sums[i - reach]) / weight : null;
   });
 }
+
+/**
+ * What a chart's y-axis should show. Everything, unless the outermost percent on either
+ * side would squeeze the rest into less than a fifth of the height; then all but that.
+ *
+ * @param {number[]} low   least of each point
+ * @param {number[]} high  most of each point
+ * @returns {{low: number, high: number, clipped: boolean}}
+ */
+export function robustSpan(low, high) {
+  const lows = sorted(low);
+  const highs = sorted(high);
+  if (lows.length === 0) return { low: 0, high: 1, clipped: false };
+  const cut = Math.floor(lows.length * 0.01);
+  const [least, most] = [lows[0], highs[highs.length - 1]];
+  const [inner, outer] = [lows[cut], highs[highs.length - 1 - cut]];
+  const clipped = cut > 0 && outer > inner && (most - least) > 5 * (outer - inner);
+  const [a, b] = clipped ? [inner, outer] : [least, most];
+  const pad = (b - a || Math.abs(a) || 1) * 0.06;
+  return { low: a - pad, high: b + pad, clipped };
+}
+
+/** @param {number[]} values */
+function sorted(values) {
+  return values.filter(Number.isFinite).sort((a, b) => a - b);
+}

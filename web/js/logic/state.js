@@ -63,6 +63,11 @@ export function recording(state) {
   return state.run?.status === "recording";
 }
 
+/** Another run that is being recorded. The open one is known better than the list tells. @param {State} state */
+export function otherLive(state) {
+  return state.runs.find((run) => run.status === "recording" && run.run !== state.run?.run);
+}
+
 /**
  * What the chip says. Leaving live pauses it; opening another episode is history.
  * @param {State} state

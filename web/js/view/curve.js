@@ -7,7 +7,7 @@
 import uPlot from "uplot";
 import { api } from "../net/api.js";
 import { count, fixed } from "../logic/format.js";
-import { smooth } from "../logic/smooth.js";
+import { robustSpan, smooth } from "../logic/smooth.js";
 import { byId, on, setText, show } from "./dom.js";
 
 const REFRESH_MS = 1_000;
@@ -31,6 +31,8 @@ export class Curve {
     this.read = 0;
     this.readTotal = -1;
     this.busy = false;
+    /** What the y-axis shows. @type {[number, number]} */
+    this.span = [0, 1];
     on(this.metric, "change", () => {
       setText(byId("curve-title"), `${this.metric.selectedOptions[0].textContent} over training`);
       this.refresh(true);
@@ -74,13 +76,15 @@ export class Curve {
     const { episode, mean, min, max, count: counts } = answer.points;
     const window = Math.max(1, Math.round(mean.length / 40));
     const data = [episode, min, max, mean, smooth(mean, counts, window)];
+    const { low, high, clipped } = robustSpan(min, max);
+    this.span = [low, high];
     if (answer.total === 0) {
       this.plot?.destroy();
       this.plot = null;
     } else if (!this.plot) this.plot = this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * answer.bucket;
-    setText(byId("curve-note"), answer.total === 0 ? "no episodes yet" : `${count(answer.total)} episodes${over > 1 ? ` · mean of ${count(over)}` : ""}${answer.bucket > 1 ? ` · 1 point of ${count(answer.bucket)}` : ""}`);
+    setText(byId("curve-note"), answer.total === 0 ? "no episodes yet" : `${count(answer.total)} episodes${over > 1 ? ` · mean of ${count(over)}` : ""}${answer.bucket > 1 ? ` · 1 point of ${count(answer.bucket)}` : ""}${clipped ? " · outliers off the scale" : ""}`);
     this.draw();
   }
 
@@ -96,9 +100,9 @@ export class Curve {
         legend: { show: false },
         padding: [8, 14, 0, 0],
         cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-        scales: { x: { time: false, range: () => [0, Math.max(1, (this.answer?.total ?? 1) - 1)] } },
+        scales: { x: { time: false, range: () => [0, Math.max(1, (this.answer?.total ?? 1) - 1)] }, y: { range: () => this.span } },
         axes: [
-          { ...axis, size: 26, gap: 4, grid: { show: false }, values: (_u, ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : "")) },
+          { ...axis, size: 26, gap: 4, space: 84, grid: { show: false }, values: (_u, ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : "")) },
           { ...axis, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => tick(t, decimals(ticks))) },
         ],
         series: [
@@ -109,7 +113,8 @@ export class Curve {
           { stroke: tokens.archive, width: 2, points: { show: false } },
         ],
         bands: [{ series: [2, 1], fill: alpha("26") }],
-        hooks: { setCursor: [(u) => this.#hover(u)] },
+        // The plot settles its scales after setData returns; only then the mark knows its place.
+        hooks: { setCursor: [(u) => this.#hover(u)], draw: [() => this.draw()] },
       },
       /** @type {any} */ (data),
       this.host,

@@ -82,7 +82,7 @@ export class Inspector {
     const so = earned ?? info?.episode_return ?? this.session.cache.returnBefore(state.step);
     setText(byId("episode-return"), state.episode === null ? DASH : reward(so));
     setText(byId("episode-length"), state.length === null ? DASH : count(state.length));
-    const epsilon = row?.channels.epsilon ?? info?.epsilon;
+    const epsilon = row?.channels.epsilon ?? info?.epsilon ?? (state.live ? state.metrics?.epsilon : undefined);
     setText(byId("epsilon"), short(epsilon));
     setAttribute(byId("epsilon"), "data-value", epsilon === undefined || epsilon === null ? null : String(epsilon));
     this.#outcome();

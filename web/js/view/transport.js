@@ -2,7 +2,7 @@
 
 import { count, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
-import { behind, ended, recording, stepsPerSecond } from "../logic/state.js";
+import { behind, ended, otherLive, recording, stepsPerSecond } from "../logic/state.js";
 import { byId, fit, make, on, setAttribute, setText, show } from "./dom.js";
 
 /** A frame shows several steps above this rate, and the page says so. */
@@ -121,7 +121,7 @@ export class Transport {
     const { state } = this.session;
     const button = byId("to-live");
     const here = recording(state);
-    const other = !here && state.runs.some((run) => run.status === "recording");
+    const other = !here && otherLive(state) !== undefined;
     show(button, state.connection === "open" && !state.live && (here || other));
     const late = behind(state);
     setText(button, here ? `Return to live${late > 0 ? ` (${count(late)} behind)` : ""}` : "Watch live");
