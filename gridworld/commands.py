@@ -246,7 +246,7 @@ def _summary(
     result: loop.TrainingResult, recorder: EpisodeRecorder | None, seconds: float
 ) -> dict[str, Any]:
     """What `--json` prints. `seconds` has the recording's drain and close in it."""
-    stats = recorder.stats() if recorder is not None else None
+    stats = recorder.stats if recorder is not None else None
     return {
         "run_id": recorder.run_id if recorder is not None else None,
         "path": str(recorder.path) if recorder is not None else None,
