@@ -196,6 +196,11 @@ def _env_kwargs(
     given = {"difficulty": difficulty, "map_seed": map_seed, "hazards": hazards}
     kwargs = {key: value for key, value in given.items() if value is not None}
     if is_grid_world(env_id):
+        if difficulty is not None and difficulty not in PRESETS:
+            raise BadInput(
+                f"--difficulty must be one of {', '.join(PRESETS)}, but got {difficulty!r}; "
+                "choose one of these."
+            )
         return {"difficulty": "easy", **kwargs}
     for key in kwargs:
         option = "--" + key.replace("_", "-")

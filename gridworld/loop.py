@@ -21,7 +21,8 @@ class Agent(Protocol):
     """What the loop asks of an agent; see `QLearningAgent`."""
 
     @property
-    def epsilon(self) -> float: ...
+    def epsilon(self) -> float:
+        """Chance of a random action in this episode."""
 
     def act(self, observation: int) -> tuple[int, bool, list[float]]:
         """An action, whether it explores, and the Q-values it was chosen on."""

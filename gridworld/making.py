@@ -37,9 +37,9 @@ def make_env(env_id: str, kwargs: dict[str, Any]) -> gym.Env[Any, Any]:
         return gym.make(env_id, **kwargs)
     except GridWorldError:
         raise
-    except ImportError as error:  # also Gymnasium's DependencyNotInstalled
+    except (ImportError, gym.error.DependencyNotInstalled) as error:
         raise UnknownEnvironment(
-            f"the environment {env_id!r} needs a package that could not be imported "
+            f"the environment {env_id!r} needs a package that is not there "
             f"({_sentence(error)}); install it, or choose {_listed(SUGGESTED)}."
         ) from error
     except Exception as error:  # an environment's constructor may raise anything

@@ -140,7 +140,8 @@ class QLearningAgent:
 
     def end_episode(self) -> None:
         """Lower epsilon for the next episode."""
-        self.epsilon = max(self.config.epsilon_min, self.epsilon * self.config.epsilon_decay)
+        lowered = self.epsilon * self.config.epsilon_decay
+        self.epsilon = max(float(self.config.epsilon_min), lowered)
 
 
 def _discrete(what: str, space: spaces.Space[Any]) -> spaces.Discrete:

@@ -25,6 +25,7 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __call__(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
     @property
