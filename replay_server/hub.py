@@ -225,7 +225,7 @@ class Hub:
         self._statuses = await self._archive.statuses(self._statuses)
         recording = {run_id for run_id, (_, records) in self._statuses.items() if records}
         for run_id in recording - set(self._live):
-            await self._begin(run_id)
+            await self._guard(self._begin(run_id))
         for run_id in set(self._live) - recording:
             await self._finish(run_id)
         if known != set(self._statuses) or before != self.recording:

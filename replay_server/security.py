@@ -50,7 +50,6 @@ class Access:
         if port == 80:
             hosts |= {name.lower() for name in self._names}
         self._hosts = frozenset(hosts)
-        # A reverse proxy that ends TLS is called by the same names over https.
         self._origins = frozenset(f"http://{host}" for host in hosts)
 
     def check_host(self, request: web.Request) -> None:
