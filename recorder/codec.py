@@ -19,6 +19,7 @@ step, counted from the segment's start), `flags`, then the final observations.
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -257,12 +258,17 @@ def _stored_dtype(column: Column, mark: int) -> np.dtype[Any]:
     if column.packed:
         raise DamagedTape(f"expected packed rows in column {column.name!r}, got numbers")
     if itemsize == own.itemsize and not (own.kind in "iu" and not column.shape):
-        return own.newbyteorder("<")
+        return _little_endian(own)
     if own.kind in "iu" and not column.shape and itemsize in (1, 2, 4, 8):
         if itemsize == own.itemsize:
-            return own.newbyteorder("<")
+            return _little_endian(own)
         return np.dtype(f"<{'i' if mark & 0x80 else 'u'}{itemsize}")
     raise DamagedTape(f"expected {own} in column {column.name!r}, got numbers of {itemsize} bytes")
+
+
+def _little_endian(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    # Not on a little-endian machine, where the dtype would be equal and yet not the same.
+    return dtype if sys.byteorder == "little" else dtype.newbyteorder("<")
 
 
 def _split_rows(data: bytes, count: int) -> Array:

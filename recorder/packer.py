@@ -278,7 +278,11 @@ def as_array(column: Column, value: Any) -> Array:
         raise misfit(column, value) from error
     if result.shape != column.shape:
         raise misfit(column, value)
-    return np.ascontiguousarray(result).reshape(column.shape)
+    # Into an array of our own: one that is equal may still name its dtype otherwise
+    # ("<f4", "longlong"), which the compiled packer does not take.
+    plain = np.empty(column.shape, column.dtype)
+    plain[...] = result
+    return plain
 
 
 def as_rows(column: Column, values: Any, count: int) -> list[Any]:

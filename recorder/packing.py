@@ -1,6 +1,8 @@
 """Values without a fixed size as bytes: msgpack, with numpy arrays kept exactly.
 
-No pickle: what comes back is plain data, whoever wrote the file.
+No pickle: what comes back is plain data, whoever wrote the file. A tuple is a list with a
+marker in front. (Bytes within bytes would do as well, but each level of them takes 45 KiB
+of the reader's stack, so that a foreign file could crash it.)
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from recorder.errors import DamagedTape, SpaceError
 
 _ARRAY, _SCALAR, _TUPLE, _BIG_INT, _GRAPH = 1, 2, 3, 4, 5
 _KINDS = "biufc"
+_TUPLE_MARK, _GRAPH_MARK = msgpack.ExtType(_TUPLE, b""), msgpack.ExtType(_GRAPH, b"")
 
 
 def pack(value: Any) -> bytes:
@@ -34,7 +37,7 @@ def pack(value: Any) -> bytes:
 def unpack(data: bytes) -> Any:
     """Return the value that `pack` was given."""
     try:
-        return msgpack.unpackb(data, ext_hook=_decode, strict_map_key=False)
+        return msgpack.unpackb(data, ext_hook=_decode, list_hook=_unmarked, strict_map_key=False)
     except DamagedTape:
         raise
     except Exception as error:  # msgpack raises many kinds on bad bytes
@@ -46,11 +49,11 @@ def unpack(data: bytes) -> Any:
 def _encode(value: Any) -> Any:
     if isinstance(value, tuple):
         if hasattr(value, "nodes") and hasattr(value, "edge_links"):  # gymnasium's GraphInstance
-            return msgpack.ExtType(_GRAPH, pack(list(value)))
-        return msgpack.ExtType(_TUPLE, pack(list(value)))
+            return [_GRAPH_MARK, *value]
+        return [_TUPLE_MARK, *value]
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in _KINDS:
-            return msgpack.ExtType(_TUPLE, pack(value.tolist()))
+            return value.tolist()
         array = np.ascontiguousarray(value)
         head = [array.dtype.str, list(value.shape)]
         return msgpack.ExtType(_ARRAY, msgpack.packb([*head, array.tobytes()]))
@@ -81,14 +84,22 @@ def _decode(code: int, data: bytes) -> Any:
         dtype, raw = msgpack.unpackb(data)
         return np.frombuffer(raw, dtype=_numeric(dtype))[0]
     if code == _TUPLE:
-        return tuple(unpack(data))
+        return _TUPLE_MARK
     if code == _GRAPH:
-        from gymnasium.spaces import GraphInstance
-
-        return GraphInstance(*unpack(data))
+        return _GRAPH_MARK
     if code == _BIG_INT:
         return int(data[:400])
     raise DamagedTape(f"expected a packed value, got an unknown extension type {code}")
+
+
+def _unmarked(items: list[Any]) -> Any:
+    if items and items[0] is _TUPLE_MARK:
+        return tuple(items[1:])
+    if items and items[0] is _GRAPH_MARK:
+        from gymnasium.spaces import GraphInstance
+
+        return GraphInstance(*items[1:])
+    return items
 
 
 def _numeric(dtype: str) -> np.dtype[Any]:

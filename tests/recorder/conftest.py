@@ -1,0 +1,22 @@
+"""Fixtures of the recorder's tests."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from recorder.packer import is_compiled
+
+
+@pytest.fixture(params=["compiled", "python"])
+def packer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with the compiled packer, and again with its twin in Python."""
+    if request.param == "compiled":
+        if not is_compiled():
+            pytest.skip("the compiled packer was not built")
+    else:
+        monkeypatch.setitem(sys.modules, "recorder._packer", None)
+        monkeypatch.delattr("recorder._packer", raising=False)
+        assert not is_compiled()
+    return request.param
