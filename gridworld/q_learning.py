@@ -77,7 +77,8 @@ class QLearningAgent:
         UnsupportedSpace: a space is not `Discrete`.
 
     Attributes:
-        q_values: the table, `q_values[observation - start][action - start]`.
+        q_values: the table, `q_values[observation - start][action - start]`. To load
+            another, write into its rows; the agent holds on to them.
         epsilon: chance of a random action in this episode.
     """
 
@@ -97,9 +98,12 @@ class QLearningAgent:
         self.learning_rate = float(self.config.learning_rate)
         self.discount = float(self.config.discount)
         self.epsilon = float(self.config.epsilon)
+        self._epsilon_min = float(self.config.epsilon_min)
         self.n_actions = int(actions.n)
         self.q_values = [[0.0] * self.n_actions for _ in range(int(observations.n))]
-        self._first_observation = int(observations.start)
+        # The same rows by observation; where counting starts at 0, the table is that.
+        first = int(observations.start)
+        self._rows = dict(enumerate(self.q_values, first)) if first else self.q_values
         self._first_action = int(actions.start)
         self._random = random.Random(seed).random
 
@@ -111,7 +115,7 @@ class QLearningAgent:
             the row of Q-values it was chosen on. The row is the table's own: copy it
             before the next `update`.
         """
-        row = self.q_values[observation - self._first_observation]
+        row = self._rows[observation]
         if self._random() < self.epsilon:
             return int(self._random() * self.n_actions) + self._first_action, True, row
         best = max(row)
@@ -132,16 +136,15 @@ class QLearningAgent:
 
         A terminated episode has no next value; a truncated one has, so it is not told.
         """
-        row = self.q_values[observation - self._first_observation]
+        row = self._rows[observation]
         index = action - self._first_action
         if not terminated:
-            reward += self.discount * max(self.q_values[next_observation - self._first_observation])
+            reward += self.discount * max(self._rows[next_observation])
         row[index] += self.learning_rate * (reward - row[index])
 
     def end_episode(self) -> None:
         """Lower epsilon for the next episode."""
-        lowered = self.epsilon * self.config.epsilon_decay
-        self.epsilon = max(float(self.config.epsilon_min), lowered)
+        self.epsilon = max(self._epsilon_min, self.epsilon * self.config.epsilon_decay)
 
 
 def _discrete(what: str, space: spaces.Space[Any]) -> spaces.Discrete:

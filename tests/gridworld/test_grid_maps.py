@@ -96,6 +96,14 @@ def test_the_shortest_path_goes_around_walls_and_hazards():
     assert all(abs(a[0] - b[0]) + abs(a[1] - b[1]) == 1 for a, b in pairwise(path))
 
 
+def test_the_shortest_of_many_ways_is_found_and_the_nearest_goal():
+    """On an open board the distance is the number of rows and columns between."""
+    config = GridWorldConfig.from_map(["S....", ".....", ".....", "...G.", "....G"])
+    path = config.shortest_path()
+    assert path[-1] == (3, 3)
+    assert len(path) - 1 == 6
+
+
 @pytest.mark.parametrize(
     ("desc", "message"),
     [

@@ -143,7 +143,7 @@ BAD = {
     "nothing like it": (["--env", "qqqqqqqq"], "choose for example GridWorld-v0"),
     "old version": (["--env", "Taxi-v3"], "did you mean Taxi-v4"),
     "malformed id": (["--env", "a b!"], "registered with Gymnasium, but got 'a b!'"),
-    "unknown module": (["--env", "no_such:Foo-v0"], "No module named 'no_such'"),
+    "unknown module": (["--env", "no_such:Foo-v0"], "needs a package that is not there (No mod"),
     "continuous observations": (["--env", "CartPole-v1"], "a Discrete observation space, but got"),
     "continuous actions": (["--env", "BoxAction-v0"], "a Discrete action space, but got Box"),
     "negative episodes": (["--episodes", "-5"], "--episodes must be at least 1, but got -5"),
@@ -163,6 +163,7 @@ BAD = {
     "decay": (["--epsilon-decay", "0"], "--epsilon-decay must be a number above 0"),
     "floor above": (["--epsilon", ".1", "--epsilon-min", ".2"], "--epsilon-min must be at most"),
     "rate": (["--steps-per-second", "0"], "--steps-per-second must be a number above 0"),
+    "rate infinite": (["--steps-per-second", "inf"], "above 0, but got inf; leave it out"),
     "rate NaN": (["--steps-per-second", "nan"], "--steps-per-second must be a number above 0"),
 }  # fmt: skip
 
