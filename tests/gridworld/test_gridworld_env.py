@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import warnings
 
 import gymnasium as gym
@@ -10,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import gridworld
+import gridworld.env
 from gridworld import PRESETS, GridWorldConfig, GridWorldEnv, InvalidGrid
 
 UP, RIGHT, DOWN, LEFT = range(4)
@@ -173,3 +175,9 @@ def test_rendering_without_a_mode_warns_and_returns_nothing():
     """The message names the modes."""
     with pytest.warns(UserWarning, match="rgb_array"):
         assert GridWorldEnv().render() is None
+
+
+def test_the_example_in_the_documentation_runs():
+    """What the class's docstring shows is what happens."""
+    results = doctest.testmod(gridworld.env)
+    assert (results.attempted, results.failed) == (3, 0)
