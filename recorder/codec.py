@@ -253,10 +253,10 @@ class _Frames:
 
 
 def _stored_dtype(column: Column, mark: int) -> np.dtype[Any]:
-    itemsize = mark & 0x7F
-    own = np.dtype(column.dtype)
     if column.packed:
         raise DamagedTape(f"expected packed rows in column {column.name!r}, got numbers")
+    itemsize = mark & 0x7F
+    own = np.dtype(column.dtype)
     if itemsize == own.itemsize and not (own.kind in "iu" and not column.shape):
         return _little_endian(own)
     if own.kind in "iu" and not column.shape and itemsize in (1, 2, 4, 8):

@@ -5,8 +5,13 @@ from __future__ import annotations
 import sys
 
 import pytest
+from hypothesis import settings
 
 from recorder.packer import is_compiled
+
+# A machine that is busy with something else makes no test fail.
+settings.register_profile("reel", deadline=None)
+settings.load_profile("reel")
 
 
 @pytest.fixture(params=["compiled", "python"])

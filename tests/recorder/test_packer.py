@@ -1,0 +1,231 @@
+"""The compiled packer and its twin in Python do the same; steps go in whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recorder import RecorderError
+from recorder.columns import Column
+from recorder.packer import PythonPacker, is_compiled, make_packer, spec_for
+
+COLUMNS = (
+    Column("observation", "int64"),
+    Column("action", "float32", (2,)),
+    Column("reward", "float64"),
+    Column("narrow", "uint8"),
+    Column("wide", "uint64"),
+    Column("half", "float16"),
+    Column("flag", "bool"),
+    Column("row", "float64", (3,)),
+    Column("floats", "float32", (2,)),
+    Column("mask", "bool", (3,)),
+    Column("image", "uint8", (2, 2)),
+    Column("nothing", "float64", (0,)),
+    Column("thing", "packed"),
+)
+GOOD: dict[str, Any] = {
+    "observation": 1, "action": np.zeros(2, np.float32), "reward": 1.0, "narrow": 2, "wide": 3,
+    "half": 0.5, "flag": True, "row": [1.0, 2.0, 3.0], "floats": [1.0, 2.0],
+    "mask": [True, False, True], "image": np.zeros((2, 2), np.uint8), "nothing": [],
+    "thing": {"a": 1},
+}  # fmt: skip
+
+NUMBERS = st.one_of(
+    st.integers(),
+    st.integers(-3, 300),
+    st.floats(),
+    st.booleans(),
+    st.sampled_from([np.int64(-1), np.uint8(7), np.float32(0.1), np.bool_(True), np.array(4)]),
+    st.sampled_from([np.array(2.5), np.longlong(5), np.float64("nan"), 1 << 63, -(1 << 70)]),
+)
+ANYTHING = st.one_of(
+    NUMBERS,
+    st.none(),
+    st.text(max_size=2),
+    st.lists(NUMBERS, max_size=4),
+    st.lists(NUMBERS, max_size=4).map(tuple),
+    st.lists(st.floats(width=32), min_size=2, max_size=3).map(np.array),
+    st.sampled_from(
+        [
+            np.zeros((2, 2), np.uint8),
+            np.arange(8, dtype=np.uint8).reshape(2, 4)[:, ::2],
+            np.arange(2.0, dtype=">f4"),
+            np.arange(3, dtype=np.longlong),
+            np.zeros((2, 2)),
+            bytes(4),
+            object(),
+        ]
+    ),
+)
+
+
+def both(capacity: int = 64, full=pytest.fail):
+    if not is_compiled():
+        pytest.skip("the compiled packer was not built")
+    specs = tuple(map(spec_for, COLUMNS))
+    return make_packer(specs, 3, capacity, full), PythonPacker(specs, 3, capacity, full)
+
+
+def call(packer, values: dict[str, Any]) -> Any:
+    """What came of a step: None, or the error's type and words."""
+    values = dict(values)
+    positional = [values.pop(column.name) for column in COLUMNS[:3]]
+    try:
+        packer(*positional, **values)
+    except (RecorderError, TypeError) as error:
+        return type(error), str(error)
+    return None
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(list(GOOD)), ANYTHING, max_size=2), max_size=6))
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
+def test_compiled_and_python_packers_take_and_refuse_the_same(steps):
+    """Any values whatever: the same steps are taken, to the same bytes, with the same errors."""
+    compiled, python = both()
+    for changes in steps:
+        step = GOOD | changes
+        assert call(compiled, step) == call(python, step)
+    assert (compiled.count, compiled.position) == (python.count, python.position)
+    assert compiled.take(99) == python.take(99)
+
+
+@pytest.mark.parametrize("name", list(GOOD))
+def test_a_step_with_one_value_that_does_not_fit_leaves_nothing_behind(packer, name):
+    """All columns stay of one length, whichever value it was."""
+    specs = tuple(map(spec_for, COLUMNS))
+    columns = make_packer(specs, 3, 64, pytest.fail)
+    assert call(columns, GOOD) is None
+    assert call(columns, GOOD | {name: object()}) is not None
+    assert call(columns, GOOD) is None
+    count, first, parts = columns.take(99)
+    assert (count, first) == (2, 0)
+    for spec, part in zip(specs, parts, strict=True):
+        rows = spec.rows(part, count)
+        assert len(rows) == 2
+        assert rows[0].tobytes() == rows[1].tobytes() if spec.code != "o" else rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "channels", "words"),
+    [
+        ((1, 2), {}, "3 positional arguments"),
+        ((1, [0, 0], 1.0, 4), {}, "3 positional arguments"),
+        ((1, [0, 0], 1.0), {}, "missing required keyword argument: 'narrow'"),
+        ((1, [0, 0], 1.0), {**GOOD, "other": 1}, "unexpected keyword argument 'other'"),
+    ],
+)
+def test_a_step_called_wrongly_says_what_is_missing_or_too_much(packer, values, channels, words):
+    """As a function of Python would."""
+    columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)
+    for name in ("observation", "action", "reward"):
+        channels.pop(name, None)
+    with pytest.raises(TypeError, match=words):
+        columns(*values, **channels)
+    assert columns.count == 0
+
+
+def test_keywords_may_come_in_any_order(packer):
+    """They are found by name."""
+    columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)
+    assert call(columns, dict(reversed(GOOD.items()))) is None
+    assert call(columns, GOOD) is None
+    _, _, parts = columns.take(2)
+    for spec, part in zip(map(spec_for, COLUMNS), parts, strict=True):
+        rows = spec.rows(part, 2)
+        assert rows[0].tobytes() == rows[1].tobytes() if spec.code != "o" else rows[0] == rows[1]
+
+
+def test_take_removes_from_the_front_and_says_where_it_began(packer):
+    """In pieces of any size, nothing twice and nothing missing."""
+    columns = make_packer((spec_for(Column("observation", "int64")),), 1, 64, pytest.fail)
+    for number in range(10):
+        columns(number)
+    taken, at = [], 0
+    for most in (0, 3, 1, 99, 5):
+        count, first, (part,) = columns.take(most)
+        assert first == at
+        taken += np.frombuffer(part, np.int64).tolist()
+        at += count
+    assert taken == list(range(10))
+    assert (columns.count, columns.position) == (0, 10)
+
+
+def test_a_full_packer_asks_for_room_until_there_is_some(packer):
+    """No step is dropped, and none goes past the capacity."""
+    taken: list[int] = []
+
+    def full() -> None:
+        assert columns.count == 4
+        asked.append(columns.position)
+        if len(asked) % 3 == 0:  # the third time it asks, there is room
+            _, _, (part,) = columns.take(3)
+            taken.extend(np.frombuffer(part, np.int64).tolist())
+
+    asked: list[int] = []
+    columns = make_packer((spec_for(Column("observation", "int64")),), 1, 4, full)
+    for number in range(11):
+        columns(number)
+    taken += np.frombuffer(columns.take(99)[2][0], np.int64).tolist()
+    assert taken == list(range(11))
+    assert len(asked) == 9
+
+
+def test_an_error_while_waiting_for_room_leaves_the_step_unrecorded(packer):
+    """Ctrl-C while the disk is slow: the step did not happen."""
+
+    def full() -> None:
+        raise KeyboardInterrupt
+
+    columns = make_packer((spec_for(Column("observation", "int64")),), 1, 1, full)
+    columns(7)
+    with pytest.raises(KeyboardInterrupt):
+        columns(8)
+    assert columns.take(9) == (1, 0, (np.int64(7).tobytes(),))
+
+
+def test_a_closed_packer_raises_what_it_was_told(packer):
+    """Whoever still holds on to it."""
+    columns = make_packer((spec_for(Column("observation", "int64")),), 1, 4, pytest.fail)
+    columns(1)
+    columns.close(LookupError("closed"))
+    for _ in range(2):
+        with pytest.raises(LookupError, match="closed"):
+            columns(2)
+    assert columns.count == 1
+
+
+def test_columns_stay_aligned_while_another_thread_takes(packer):
+    """One thread puts in, another takes out, without a lock of ours between them."""
+    specs = tuple(spec_for(c) for c in (COLUMNS[0], COLUMNS[2], COLUMNS[7], COLUMNS[12]))
+    columns = make_packer(specs, 2, 50, lambda: None)
+    steps = 2_000
+    seen: list[int] = []
+    aligned: list[bool] = []
+
+    def take() -> None:
+        while len(seen) < steps:
+            count, first, (numbers, rewards, rows, things) = columns.take(37)
+            states = np.frombuffer(numbers, np.int64)
+            aligned.append(
+                first == len(seen)
+                and (states == np.frombuffer(rewards)).all()
+                and (states[:, None] == np.frombuffer(rows).reshape(count, 3)).all()
+                and len(things) == count
+            )
+            seen.extend(states.tolist())
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    for number in range(steps):
+        value = float(number)
+        columns(number, value, row=[value, value, value], thing=None)
+    taker.join()
+    assert all(aligned)
+    assert seen == list(range(steps))
