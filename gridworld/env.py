@@ -50,7 +50,7 @@ class GridWorldEnv(gym.Env[Any, Any]):
         >>> import gymnasium
         >>> env = gymnasium.make("gridworld:GridWorld-v0", difficulty="medium", map_seed=7)
         >>> env.reset(seed=0)
-        (14, {})
+        (0, {})
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (declared so by gymnasium.Env)

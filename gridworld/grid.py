@@ -74,7 +74,7 @@ def shortest_path(
     goals: Collection[Position],
     blocked: Collection[Position],
 ) -> list[Position] | None:
-    """A shortest path from `start` to the nearest goal, by breadth-first search.
+    """A shortest path from `start` to the nearest goal.
 
     `blocked` holds what may not be entered: walls, and hazards too, which end the
     episode and so are never a way through.
@@ -83,23 +83,39 @@ def shortest_path(
         The positions from `start` to the goal, both included, or None if there is
         no way. Its length less one is the least number of steps.
     """
+    distances = distances_from(rows, columns, start, blocked)
+    reached = [goal for goal in goals if goal in distances]
+    if not reached:
+        return None
+    path = [min(reached, key=distances.__getitem__)]
+    while path[-1] != start:
+        nearer = distances[path[-1]] - 1
+        path.append(next(p for p in _beside(path[-1]) if distances.get(p) == nearer))
+    return path[::-1]
+
+
+def distances_from(
+    rows: int, columns: int, start: Position, blocked: Collection[Position]
+) -> dict[Position, int]:
+    """The least number of steps from `start` to each cell with a way, nearest first.
+
+    By breadth-first search; `blocked` as in `shortest_path`.
+    """
     closed = set(blocked)
-    came_from: dict[Position, Position | None] = {start: None}
+    distances = {start: 0}
     frontier = deque([start])
     while frontier:
         position = frontier.popleft()
-        if position in goals:
-            path = [position]
-            while (previous := came_from[path[-1]]) is not None:
-                path.append(previous)
-            return path[::-1]
-        for d_row, d_column in MOVES:
-            neighbour = position[0] + d_row, position[1] + d_column
+        for neighbour in _beside(position):
             inside = 0 <= neighbour[0] < rows and 0 <= neighbour[1] < columns
-            if inside and neighbour not in closed and neighbour not in came_from:
-                came_from[neighbour] = position
+            if inside and neighbour not in closed and neighbour not in distances:
+                distances[neighbour] = distances[position] + 1
                 frontier.append(neighbour)
-    return None
+    return distances
+
+
+def _beside(position: Position) -> list[Position]:
+    return [(position[0] + d_row, position[1] + d_column) for d_row, d_column in MOVES]
 
 
 def random_map(
@@ -107,10 +123,11 @@ def random_map(
 ) -> tuple[str, ...]:
     """A random map that can be solved; the same arguments give the same map.
 
-    Start and goal lie at least half the board's span apart. Each other cell is a
-    wall or a hazard with the given probabilities; a map without a way is thrown
-    away, and the densities shrink a little with each try, so that a small or
-    crowded board ends too.
+    The start is a corner, and the goal the cell with the longest way from it, at least
+    as long as from corner to corner on an empty board: there is something to learn. Each
+    other cell is a wall or a hazard with the given probabilities; a map without such a
+    way is thrown away, and the densities shrink a little with each try, so that a small
+    or crowded board ends too.
 
     Raises:
         InvalidGrid: fewer than two cells, or densities that leave no free cell.
@@ -129,11 +146,8 @@ def random_map(
     # so neighbouring seeds and other sizes give unrelated maps.
     chance = random.Random(f"gridworld map {rows} {columns} {seed}")
     cells = list(product(range(rows), range(columns)))
-    apart = max(1, (rows + columns - 2) // 2)
     while True:
-        start, goal = chance.sample(cells, 2)
-        if abs(start[0] - goal[0]) + abs(start[1] - goal[1]) < apart:
-            continue
+        start = chance.choice((0, rows - 1)), chance.choice((0, columns - 1))
         board = [[FREE] * columns for _ in range(rows)]
         for row, column in cells:
             draw = chance.random()
@@ -142,10 +156,12 @@ def random_map(
             elif draw < wall_density + hazard_density:
                 board[row][column] = HAZARD
         board[start[0]][start[1]] = START
-        board[goal[0]][goal[1]] = GOAL
         desc = tuple("".join(line) for line in board)
         blocked = positions_of(desc, WALL) + positions_of(desc, HAZARD)
-        if shortest_path(rows, columns, start, (goal,), blocked):
-            return desc
+        distances = distances_from(rows, columns, start, blocked)
+        goal = max(distances, key=distances.__getitem__)
+        if distances[goal] >= rows + columns - 2:
+            board[goal[0]][goal[1]] = GOAL
+            return tuple("".join(line) for line in board)
         wall_density *= 0.97
         hazard_density *= 0.97
