@@ -266,10 +266,11 @@ class Run:
 
     def _read(self, summary: EpisodeSummary, start: int, stop: int) -> Steps:
         first, last = summary.first_step + start, summary.first_step + stop
-        # Position T has no step of its own: read the last one for the final observation.
+        # Position T has no step of its own: read the last one for the final observation; and
+        # an empty stretch has none either: read the one before for the return so far.
         at_end = stop == summary.length and not summary.running
         with reading(self._file):
-            parts = self._segments.covering(min(first, last - 1 if at_end else last), last)
+            parts = self._segments.covering(min(first, last - 1 if stop else last), last)
         pieces: dict[str, list[Any]] = {c.name: [] for c in self.layout.steps}
         reached, return_before = first, 0.0
         for index, (segment, before) in enumerate(parts):

@@ -111,6 +111,8 @@ class Tape:
         """
         segments, still_open, return_before = self._plan(pieces)
         fresh = rollups.Rollups(self._rollups.open_rows)
+        if self._connection.in_transaction:  # a rollback failed too
+            self._execute("ROLLBACK")
         self._execute("BEGIN IMMEDIATE")
         try:
             self._write_rows(
