@@ -87,7 +87,8 @@ class Showcase:
 
     def _show(self, columns: Columns, mark: Mark, first: int) -> None:
         low, high = self._start - first, mark[0] - first
-        piece = {name: rows[max(low, 0) : high] for name, rows in columns.items()}
+        # Copies: a view would hold on to the whole take for as long as the episode is shown.
+        piece = {name: rows[max(low, 0) : high].copy() for name, rows in columns.items()}
         if low < 0:
             if self._carried_steps != -low or not self._carried:  # it outgrew the bound
                 self._live.skip(1)
@@ -114,7 +115,7 @@ class Showcase:
         if self._carried_steps > self._carry_limit:
             self._carried = []  # the count goes on, so that it is never shown in part
         else:
-            self._carried.append({name: rows[start:] for name, rows in columns.items()})
+            self._carried.append({name: rows[start:].copy() for name, rows in columns.items()})
 
     def _build(self, columns: Columns, mark: Mark) -> Episode:
         layout = self._layout

@@ -1,0 +1,250 @@
+"""The live queue: the newest episodes, bounded, the loss counted; nothing waits for it."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from recorder import Channel, Episode, LiveQueue
+from recorder.layout import Layout
+from recorder.livequeue import MAX_BYTES, MAX_EPISODES, size_of
+from recorder.packer import make_packer, spec_for
+from recorder.showcase import Showcase
+
+
+def episode(number: int, size: int = 0) -> Episode:
+    """An episode of one step whose observations take `size` bytes."""
+    return Episode(
+        observations=np.zeros(size, np.uint8), actions=[0], rewards=[1.0], episode=number
+    )
+
+
+def numbers(queue: LiveQueue) -> list[int | None]:
+    return [held.episode for held in queue.drain()]
+
+
+def test_it_holds_ten_episodes_or_one_mebibyte():
+    """What the design promises of the default."""
+    assert (MAX_EPISODES, MAX_BYTES) == (10, 1 << 20)
+    queue = LiveQueue()
+    assert (queue.max_episodes, queue.max_bytes) == (10, 1 << 20)
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 11, 57])
+def test_the_oldest_goes_when_there_are_too_many_and_is_counted(count):
+    """A live view wants the newest."""
+    queue = LiveQueue()
+    for number in range(count):
+        queue.put(episode(number))
+        assert len(queue) == min(number + 1, 10)
+    assert queue.dropped == max(0, count - 10)
+    assert numbers(queue) == list(range(max(0, count - 10), count))
+    assert (len(queue), queue.bytes) == (0, 0)
+
+
+def test_the_oldest_go_when_they_are_too_large_together():
+    """Just at the limit all stay; a byte above, as many go as must."""
+    own = size_of(episode(0))
+    queue = LiveQueue(max_bytes=3 * (own + 1000))
+    for number in range(3):
+        queue.put(episode(number, 1000))
+    assert queue.dropped == 0
+    assert queue.bytes == queue.max_bytes
+    queue.put(episode(3, 1))
+    assert queue.dropped == 1
+    queue.put(episode(4, 2500))
+    assert queue.dropped == 3
+    assert queue.bytes <= queue.max_bytes
+    assert numbers(queue) == [3, 4]
+
+
+def test_an_episode_larger_than_the_queue_is_counted_and_pushes_nothing_out():
+    """It is on the tape; the queue would hold nothing but it."""
+    queue = LiveQueue(max_bytes=10_000)
+    queue.put(episode(0, 100))
+    queue.put(episode(1, 10_000))
+    assert queue.dropped == 1
+    assert numbers(queue) == [0]
+
+
+def test_objects_are_counted_by_what_they_hold():
+    """Composite observations are no flat arrays, and take room all the same."""
+    small = Episode(observations=[{"a": np.zeros(3)}], actions=[0], rewards=[1.0])
+    large = Episode(
+        observations=[{"a": np.zeros(30_000), "b": ("x" * 30_000, [b"y" * 30_000])}],
+        actions=[0],
+        rewards=[1.0],
+        channels={"q_values": np.zeros((1, 1000))},
+        infos=[{"k": "z" * 30_000}],
+    )
+    assert size_of(large) - size_of(small) > 8 * 30_000 + 3 * 30_000 + 8000
+
+
+def test_a_listener_is_called_after_each_put_until_it_is_undone():
+    """It finds the episode there."""
+    queue = LiveQueue()
+    seen: list[int] = []
+    undo = queue.on_put(lambda: seen.append(len(queue)))
+    queue.put(episode(0))
+    queue.put(episode(1))
+    undo()
+    undo()  # a second time does nothing
+    queue.put(episode(2))
+    assert seen == [1, 2]
+
+
+def test_a_listener_that_fails_harms_neither_the_queue_nor_the_others(caplog):
+    """It is logged, and goes no further."""
+    queue = LiveQueue()
+    seen: list[int] = []
+
+    def fail() -> None:
+        raise RuntimeError("a viewer's bug")
+
+    queue.on_put(fail)
+    queue.on_put(lambda: seen.append(1))
+    queue.put(episode(0))
+    queue.put(episode(1))
+    assert seen == [1, 1]
+    assert numbers(queue) == [0, 1]
+    assert caplog.text.count("RuntimeError: a viewer's bug") == 2
+
+
+def test_a_listener_may_undo_itself_while_it_is_called():
+    """As one that waits for a single episode does."""
+    queue = LiveQueue()
+    seen: list[str] = []
+    undo = queue.on_put(lambda: (seen.append("once"), undo()))
+    queue.on_put(lambda: seen.append("always"))
+    queue.put(episode(0))
+    queue.put(episode(1))
+    assert seen == ["once", "always", "always"]
+
+
+def test_what_two_threads_put_and_a_third_drains_is_all_accounted_for():
+    """Each episode is drained once or counted as dropped."""
+    queue = LiveQueue()
+    drained: list[int | None] = []
+    done = threading.Event()
+
+    def put(first: int) -> None:
+        for number in range(first, first + 500):
+            queue.put(episode(number))
+
+    def drain() -> None:
+        while not done.is_set():
+            drained.extend(numbers(queue))
+
+    putters = [threading.Thread(target=put, args=(first,)) for first in (0, 500)]
+    drainer = threading.Thread(target=drain)
+    for thread in (*putters, drainer):
+        thread.start()
+    for thread in putters:
+        thread.join()
+    done.set()
+    drainer.join()
+    drained.extend(numbers(queue))
+    assert len(drained) == len(set(drained))
+    assert len(drained) + queue.dropped == 1000
+
+
+IMAGES = Layout(
+    {"type": "Box", "dtype": "uint8", "shape": [10, 10]},
+    {"type": "Discrete"},
+    (Channel("q_values", "float64", (2,)),),
+)
+
+
+class Shown:
+    """A showcase fed as the recorder feeds it: with what a packer gave."""
+
+    def __init__(self, layout: Layout = IMAGES, callback=None, **queue: int) -> None:
+        self.live = LiveQueue(**queue)
+        self.showcase = Showcase(layout, self.live, callback)
+        self.specs = [spec_for(column) for column in layout.steps]
+        self.packer = make_packer(self.specs, 3, 10_000, pytest.fail)
+        self.step = 0
+
+    def take(self, steps: int, ends: list[int]) -> None:
+        """Show `steps` more steps, with ends at these positions of the run."""
+        for _ in range(steps):
+            image = np.full((10, 10), self.step % 250, np.uint8)
+            self.packer(image, self.step, 1.0, q_values=[0.0, float(self.step)])
+            self.step += 1
+        count, first, parts = self.packer.take(10_000)
+        final = (np.full((10, 10), 255, np.uint8).tobytes(),)
+        marks = [(end, final, 1, 0.5, None, None, 0.0, 0.0, ()) for end in ends]
+        self.showcase.add(parts, marks, first, count)
+
+
+def steps_of(shown: Episode) -> list[int]:
+    assert shown.observations[:-1, 3, 3].tolist() == [int(a) % 250 for a in shown.actions]
+    assert shown.channels["q_values"][:, 1].tolist() == shown.actions.tolist()
+    assert (shown.observations[-1] == 255).all()
+    return shown.actions.tolist()
+
+
+def test_only_the_newest_of_a_take_are_built_and_the_others_are_counted():
+    """Thousands end in a second; ten can be held."""
+    shown = Shown()
+    shown.take(60, list(range(2, 61, 2)))
+    assert shown.live.dropped == 20
+    episodes = shown.live.drain()
+    assert [held.episode for held in episodes] == list(range(20, 30))
+    assert [steps_of(held) for held in episodes] == [[2 * n, 2 * n + 1] for n in range(20, 30)]
+    assert [held.first_step for held in episodes] == list(range(40, 60, 2))
+
+
+def test_an_episode_that_comes_in_pieces_is_shown_whole():
+    """Its end may come alone, or with the next one's steps."""
+    shown = Shown()
+    shown.take(3, [1])
+    shown.take(2, [])
+    shown.take(4, [7])
+    shown.take(0, [9])
+    assert [steps_of(held) for held in shown.live.drain()] == [
+        [0], [1, 2, 3, 4, 5, 6], [7, 8],
+    ]  # fmt: skip
+
+
+def test_an_episode_too_long_to_hold_is_counted_and_never_shown_in_part():
+    """It is on the tape; and the next one is shown again."""
+    shown = Shown(max_bytes=6000)
+    shown.take(30, [])
+    shown.take(30, [])
+    shown.take(30, [])
+    shown.take(2, [91])
+    shown.take(2, [93])
+    assert [steps_of(held) for held in shown.live.drain()] == [[91, 92]]
+    assert shown.live.dropped == 1
+
+
+def test_an_episode_held_live_holds_on_to_nothing_but_itself():
+    """Not to the thousands of steps that it was taken out with: the bound is on memory."""
+    shown = Shown()
+    shown.take(5000, [10, 2000, 2010])
+    for held in shown.live.drain():
+        for column in (held.observations, held.actions, held.rewards, *held.channels.values()):
+            base = column
+            while base.base is not None:
+                base = base.base
+            assert base.nbytes <= column.nbytes
+
+
+def test_the_callback_is_told_of_all_and_its_failures_go_no_further(caplog):
+    """Also of those that the live queue has no room for."""
+    told: list[int | None] = []
+
+    def callback(held: Episode) -> None:
+        told.append(held.episode)
+        if held.episode == 3:
+            raise RuntimeError("a bug of the user's")
+
+    shown = Shown(callback=callback)
+    shown.take(30, list(range(1, 31)))
+    assert told == list(range(30))
+    assert len(shown.live) == 10
+    assert shown.live.dropped == 20
+    assert caplog.text.count("RuntimeError: a bug of the user's") == 1
