@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from recorder.errors import RunExists, RunNotFound, RunsDirError
@@ -34,13 +35,21 @@ def list_runs(runs_dir: str | Path) -> list[str]:
                 for entry in entries
                 if is_run_id(entry.name)
                 and entry.is_dir(follow_symlinks=False)
-                and os.path.isfile(os.path.join(entry.path, FILE_NAME))  # noqa: PTH113, PTH118
+                and _is_own_file(os.path.join(entry.path, FILE_NAME))  # noqa: PTH118
             )
     except OSError as error:
         raise RunsDirError(
             f"expected a directory of runs at {root}, got {error.strerror}; "
             "record a run first (reel train), or name another with --runs-dir"
         ) from error
+
+
+def _is_own_file(path: str) -> bool:
+    """Whether there is a file, and no link to one outside the directory of runs."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def find_run(runs_dir: str | Path, run_id: str) -> Path:
