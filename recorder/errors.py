@@ -91,6 +91,12 @@ class DamagedTape(RecorderError):
     code = "damaged"
 
 
+class PolicyError(RecorderError):
+    """A recording policy that cannot be read, or that makes no sense."""
+
+    code = "bad_policy"
+
+
 class ListingError(RecorderError):
     """A sort, cursor, limit or metric that does not exist."""
 
