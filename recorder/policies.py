@@ -219,8 +219,9 @@ class Compare(AtOnce):
     def __post_init__(self) -> None:
         if self.name not in COMPARED or self.sign not in OPERATORS or math.isnan(self.value):
             raise PolicyError(
-                f"expected one of {', '.join(COMPARED)}, one of {' '.join(OPERATORS)} and a number, "
-                f"got {self.name!r}, {self.sign!r} and {self.value!r}; write for example Compare('length', '>', 400)"
+                f"expected one of {', '.join(COMPARED)}, one of {' '.join(OPERATORS)} and a "
+                f"number, got {self.name!r}, {self.sign!r} and {self.value!r}; write for example "
+                "Compare('length', '>', 400)"
             )
 
     def judge(self, episode: EpisodeSummary) -> Verdict:
