@@ -206,7 +206,9 @@ class Hub:
             if busy and self._clock.now() >= self._next_metrics:
                 self._next_metrics = self._clock.now() + METRICS_SECONDS
                 for live in busy:
-                    self._push(live.source.run_id, encode("metrics", self._measure(live)))
+                    # While this beat looked, the run may have ended, which was told then.
+                    if self._live.get(live.source.run_id) is live:
+                        self._push(live.source.run_id, encode("metrics", self._measure(live)))
 
     async def _tick_beat(self) -> None:
         while True:
