@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from recorder.columns import Channel, Column
+from recorder.errors import ChannelError, DamagedTape
 from recorder.spaces import Description, columns_of
 
 REWARD = Column("reward", "float64")
 INFO = Column("info", "packed")
+_WIDTH_MAX = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,31 @@ class Layout:
     def from_json(
         observation_space: Description, action_space: Description, data: dict[str, Any]
     ) -> Layout:
-        """Rebuild a layout from the run's row."""
-        channels: Sequence[dict[str, Any]] = data["channels"]
-        return Layout(
-            observation_space,
-            action_space,
-            tuple(Channel(c["name"], c["dtype"], tuple(c["shape"])) for c in channels),
-            bool(data["infos"]),
-        )
+        """Rebuild a layout from the run's row.
+
+        Raises:
+            DamagedTape: it describes no columns. (The row may be of a foreign file.)
+        """
+        try:
+            channels: Sequence[dict[str, Any]] = data["channels"]
+            layout = Layout(
+                observation_space,
+                action_space,
+                tuple(Channel(c["name"], c["dtype"], tuple(c["shape"])) for c in channels),
+                bool(data["infos"]),
+            )
+            for column in (*layout.steps, *layout.finals):
+                if not column.packed and (
+                    np.dtype(column.dtype).kind not in "biuf"
+                    or not 0 <= column.width <= _WIDTH_MAX
+                    or min(column.shape, default=0) < 0
+                ):
+                    raise ValueError(column)
+        except (
+            KeyError, TypeError, ValueError, AttributeError, RecursionError, ChannelError,
+        ) as error:  # fmt: skip
+            raise DamagedTape(
+                "expected spaces and channels that describe columns, got "
+                f"{type(error).__name__}: {str(error)[:200]}; restore the run from a copy"
+            ) from error
+        return layout

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from recorder.episode import EpisodeSummary
-from recorder.errors import ListingError
+from recorder.errors import DamagedTape, ListingError
 from recorder.tape import EPISODE_COLUMNS
 
 _RETURN = "coalesce(episode_return, -9e999)"
@@ -86,9 +87,24 @@ def _parse(cursor: str, sort: str) -> tuple[float, int]:
         ) from error
 
 
+# What a column holds, whatever the file says: in one that is damaged, any can hold anything.
+_KINDS = {
+    **dict.fromkeys(("episode", "first_step", "length"), int),
+    **dict.fromkeys(("started_at", "duration_s"), (int, float)),
+    **dict.fromkeys(("episode_return", "epsilon"), (int, float, NoneType)),
+    **dict.fromkeys(("stage", "reason", "tags"), (str, NoneType)),
+}
+
+
 def summary_of(row: Sequence[Any]) -> EpisodeSummary:
     """Return a row of `episodes` (columns as in `EPISODE_COLUMNS`) as a summary."""
     facts = dict(zip(EPISODE_COLUMNS, row, strict=True))
+    for name, kinds in _KINDS.items():
+        if not isinstance(facts[name], kinds):
+            raise DamagedTape(
+                f"expected the {name} of an episode, got {facts[name]!r:.80}; "
+                "restore the run from a copy"
+            )
     for name in ("terminated", "truncated", "incomplete", "running", "kept"):
         facts[name] = bool(facts[name])
     if facts["episode_return"] is None:  # SQLite has no NaN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from recorder import runlock
-from recorder.codec import NO_FINAL
+from recorder.codec import NO_FINAL, Segment
 from recorder.columns import Channel
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
@@ -112,13 +111,7 @@ class Run:
     def layout(self) -> Layout:
         """The columns of the run's steps."""
         row = self._row()
-        try:
-            return Layout.from_json(row["observation_space"], row["action_space"], row["layout"])
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise DamagedTape(
-                f"expected spaces and channels in table run of {self._file}, got none that can "
-                f"be read ({error!r}); restore the file from a copy"
-            ) from error
+        return Layout.from_json(row["observation_space"], row["action_space"], row["layout"])
 
     def _row(self) -> dict[str, Any]:
         with self._lock, reading(self._file):
@@ -132,7 +125,7 @@ class Run:
         ):  # fmt: skip
             try:
                 row[name] = json.loads(row[name])
-            except (ValueError, RecursionError) as error:
+            except (TypeError, ValueError, RecursionError) as error:
                 raise DamagedTape(f"expected JSON in run.{name} of {self.path}") from error
         return row
 
@@ -184,12 +177,16 @@ class Run:
         if not recent:
             return RunSummary(None, None, None, None)
         returns = [row[0] for row in recent if row[0] is not None]
+        # Infinite returns are no fault.
+        with np.errstate(invalid="ignore", over="ignore"), reading(self._file):
+            mean = float(np.sum(returns)) / len(returns) if returns else None
+            length = sum(row[1] for row in recent) / len(recent)
         ((best,),) = self._rows(
             "SELECT max(return_max) FROM rollups WHERE level = (SELECT max(level) FROM rollups)"
         )
         return RunSummary(
-            math.fsum(returns) / len(returns) if returns else None,
-            sum(row[1] for row in recent) / len(recent),
+            mean,
+            length,
             best,
             recent[0][2],
         )
@@ -271,6 +268,7 @@ class Run:
         at_end = stop == summary.length and not summary.running
         with reading(self._file):
             parts = self._segments.covering(min(first, last - 1 if stop else last), last)
+        _check_bounds(summary, [segment for segment, _ in parts])
         pieces: dict[str, list[Any]] = {c.name: [] for c in self.layout.steps}
         reached, return_before = first, 0.0
         for index, (segment, before) in enumerate(parts):
@@ -371,12 +369,14 @@ class Run:
 
     def events(self) -> list[Event]:
         """Return what was marked on the timeline, oldest first."""
-        return [
-            Event(at, episode, step, kind, text, json.loads(data))
-            for at, episode, step, kind, text, data in self._rows(
-                "SELECT at, episode, global_step, kind, text, data FROM events ORDER BY id"
-            )
-        ]
+        rows = self._rows(
+            "SELECT at, episode, global_step, kind, text, data FROM events ORDER BY id"
+        )
+        with reading(self._file):
+            return [
+                Event(at, episode, step, kind, text, json.loads(data))
+                for at, episode, step, kind, text, data in rows
+            ]
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
@@ -420,6 +420,23 @@ def _return_before(summary: EpisodeSummary, segment: Any, before: float, first: 
         if start >= 0:
             return float(rewards[start:row].sum())
         return before + float(rewards[:row].sum())
+
+
+def _check_bounds(summary: EpisodeSummary, segments: list[Segment]) -> None:
+    """Hold an episode's row against the ends in its segments.
+
+    Segments have checksums, rows have none: one that was changed must not show steps of
+    other episodes as this one's.
+    """
+    first, last = summary.first_step, summary.first_step + summary.length
+    for segment in segments:
+        ends = segment.ends + segment.first_step
+        begins_within = segment.first_step < first < segment.first_step + segment.count
+        if ((first < ends) & (ends < last)).any() or (begins_within and first not in ends):
+            raise DamagedTape(
+                f"expected episode {summary.episode} from global step {first:,} to {last - 1:,}, "
+                "got the steps of other episodes there; restore the run from a copy"
+            )
 
 
 def _final(layout: Layout, summary: EpisodeSummary, segment: Any) -> Any:
