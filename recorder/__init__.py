@@ -4,8 +4,12 @@
     recorder.record_step(observation, action, reward)
     recorder.finish_episode(final_observation, terminated=True)
 
-`open_run` reads it back, while it is still being written too.
+`RecordEpisodes` and `RecordVectorEpisodes` record an environment instead,
+`recorder.sb3.RecordCallback` a training of Stable-Baselines3. `open_run` reads it back,
+while it is still being written too.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from recorder.catalogue import find_run, is_run_id, list_runs
 from recorder.columns import Channel
@@ -16,6 +20,7 @@ from recorder.errors import (
     DamagedTape,
     EpisodeNotFound,
     FactsError,
+    LayoutMismatch,
     ListingError,
     NewerSchema,
     NotARun,
@@ -34,6 +39,10 @@ from recorder.recorder import EpisodeRecorder, RecorderStats
 from recorder.run import Counts, Run, RunInfo, RunSummary, open_run
 from recorder.tape import Event
 
+if TYPE_CHECKING:
+    from recorder.vector import RecordVectorEpisodes
+    from recorder.wrapper import RecordEpisodes
+
 __all__ = [
     "Channel",
     "ChannelError",
@@ -47,10 +56,13 @@ __all__ = [
     "EpisodeSummary",
     "Event",
     "FactsError",
+    "LayoutMismatch",
     "ListingError",
     "LiveQueue",
     "NewerSchema",
     "NotARun",
+    "RecordEpisodes",
+    "RecordVectorEpisodes",
     "RecorderError",
     "RecorderStats",
     "Run",
@@ -69,3 +81,16 @@ __all__ = [
     "list_runs",
     "open_run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Not imported above: who only reads tapes does without Gymnasium.
+    if name == "RecordEpisodes":
+        from recorder.wrapper import RecordEpisodes
+
+        return RecordEpisodes
+    if name == "RecordVectorEpisodes":
+        from recorder.vector import RecordVectorEpisodes
+
+        return RecordVectorEpisodes
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -39,8 +39,8 @@ class Capture:
         self.marks_made = 0
         # Positional first: observation, action, reward; that is how `steps` begins.
         self._specs = [spec_for(c, None if c is INFO else ...) for c in layout.steps]
-        positional = len(layout.observation) + len(layout.action) + 1
-        self.packer = make_packer(self._specs, positional, limit, on_full)
+        self._positional = len(layout.observation) + len(layout.action) + 1
+        self.packer = make_packer(self._specs, self._positional, limit, on_full)
         self._flatten = _guarded(flattener(layout.observation_space), "observation")
         self._flatten_action = _guarded(flattener(layout.action_space), "action")
         self._finals = [spec_for(column).coerce for column in layout.finals]
@@ -91,6 +91,18 @@ class Capture:
         positional = len(columns) - len(names)
         for row in zip(*columns, strict=True):
             self.packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
+
+    def extend_columns(self, columns: Sequence[Any], count: int) -> None:
+        """Record `count` steps given as the layout's columns, of the layout's dtypes."""
+        rows = [
+            # An array's rows go in as they are; numbers as the packer takes them fastest.
+            column.tolist() if spec.code in "qd?D" else column
+            for spec, column in zip(self._specs, columns, strict=True)
+        ]
+        names = [column.name for column in self.layout.steps[self._positional :]]
+        packer, positional = self.packer, self._positional
+        for row in zip(*rows, strict=True):
+            packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
     def take(self, most: int) -> tuple[int, int, tuple[Any, ...], list[Mark]]:
         """Remove up to `most` steps from the front, and the marks that lie within them.

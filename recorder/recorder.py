@@ -7,10 +7,9 @@ import json
 import logging
 import operator
 import os
-import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,18 +17,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from recorder import forks, opening
 from recorder.capture import Capture
-from recorder.catalogue import make_run_dir
+from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import FactsError, RunsDirError, SequenceError, SpaceError
+from recorder.errors import FactsError, RunNotFound, SequenceError, SpaceError
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
 from recorder.pump import Pump
-from recorder.runlock import RunLock
+from recorder.redaction import Redaction
 from recorder.showcase import Showcase
-from recorder.tape import Event, Tape
+from recorder.tape import Event
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -93,10 +93,21 @@ class EpisodeRecorder:
             recorder's thread, so that training never waits for it. An exception in it is
             logged and goes no further.
         commit_interval: seconds.
+        resume: go on with run `run_id`, whose recorder is gone: episodes and steps are
+            numbered on, an episode that was left running becomes incomplete, and an event
+            `resume` marks the place.
+        redact: names of what must not be stored, `[redacted]` stands in its place: options
+            on the command line, keys of `hyperparameters` and `env_kwargs`, fields of the
+            provenance (`host`, `user`, ...), environment variables (their values, wherever
+            they stand). `--token`, `--password`, `--api-key` and their like always are.
 
     Raises:
         RunsDirError: the directory cannot be written.
         RunExists: `run_id` is taken.
+        RunNotFound: there is no run to resume.
+        RunBusy: the run to resume is being recorded.
+        LayoutMismatch: the run to resume was recorded with other spaces or channels.
+        NotARun, NewerSchema, DamagedTape: the run to resume cannot be (see `open_run`).
         SpaceError: a space cannot be recorded.
         ChannelError: a channel is declared badly.
         FactsError: `seed` takes more than 64 bits.
@@ -134,6 +145,8 @@ class EpisodeRecorder:
         seed: int | None = None,
         live_stream_callback: Callable[[Episode], None] | None = None,
         commit_interval: float = COMMIT_INTERVAL_S,
+        resume: bool = False,
+        redact: Iterable[str] = (),
     ) -> None:
         # Here and not above: who only reads tapes, the writer's process among them, does
         # without Gymnasium and the time that importing it takes.
@@ -150,57 +163,67 @@ class EpisodeRecorder:
         )
         name = name or run_id or env_id or "run"
         now = time.time()
+        redaction = Redaction(redact)
         facts = {
             "name": name,
             "created_at": now,
             "status": "recording",
             "env_id": env_id,
-            "env_kwargs": as_json(env_kwargs),
+            "env_kwargs": as_json(redaction.mapping(json.loads(as_json(env_kwargs)))),
             "observation_space": as_json(self.layout.observation_space),
             "action_space": as_json(self.layout.action_space),
             "layout": as_json(self.layout.as_json()),
             "presentation": as_json(presentation or {}),
             "algorithm": algorithm,
-            "hyperparameters": as_json(hyperparameters or {}),
+            "hyperparameters": as_json(
+                redaction.mapping(json.loads(as_json(hyperparameters or {})))
+            ),
             "seed": None if seed is None else checked_seed(seed),
             "provenance": "{}",
         }
-        self.path = make_run_dir(runs_dir, run_id, name)
+        if resume:
+            if run_id is None:
+                raise RunNotFound("expected run_id=... with resume=True, got none; name the run")
+            self.path = find_run(runs_dir, run_id)
+            opened = opening.take_up(self.path, self.layout, facts)
+        else:
+            self.path = make_run_dir(runs_dir, run_id, name)
+            opened = opening.make(self.path, self.layout, facts)
         self.run_id = self.path.name
         self.live = LiveQueue()
-        self._lock = RunLock(self.path)
-        try:
-            tape = Tape(self.path, self.layout)
-            tape.create({"run_id": self.run_id, **facts})
-            tape.close()
-        except (sqlite3.Error, OSError) as error:
-            self._lock.release()
-            raise RunsDirError(
-                f"expected to write a tape into {self.path}, got: {error}; "
-                "free some space or choose another directory"
-            ) from error
+        self._lock = opened.lock
+        self._first_step = opened.first_step
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
         self._capture = Capture(self.layout, limit, lambda: self._pump.wait_for_room(limit))
         self.record_step = self._capture.record_step
         self._finish = 0  # position of the last episode's end
-        self._episode = 0
+        self._episode = opened.episode
         self._closed = False
+        self._forked = False
+        self._refusal = _closed()
+        self._before_close: list[Callable[[], None]] = []
         # Wall clock for display, monotonic clock for durations.
         self._wall_offset = now - time.perf_counter()
         self._started = time.perf_counter()
         self._last_wake = self._started
         self._pump = Pump(
             self._capture,
-            Showcase(self.layout, self.live, live_stream_callback),
+            Showcase(
+                self.layout, self.live, live_stream_callback, self._episode, self._first_step
+            ),
             self.path,
             {
                 "observation_space": self.layout.observation_space,
                 "action_space": self.layout.action_space,
                 "layout": self.layout.as_json(),
-                "episode": 0,
-                "first_step": 0,
+                "episode": opened.episode,
+                "first_step": opened.first_step,
+                "lost_before": opened.lost_before,
                 "interval": commit_interval,
-                "provenance": {"argv": list(sys.argv), "pid": os.getpid()},
+                "provenance": {
+                    "argv": redaction.argv(sys.argv), "pid": os.getpid(), "at": now,
+                },
+                "redact": tuple(redact),
             },
             lambda: self._wall_offset + self._started,
             commit_interval,
@@ -208,6 +231,7 @@ class EpisodeRecorder:
         )
         self._pump.start()
         atexit.register(self.close, "interrupted")
+        forks.watch(self)
 
     def start_episode(self) -> None:
         """Say that an episode begins now, so that the time since the last is not its own.
@@ -215,6 +239,23 @@ class EpisodeRecorder:
         Not needed where episodes follow each other at once.
         """
         self._started = time.perf_counter()
+
+    @property
+    def has_open_steps(self) -> bool:
+        """Whether steps are recorded whose episode has not ended."""
+        return self._capture.packer.position != self._finish
+
+    def before_close(self, callback: Callable[[], None], remove: bool = False) -> None:
+        """Call `callback` before the recorder closes, to hand in what still runs.
+
+        Args:
+            callback: takes nothing; called once.
+            remove: call it no more.
+        """
+        if not remove:
+            self._before_close.append(callback)
+        elif callback in self._before_close:
+            self._before_close.remove(callback)
 
     def finish_episode(
         self,
@@ -248,7 +289,7 @@ class EpisodeRecorder:
             FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
         if self._closed:
-            raise _closed()
+            raise self._refusal
         capture = self._capture
         if epsilon.__class__ is not float or seed is not None or stage is not None or tags:
             epsilon, seed, stage, tags = checked_facts(epsilon, seed, stage, tags)
@@ -292,15 +333,12 @@ class EpisodeRecorder:
             FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
         if self._closed:
-            raise _closed()
+            raise self._refusal
         count = episode.length
         if not count:
             raise SequenceError("expected an episode of at least one step, got none; drop it")
         if self._capture.packer.position != self._finish:
-            raise SequenceError(
-                "expected no open episode, got one with steps and no end; call "
-                "finish_episode before handing in a whole episode"
-            )
+            raise _open_episode()
         observations = episode.observations
         if len(observations) not in (count, count + 1):
             raise SequenceError(
@@ -328,6 +366,47 @@ class EpisodeRecorder:
             duration_s=episode.duration_s,
         )
 
+    def record_columns(
+        self,
+        pieces: Iterable[tuple[int, Sequence[Any]]],
+        final_observation: Any,
+        started: float,
+        **facts: Any,
+    ) -> int:
+        """Record one finished episode given as columns, and return its number.
+
+        For callers in this package that have checked what they gathered: nothing is looked
+        at again but the order of calls and the final observation.
+
+        Args:
+            pieces: how many steps, and the columns `Layout.steps` for them, each an array of
+                its column's dtype, `(count, *shape)`, or a list of plain values where it is
+                packed. Not all pieces need to be in memory at once.
+            final_observation: as for `finish_episode`.
+            started: when it began, by `time.perf_counter`.
+            **facts: as for `finish_episode`.
+
+        Raises:
+            SequenceError: steps of another episode are recorded and not ended, or the
+                recorder is closed.
+            SpaceError: the final observation does not have its space's form.
+        """
+        if self._closed:
+            raise self._refusal
+        if self.has_open_steps:
+            raise _open_episode()
+        if final_observation is not None:
+            self._capture.flatten_final(final_observation)
+        self._started = started
+        try:
+            for count, columns in pieces:
+                self._capture.extend_columns(columns, count)
+        except BaseException:  # an interrupt, say: what is recorded is an episode cut off
+            if self._capture.packer.position != self._finish:
+                self.finish_episode(incomplete=True)
+            raise
+        return self.finish_episode(final_observation, **facts)
+
     def event(self, kind: str, text: str = "", **data: Any) -> None:
         """Mark this moment on the timeline.
 
@@ -336,10 +415,14 @@ class EpisodeRecorder:
             text: for people.
             data: for programs, JSON-ready.
         """
+        if self._closed:
+            raise self._refusal
         position = self._capture.packer.position
         plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
         self._pump.add_event(
-            Event(time.time(), self._episode, position, str(kind), str(text), plain)
+            Event(
+                time.time(), self._episode, self._first_step + position, str(kind), str(text), plain
+            )
         )
 
     @property
@@ -351,8 +434,12 @@ class EpisodeRecorder:
         )
 
     def flush(self) -> bool:
-        """Return when all that was recorded is committed; False if a write failed."""
-        return self._pump.flush()
+        """Return when all that was recorded is committed, and survives a kill.
+
+        False if any of what was recorded since the last flush could not be written, or not
+        yet. False too in a forked child.
+        """
+        return not self._forked and self._pump.flush()
 
     def close(self, status: str = "finished") -> None:
         """Write all that was recorded and end. Does nothing the second time.
@@ -364,12 +451,34 @@ class EpisodeRecorder:
         """
         if self._closed:
             return
+        while self._before_close:
+            self._before_close.pop()()
         if self._capture.packer.position != self._finish:
             self.finish_episode(incomplete=True)
         self._closed = True
-        self._capture.packer.close(_closed())
+        self._capture.packer.close(self._refusal)
         self._pump.stop(status)
         self._lock.release()
+        atexit.unregister(self.close)
+
+    def after_fork_in_child(self) -> None:
+        """Let go of the run in a forked child: it is the parent's.
+
+        There, `close` and leaving a `with` block do nothing, and recording is refused: what
+        a child recorded would be lost without a trace.
+        """
+        if self._closed:
+            return
+        self._closed = self._forked = True
+        self._refusal = SequenceError(
+            "expected the process that made this recorder, got a forked child of it; make a "
+            "recorder of its own in the child, for a run of its own"
+        )
+        self._capture.packer.close(self._refusal)
+        self._before_close.clear()
+        self._pump.forget()
+        self._lock.release()
+        self.live.after_fork()
         atexit.unregister(self.close)
 
     def __enter__(self) -> Self:
@@ -457,6 +566,13 @@ def _spaces(
             "hand in the environment that is recorded"
         )
     return observation, action
+
+
+def _open_episode() -> SequenceError:
+    return SequenceError(
+        "expected no open episode, got one with steps and no end; call finish_episode before "
+        "handing in a whole episode"
+    )
 
 
 def _closed() -> SequenceError:

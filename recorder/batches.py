@@ -1,0 +1,118 @@
+"""Batches of a space's values, as vector environments hand them around, taken apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces as gym_spaces
+from gymnasium.vector.utils import iterate
+
+from recorder.spaces import Description, flattener
+
+
+class Splitter:
+    """Takes batches of one space apart.
+
+    Gymnasium batches a Dict as a Dict of batches, a Tuple as a Tuple of batches, numbers as
+    an array with one more dimension in front, and what has no fixed size as a tuple. Then a
+    leaf's batch is a look-up. A vector environment may declare any other space as its
+    batch: then `gymnasium.vector.utils.iterate` takes it apart, value by value.
+
+    Args:
+        description: of the single space.
+        num_envs: values in a batch.
+        batched: the batch's space; as Gymnasium makes it where None.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        num_envs: int,
+        batched: gym_spaces.Space[Any] | None = None,
+    ) -> None:
+        self._description = description
+        self._flatten = flattener(description)
+        self._other = batched
+        if batched is None or _is_usual(description, num_envs, batched):
+            self._other = None
+
+    def leaves(self, batch: Any) -> Sequence[Any]:
+        """Return a batch for each leaf of the space, values in the first dimension."""
+        if self._other is not None:
+            values = list(iterate(self._other, batch))
+            if self._flatten is None:
+                return (values,)
+            return list(zip(*map(self._flatten, values), strict=True))
+        return (batch,) if self._flatten is None else self._flatten(batch)
+
+    def item(self, batch: Any, index: int) -> Any:
+        """Return one value of the batch."""
+        if self._other is not None:
+            return list(iterate(self._other, batch))[index]
+        return _pick(self._description, batch, index)
+
+
+def _pick(description: Description, batch: Any, index: int) -> Any:
+    if description["type"] == "Dict":
+        spaces = description["spaces"].items()
+        return {key: _pick(inner, batch[key], index) for key, inner in spaces}
+    if description["type"] == "Tuple":
+        return tuple(
+            _pick(inner, part, index)
+            for inner, part in zip(description["spaces"], batch, strict=True)
+        )
+    return batch[index]
+
+
+def _is_usual(description: Description, num_envs: int, batched: gym_spaces.Space[Any]) -> bool:
+    kind = description["type"]
+    if kind == "Dict":
+        return isinstance(batched, gym_spaces.Dict) and all(
+            key in batched.spaces and _is_usual(inner, num_envs, batched.spaces[key])
+            for key, inner in description["spaces"].items()
+        )
+    if kind == "Tuple":
+        inner = description["spaces"]
+        return (
+            isinstance(batched, gym_spaces.Tuple)
+            and len(batched.spaces) == len(inner)
+            and all(_is_usual(d, num_envs, s) for d, s in zip(inner, batched.spaces, strict=True))
+        )
+    if batched.shape is not None:
+        shape = () if kind == "Discrete" else tuple(description.get("shape", (-1,)))
+        return batched.shape == (num_envs, *shape)
+    return isinstance(batched, gym_spaces.Tuple) and len(batched.spaces) == num_envs
+
+
+def infos_of(infos: Any, num_envs: int) -> list[dict[str, Any]]:
+    """Return the info dict of each environment.
+
+    Args:
+        infos: as a vector environment returns them: a dict of arrays, each with a mask
+            `_<key>` that says whose keys they are; or a list of dicts, taken as it is.
+        num_envs: how many environments.
+    """
+    if not isinstance(infos, Mapping):
+        return list(infos)
+    return [info_of(infos, env, num_envs) for env in range(num_envs)]
+
+
+def info_of(infos: Mapping[str, Any], env: int, num_envs: int) -> dict[str, Any]:
+    """Return one environment's info dict; see `infos_of`."""
+    result = {}
+    for key, value in infos.items():
+        if key[:1] == "_" and key[1:] in infos:
+            continue
+        mask = infos.get(f"_{key}")
+        if mask is not None and not mask[env]:
+            continue
+        if isinstance(value, Mapping):
+            value = info_of(value, env, num_envs)
+        elif isinstance(value, (np.ndarray, list, tuple)) and len(value) == num_envs:
+            value = value[env]
+            if isinstance(value, np.generic):
+                value = value.item()
+        result[key] = value
+    return result

@@ -1,0 +1,177 @@
+"""One environment's steps, straight to the recorder; and what its wrappers share."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recorder.describe import describe
+from recorder.errors import SequenceError, SpaceError
+from recorder.packing import pack
+from recorder.recorder import EpisodeRecorder, checked_seed
+
+log = logging.getLogger(__name__)
+
+
+class Stream:
+    """The running episode of one environment, recorded as it goes.
+
+    Observations and actions are copied when they come: environments hand out arrays that
+    they go on changing, and loops normalise in place what they were given.
+
+    A step is `act`, `step`, `observe`; then `end`, if the episode ended with it. An episode
+    begins with `observe` and `begin`.
+
+    Args:
+        recorder: where to.
+    """
+
+    def __init__(self, recorder: EpisodeRecorder) -> None:
+        self.recorder = recorder
+        self.running = False
+        self.observation: Any = None
+        self._infos = recorder.layout.infos
+        self._action: Any = None
+        self._channels: Mapping[str, Any] = {}
+        self._seed: int | None = None
+        self._tags: tuple[str, ...] = ()
+        recorder.before_close(self.break_off)
+
+    def begin(self, seed: int | None = None, tags: tuple[str, ...] = ()) -> None:
+        """An episode begins with the observation held.
+
+        Raises:
+            FactsError: the seed takes more than 64 bits.
+        """
+        self._seed = None if seed is None else checked_seed(seed)
+        self._tags = tags
+        self.running = True
+        self.recorder.start_episode()
+
+    def observe(self, observation: Any) -> None:
+        """Hold what the next action is chosen on."""
+        self.observation = snapshot(observation)
+
+    def act(self, action: Any, channels: Mapping[str, Any]) -> None:
+        """Hold what the next step will do."""
+        self._action = snapshot(action)
+        self._channels = channels
+
+    def step(self, reward: Any, info: Any) -> None:
+        """Record the step that was held, with what it earned."""
+        record, action, channels = self.recorder.record_step, self._action, self._channels
+        if not self._infos:
+            record(self.observation, action, reward, **channels)
+            return
+        try:
+            record(self.observation, action, reward, info=info, **channels)
+        except SpaceError:
+            record(self.observation, action, reward, info=plain_info(info), **channels)
+
+    def end(
+        self, final_observation: Any, terminated: Any, truncated: Any, facts: Mapping[str, Any]
+    ) -> None:
+        """The episode ended with the step recorded last."""
+        self.running = False
+        self.recorder.finish_episode(
+            final_observation,
+            terminated=terminated,
+            truncated=truncated,
+            seed=self._seed,
+            epsilon=facts.get("epsilon"),
+            stage=facts.get("stage"),
+            tags=(*self._tags, *facts.get("tags", ())),
+        )
+
+    def break_off(self, facts: Mapping[str, Any] | None = None) -> None:
+        """Keep what there is of a running episode as incomplete; one of no steps is none."""
+        if self.running and self.recorder.has_open_steps:
+            self.end(self.observation, False, False, facts or {})
+        self.running = False
+
+    def close(self, facts: Mapping[str, Any]) -> None:
+        """Break off and let the recorder go."""
+        self.break_off(facts)
+        self.recorder.before_close(self.break_off, remove=True)
+
+
+def snapshot(value: Any) -> Any:
+    """Return a value that nobody else changes: arrays copied, at any depth."""
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, (int, float, str, bytes, np.generic)) or value is None:
+        return value
+    if isinstance(value, dict):
+        return {key: snapshot(item) for key, item in value.items()}
+    return copy.deepcopy(value)
+
+
+def plain_info(info: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return an info dict with what cannot be stored replaced by its text.
+
+    Environments put all kinds of objects into it, and no key of it is worth a training run.
+    """
+    plain = {}
+    for key, value in info.items():
+        try:
+            pack({key: value})
+        except SpaceError:
+            log.debug("info[%r] is no plain data (%s); its text is kept", key, type(value).__name__)
+            key, value = (key if isinstance(key, (str, int)) else repr(key)), repr(value)
+        plain[key] = value
+    return plain
+
+
+def packed_info(info: Any) -> bytes:
+    """Return an info dict as bytes, whatever is in it."""
+    try:
+        return pack(info)
+    except SpaceError:
+        return pack(plain_info(info))
+
+
+def recorder_for(
+    recorder: EpisodeRecorder | None,
+    runs_dir: Any,
+    options: Mapping[str, Any],
+    derived: Mapping[str, Any],
+) -> EpisodeRecorder:
+    """Return the recorder that is given, or a new one.
+
+    Args:
+        recorder: the one given, or None.
+        runs_dir: where a new one is made.
+        options: a new one's arguments.
+        derived: the same, as the environment has them; `observation_space` and
+            `action_space` among them.
+
+    Raises:
+        SpaceError: the recorder given is of other spaces.
+        TypeError: both a recorder and what makes one are given.
+    """
+    if recorder is None:
+        return EpisodeRecorder(runs_dir, **{**derived, **options})
+    if options:
+        raise TypeError(
+            "expected recorder=... or the arguments of a new one, got both "
+            f"({', '.join(sorted(options))}); give those to EpisodeRecorder"
+        )
+    layout = recorder.layout
+    ours = derived["observation_space"], derived["action_space"]
+    if tuple(map(describe, ours)) != (layout.observation_space, layout.action_space):
+        raise SpaceError(
+            f"expected an environment of the recorder's spaces, got {ours[0]} and {ours[1]}; "
+            "make a recorder for this environment"
+        )
+    return recorder
+
+
+def not_reset(what: str) -> SequenceError:
+    """Return the error for a step outside an episode."""
+    return SequenceError(
+        f"expected reset() before step(), got step() {what}; reset the environment first"
+    )
