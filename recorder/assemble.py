@@ -71,13 +71,29 @@ class Assembler:
     Args:
         layout: the run's.
         episode: number of the first episode.
-        first_step: global step of the first step.
+        first_step: global step of the first step, position 0.
+        running: the episode that goes on, where a tape is taken up.
     """
 
-    def __init__(self, layout: Layout, episode: int = 0, first_step: int = 0) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        episode: int = 0,
+        first_step: int = 0,
+        running: Running | None = None,
+    ) -> None:
         self._layout = layout
         self._base = first_step
-        self._running = Running(episode, first_step)
+        self._running = running or Running(episode, first_step)
+
+    @property
+    def running(self) -> Running:
+        """The episode that goes on behind what was added."""
+        return self._running
+
+    def skip_to(self, running: Running) -> None:
+        """Go on behind steps that were lost, in the episode that runs there."""
+        self._running = running
 
     def add(
         self, columns: dict[str, Array], marks: Sequence[Mark], position: int, started_at: float

@@ -18,6 +18,7 @@ step, counted from the segment's start), `flags`, then the final observations.
 
 from __future__ import annotations
 
+import math
 import struct
 import sys
 import zlib
@@ -40,7 +41,7 @@ MAX_FRAME = 1 << 28
 TERMINATED, TRUNCATED, INCOMPLETE, NO_FINAL = 1, 2, 4, 8
 
 _HEAD = struct.Struct("<BBI")
-_PREFIX = struct.Struct("<qqq")
+_PREFIX = struct.Struct("<qqqd")
 
 Array = np.ndarray[Any, Any]
 
@@ -69,9 +70,36 @@ class Segment:
         return len(self.columns["reward"])
 
 
-def checksum(first_step: int, count: int, codec: int, blob: bytes) -> int:
+def checksum(
+    first_step: int, count: int, codec: int, blob: bytes, return_before: float = 0.0
+) -> int:
     """CRC-32 over everything that places and decodes a segment."""
-    return zlib.crc32(blob, zlib.crc32(_PREFIX.pack(first_step, count, codec)))
+    before = return_before if return_before == return_before else math.nan  # one NaN of many
+    return zlib.crc32(blob, zlib.crc32(_PREFIX.pack(first_step, count, codec, before)))
+
+
+def open_row(
+    layout: Layout,
+    first_step: int,
+    count: int,
+    return_before: float | None,
+    codec: int,
+    check: int,
+    blob: bytes,
+) -> Segment:
+    """Return the segment of a row of table `segments`.
+
+    Raises:
+        DamagedTape: the row is not what was written.
+    """
+    before = math.nan if return_before is None else return_before
+    if codec != CODEC or checksum(first_step, count, codec, blob, before) != check:
+        raise DamagedTape(
+            f"expected steps {first_step:,} to {first_step + count - 1:,} as they were written, "
+            "got other bytes (checksum differs); restore the run from a copy, or save what is "
+            "whole: reel recover"
+        )
+    return decode(layout, first_step, count, blob)
 
 
 def encode(layout: Layout, segment: Segment) -> bytes:

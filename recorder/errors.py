@@ -55,6 +55,12 @@ class RunBusy(RecorderError):
     code = "run_busy"
 
 
+class LayoutMismatch(RecorderError):
+    """A run to go on with was recorded with other spaces or channels."""
+
+    code = "other_layout"
+
+
 class RunNotFound(RecorderError):
     """No run of that id, or no directory at that path."""
 

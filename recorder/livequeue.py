@@ -76,6 +76,11 @@ class LiveQueue:
             self.bytes = 0
         return episodes
 
+    def after_fork(self) -> None:
+        """In a forked child: forget a lock that a thread of the parent may hold."""
+        self._lock = threading.Lock()
+        self._listeners.clear()
+
     def on_put(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each put, on the thread that put. Returns the undo."""
         self._listeners.append(listener)

@@ -51,7 +51,7 @@ def open_tape(run_dir: Path) -> sqlite3.Connection:
                 raise
             connection = _connect(path, "immutable=1")
             _check(connection, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         if "not a database" in str(error):
             raise NotARun(f"expected a Reel tape at {path}, got a file that is none") from error
         with reading(path):
@@ -66,7 +66,8 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError:
         raise  # a closed connection: the caller's fault, not the file's
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
+        # TypeError, ValueError: a damaged row holds what its column cannot.
         raise DamagedTape(
             f"expected a tape that SQLite can read at {path}, got: {error}; "
             "restore the file from a copy"
@@ -139,7 +140,7 @@ class SegmentReader:
         with self._lock:
             rows = self._connection.execute(
                 """
-                SELECT first_step, count, return_before, codec, checksum, rowid FROM segments
+                SELECT first_step, count, return_before, checksum, rowid FROM segments
                 WHERE first_step < ? AND first_step >= coalesce(
                     (SELECT max(first_step) FROM segments WHERE first_step <= ?), 0)
                 ORDER BY first_step
@@ -152,24 +153,19 @@ class SegmentReader:
                 if row[0] + row[1] > first
             ]
 
-    def _segment(self, first: int, count: int, kind: int, check: int, rowid: int) -> Segment:
+    def _segment(self, first: int, count: int, check: int, rowid: int) -> Segment:
         key = (first, count, check)
         if key in self._cache:
             self._cache.move_to_end(key)
             return self._cache[key]
         row = self._connection.execute(
-            "SELECT count, checksum, blob FROM segments WHERE rowid = ?", (rowid,)
+            "SELECT count, return_before, codec, checksum, blob FROM segments WHERE rowid = ?",
+            (rowid,),
         ).fetchone()
         if row is None:
             raise DamagedTape(f"expected a segment at step {first}, got none")
-        count, check, blob = row
-        if kind != codec.CODEC or codec.checksum(first, count, kind, blob) != check:
-            raise DamagedTape(
-                f"expected steps {first:,} to {first + count - 1:,} as they were written, got "
-                "other bytes (checksum differs); restore the run from a copy"
-            )
-        segment = codec.decode(self._layout, first, count, blob)
-        self._cache[(first, count, check)] = segment
+        segment = codec.open_row(self._layout, first, *row)
+        self._cache[(first, row[0], row[3])] = segment
         while len(self._cache) > _CACHED_SEGMENTS:
             self._cache.popitem(last=False)
         return segment

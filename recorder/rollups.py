@@ -6,7 +6,9 @@ be NaN, an epsilon unknown: these have counts of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,17 @@ COLUMNS = (
     "level", "bucket", "count",
     "return_min", "return_max", "return_sum", "return_count",
     "length_min", "length_max", "length_sum",
-    "epsilon_min", "epsilon_max", "epsilon_sum", "epsilon_count",
+    "epsilon_min", "epsilon_max", "epsilon_sum", "epsilon_count", "checksum",
 )  # fmt: skip
+
+
+CHECKED_LEVEL = min(ROLLUP_LEVELS)
+_PRINT = np.dtype([
+    ("episode", "<i8"), ("first_step", "<i8"), ("length", "<i8"), ("episode_return", "<f8"),
+    ("epsilon", "<f8"), ("seed", "<i8"), ("started_at", "<f8"), ("duration_s", "<f8"),
+    ("ending", "u1"),
+])  # fmt: skip
+_NO_WORDS = "[null, []]"
 
 
 class Rollups:
@@ -50,14 +61,65 @@ class Rollups:
         # None becomes NaN
         epsilons = np.array(ended.columns["epsilon"], dtype=np.float64)
         rows: list[Row] = []
+        printed: _Prints | None = None
         with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
             for level in ROLLUP_LEVELS:
+                at = 0
                 for row in _rows(level, numbers // level, returns, lengths, epsilons):
                     before = self._open.get(level)
-                    merged = _merge(before, row) if before and before[1] == row[1] else row
-                    self._open[level] = merged
-                    rows.append(merged)
+                    check, stop = 0, at + row[2]
+                    if before and before[1] == row[1]:
+                        row, check = _merge(before, row), before[-1]
+                    if level == CHECKED_LEVEL:
+                        printed = printed or _Prints(ended.columns)
+                        row = (*row, printed.crc(at, stop, check))
+                    else:
+                        row = (*row, None)
+                    at = stop
+                    self._open[level] = row
+                    rows.append(row)
         return rows
+
+
+class _Prints:
+    """The bytes of episodes' rows that a roll-up's checksum is over: of all that is known at
+    an episode's end, and that no other table tells.
+    """
+
+    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+        count = len(columns["episode"])
+        rows = np.zeros(count, _PRINT)
+        for name in _PRINT.names or ():
+            if name not in ("ending", "seed"):
+                rows[name] = columns[name]
+        for name in ("episode_return", "epsilon"):
+            rows[name][np.isnan(rows[name])] = np.nan  # one NaN of many
+        seeds = columns["seed"]
+        rows["seed"] = [0 if seed is None else seed for seed in seeds]
+        rows["ending"] = (
+            np.array(columns["terminated"], np.uint8)
+            + np.array(columns["truncated"], np.uint8) * 2
+            + np.array(columns["incomplete"], np.uint8) * 4
+            + np.array([seed is not None for seed in seeds], np.uint8) * 8
+        )
+        self._numbers = rows
+        self._words: list[str] | None = None
+        if any(columns["stage"]) or any(columns["tags"]):
+            self._words = [
+                json.dumps([stage, list(tags) if isinstance(tags, tuple) else (tags or "").split()])
+                for stage, tags in zip(columns["stage"], columns["tags"], strict=True)
+            ]
+
+    def crc(self, start: int, stop: int, before: int) -> int:
+        """CRC-32 over rows `[start, stop)`, going on from that of the rows before."""
+        if self._words is None:
+            return zlib.crc32(self._numbers[start:stop].tobytes(), before)
+        for row in range(start, stop):
+            word = self._words[row]
+            before = zlib.crc32(self._numbers[row].tobytes(), before)
+            if word != _NO_WORDS:
+                before = zlib.crc32(word.encode(), before)
+        return before
 
 
 def _rows(level: int, buckets: Any, returns: Any, lengths: Any, epsilons: Any) -> Iterator[Row]:

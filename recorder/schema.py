@@ -6,7 +6,11 @@ change here raises `VERSION` and adds a step to `MIGRATIONS`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 APPLICATION_ID = 0x5245454C  # "REEL"
 VERSION = 1
@@ -33,7 +37,8 @@ TABLES: dict[str, str] = {
             seed INTEGER,
             provenance TEXT NOT NULL,
             lost_episodes INTEGER NOT NULL DEFAULT 0,
-            lost_steps INTEGER NOT NULL DEFAULT 0
+            lost_steps INTEGER NOT NULL DEFAULT 0,
+            checksum INTEGER NOT NULL DEFAULT 0
         ) STRICT""",
     "episodes": """
         CREATE TABLE episodes (
@@ -71,6 +76,7 @@ TABLES: dict[str, str] = {
             return_min REAL, return_max REAL, return_sum REAL, return_count INTEGER,
             length_min INTEGER, length_max INTEGER, length_sum INTEGER,
             epsilon_min REAL, epsilon_max REAL, epsilon_sum REAL, epsilon_count INTEGER,
+            checksum INTEGER,
             PRIMARY KEY (level, bucket)
         ) STRICT, WITHOUT ROWID""",
     "events": """
@@ -81,7 +87,8 @@ TABLES: dict[str, str] = {
             global_step INTEGER NOT NULL,
             kind TEXT NOT NULL,
             text TEXT NOT NULL,
-            data TEXT NOT NULL
+            data TEXT NOT NULL,
+            checksum INTEGER NOT NULL
         ) STRICT""",
     "keyframes": """
         CREATE TABLE keyframes (
@@ -97,11 +104,43 @@ TABLES: dict[str, str] = {
 }
 
 
+RUN_COLUMNS = (
+    "run_id", "name", "created_at", "ended_at", "status", "env_id", "env_kwargs",
+    "observation_space", "action_space", "layout", "presentation", "algorithm",
+    "hyperparameters", "seed", "provenance", "lost_episodes", "lost_steps",
+)  # fmt: skip
+
+MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
+"""What makes a tape of version `n` one of version `n + 1`, by `n`. Each runs in a
+transaction with the raising of `user_version`, so that a kill leaves one or the other.
+"""
+
+
 def create(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new run, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
+    """Make the tables of a new run, within the caller's transaction."""
     for statement in TABLES.values():
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older tape up to `VERSION`, a version a transaction.
+
+    Only who holds the run's lock may do so; a reader leaves the file as it is.
+    """
+    while (version := connection.execute("PRAGMA user_version").fetchone()[0]) < VERSION:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            MIGRATIONS[version](connection)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def row_checksum(row: Sequence[Any]) -> int:
+    """CRC-32 over a row's values as SQLite gives them back."""
+    return zlib.crc32(json.dumps(list(row)).encode())

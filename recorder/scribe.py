@@ -8,7 +8,9 @@ is killed: what had reached the pipe is still written.
     python -m recorder.scribe RUN_DIR
 
 Messages in: `start`, `steps`, `event`, `flush`, `stop`. Out: `counters` after each
-commit, `flushed`, `stopped`.
+commit, `flushed`, `stopped`. A new writer in the place of one that died is told from
+where the work is sent again; what it finds on the tape already it leaves out, and what
+neither it nor the tape has it counts as lost.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import select
 import signal
@@ -27,12 +30,15 @@ from pathlib import Path
 from typing import Any
 
 from recorder import provenance
-from recorder.assemble import Assembler
+from recorder.assemble import Assembler, Running
+from recorder.codec import INCOMPLETE, NO_FINAL
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.layout import Layout
 from recorder.packer import spec_for
+from recorder.place import Place
+from recorder.redaction import Redaction
 from recorder.tape import Event, Tape
-from recorder.writer import Writer
+from recorder.writer import Counters, Writer
 
 _READ_BYTES = 1 << 20
 _PARENT_LOOK_S = 1.0
@@ -54,30 +60,110 @@ class Scribe:
         )
         self._specs = [spec_for(column) for column in self.layout.steps]
         self.tape = Tape(run_dir, self.layout)
-        assembler = Assembler(self.layout, start["episode"], start["first_step"])
-        self.writer = Writer(self.tape, assembler, start["interval"])
+        running = self.tape.take_up()
+        self._redact = start["redact"]
+        self._first = (start["episode"], start["first_step"])
+        # What the tape has, by this recorder's count; frames up to there are left out.
+        self._episodes = running.episode - start["episode"]
+        self._position = running.first_step + running.length - start["first_step"]
+        self._assembler = Assembler(self.layout, *self._first, running)
+        at = Place(*start["at"])
+        before = start["lost_before"]
+        lost = [now - then for now, then in zip(self._lost(), before, strict=True)]
+        counters = Counters(
+            episodes=min(at.episodes, self._episodes) - lost[0],
+            steps=min(at.position, self._position) - lost[1],
+            lost_episodes=lost[0],
+            lost_steps=lost[1],
+            settled_steps=min(at.position, self._position),
+            settled_episodes=min(at.episodes, self._episodes),
+            settled_events=at.events,
+        )
+        self.writer = Writer(
+            self.tape, self._assembler, start["interval"], counters=counters, lost_before=before
+        )
+        self._taken_over = start["again"]
+        self._reach(at)
         self.stopped = False
 
     def handle(self, message: Message, parts: Sequence[Any] = ()) -> Message | None:
         """Do what one message says; return the answer to it, if it has one."""
         kind, *fields = message
         if kind == "steps":
-            position, count, started_at, marks = fields
+            at, count, started_at, marks = fields
+            before = Place(*at)
+            behind = (before.position + count, before.episodes + len(marks))
+            if behind[0] <= self._position and behind[1] <= self._episodes:
+                self.writer.pass_over(count, len(marks))
+                return None
+            self._reach(before)
+            self._position, self._episodes = behind
             columns = {
                 spec.column.name: spec.rows(part, count)
                 for spec, part in zip(self._specs, parts, strict=True)
             }
-            self.writer.add(columns, marks, position, started_at)
+            self.writer.add(columns, marks, before.position, started_at)
         elif kind == "event":
-            at, episode, step, name, text, data = fields
-            self.writer.add_event(Event(at, episode, step, name, text, json.loads(data)))
-        elif kind == "change":
-            self.writer.change(**fields[0])
+            when, episode, step, name, text, data = fields
+            event = Event(when, episode, step, name, text, json.loads(data))
+            if self._taken_over and self.tape.has_event(event):
+                self.writer.counters.settled_events += 1
+            else:
+                self.writer.add_event(event)
         elif kind == "flush":
+            self._reach(Place(*fields[1]))
             return ("flushed", fields[0], self.writer.commit())
         elif kind == "stop":
+            self._reach(Place(*fields[1]))
             return self.stop(fields[0])
         return None
+
+    def _reach(self, place: Place) -> None:
+        """Count as lost what lies between what came and a place that follows."""
+        steps = max(0, place.position - self._position)
+        episodes = max(0, place.episodes - self._episodes)
+        if not steps and not episodes:
+            return
+        number, first_step = self._first
+        self.writer.miss(first_step + self._position, steps, number + self._episodes, episodes)
+        self._position += steps
+        self._episodes += episodes
+        begun = min(place.begun, self._position)
+        self._assembler.skip_to(
+            Running(
+                number + self._episodes,
+                first_step + begun,
+                self._position - begun,
+                math.nan if begun < self._position else 0.0,
+                time.time(),
+            )
+        )
+
+    def cut_off(self) -> None:
+        """End the episode that goes on, as one that was cut off."""
+        running = self._assembler.running
+        if not running.length:
+            return
+        now = time.time()
+        duration = max(0.0, now - running.started_at)
+        mark = (
+            self._position, None, INCOMPLETE | NO_FINAL, None, None, None, running.started_at,
+            duration, (),
+        )  # fmt: skip
+        columns = {column.name: column.empty(0) for column in self.layout.steps}
+        self.writer.add(columns, [mark], self._position, now)
+
+    def add_provenance(self, told: dict[str, Any]) -> None:
+        """Store where the run comes from; of a run taken up again, beside what is there."""
+        (text,) = self.tape.run_row("provenance")
+        stored = json.loads(text)
+        sessions = [stored, *stored.get("resumed", [])]
+        if any(session.get("at") == told["at"] for session in sessions):
+            return
+        facts = Redaction(self._redact).mapping({**provenance.collect(), **told})
+        if stored:
+            facts = {**stored, "resumed": [*stored.get("resumed", []), facts]}
+        self.writer.change(provenance=json.dumps(facts))
 
     def stop(self, status: str) -> Message:
         """Write what is left and the final status, and close the tape."""
@@ -85,7 +171,10 @@ class Scribe:
         self.writer.change(status=status, ended_at=time.time())
         written = self.writer.commit(last=True)
         self.tape.close()
-        return ("stopped", written)
+        return ("stopped", status, written)
+
+    def _lost(self) -> tuple[Any, ...]:
+        return self.tape.run_row("lost_episodes", "lost_steps")
 
     def counters(self) -> Message:
         """Return what became of the work so far, as a message."""
@@ -119,8 +208,7 @@ def serve(run_dir: Path, source: int, sink: int) -> None:
             for message, parts in reader.feed(data):
                 if message[0] == "start":
                     scribe = Scribe(run_dir, message[1])
-                    facts = {**provenance.collect(), **message[1]["provenance"]}
-                    scribe.writer.change(provenance=json.dumps(facts))
+                    scribe.add_provenance(message[1]["provenance"])
                 elif scribe is not None and (answer := scribe.handle(message, parts)):
                     _tell(sink, scribe.counters())
                     _tell(sink, answer)
@@ -132,6 +220,7 @@ def serve(run_dir: Path, source: int, sink: int) -> None:
                 told = scribe.counters()
                 _tell(sink, told)
     if scribe is not None and not scribe.stopped:
+        scribe.cut_off()
         scribe.stop("crashed")
 
 

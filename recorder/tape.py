@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from pathlib import Path
@@ -34,7 +35,8 @@ EPISODE_COLUMNS = (
     "kept", "reason", "tags",
 )  # fmt: skip
 SEGMENT_COLUMNS = ("first_step", "count", "return_before", "codec", "checksum", "blob")
-EVENT_COLUMNS = ("at", "episode", "global_step", "kind", "text", "data")
+EVENT_COLUMNS = ("at", "episode", "global_step", "kind", "text", "data", "checksum")
+END_LOST = "its end was lost"
 
 
 @dataclass(frozen=True)
@@ -92,29 +94,118 @@ class Tape:
         return self._connection.execute(statement, values)
 
     def create(self, row: dict[str, Any]) -> None:
-        """Make the tables and the run's row."""
-        schema.create(self._connection)
-        self._write_rows("run", tuple(row), [tuple(row.values())])
+        """Make the tables and the run's row, in one transaction."""
+        with self._transaction():
+            schema.create(self._connection)
+            self._write_rows("run", tuple(row), [tuple(row.values())])
+            self._seal_run()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._connection.in_transaction:  # a rollback failed too
+            self._execute("ROLLBACK")
+        self._execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK")
+            raise
+
+    def migrate(self) -> None:
+        """Bring an older tape up to this version's tables."""
+        schema.migrate(self._connection)
+
+    def take_up(self) -> Running:
+        """Go on with a tape where it stands; return the episode that goes on at its end.
+
+        Of length 0 where the last episode has ended.
+
+        Raises:
+            DamagedTape: the end of the tape is not what was written.
+            sqlite3.Error: it cannot be read.
+        """
+        last = self._execute(
+            f"SELECT {', '.join(SEGMENT_COLUMNS)} FROM segments ORDER BY first_step DESC LIMIT 1"
+        ).fetchone()
+        end = 0
+        if last is not None:
+            self._open = codec.open_row(self.layout, *last)
+            self._open_return = np.nan if last[2] is None else last[2]
+            end = last[0] + last[1]
+        names = ", ".join(rollups.COLUMNS)
+        self._rollups = rollups.Rollups(
+            self._execute(
+                f"SELECT {names} FROM rollups r WHERE bucket = "
+                "(SELECT max(bucket) FROM rollups WHERE level = r.level)"
+            ).fetchall()
+        )
+        number = 0
+        gap = self._execute(
+            "SELECT episode, data FROM events WHERE kind = 'gap' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        if gap is not None:  # what was lost has numbers too
+            told = json.loads(gap[1])
+            end, number = max(end, told["to_step"]), gap[0] + told["episodes"]
+        newest = self._execute(
+            "SELECT episode, first_step, length, episode_return, started_at, running "
+            "FROM episodes ORDER BY episode DESC LIMIT 1"
+        ).fetchone()
+        if newest is not None:
+            episode, first_step, length, earned, started_at, running = newest
+            end = max(end, first_step + length)
+            if running and episode >= number:
+                earned = np.nan if earned is None else earned
+                return Running(episode, first_step, end - first_step, earned, started_at)
+            number = max(number, episode + 1)
+        return Running(number, end)
+
+    def run_row(self, *names: str) -> tuple[Any, ...]:
+        """Return columns of the run's row."""
+        row: tuple[Any, ...] = self._execute(f"SELECT {', '.join(names)} FROM run").fetchone()
+        return row
+
+    def has_event(self, event: Event) -> bool:
+        """Return whether just this event is on the tape."""
+        values = _event_row(event)
+        where = " AND ".join(f"{name} = ?" for name in EVENT_COLUMNS)
+        return bool(self._execute(f"SELECT 1 FROM events WHERE {where}", values).fetchone())
+
+    def _seal_run(self) -> None:
+        """Store the checksum of the run's row as it is now."""
+        names = ", ".join(schema.RUN_COLUMNS)
+        row = self._execute(f"SELECT {names} FROM run").fetchone()
+        self._execute("UPDATE run SET checksum = ?", (schema.row_checksum(row),))
 
     def commit(
         self,
         pieces: Sequence[Piece],
         events: Iterable[Event] = (),
         run: dict[str, Any] | None = None,
+        after_gap: bool = False,
     ) -> None:
         """Write pieces, events and changes to the run's row in one transaction.
 
         When this raises, nothing of it is on the tape, and the same call may be made again.
 
+        Args:
+            pieces: steps and ends.
+            events: marks on the timeline.
+            run: columns of the run's row and their new values.
+            after_gap: what came before the pieces was lost.
+
         Raises:
             sqlite3.Error: the write failed.
         """
-        segments, still_open, return_before = self._plan(pieces)
+        # Behind a gap a new segment begins, even where the steps follow each other: an end
+        # between them may be what was lost.
+        tail = None if after_gap else self._open
+        segments, still_open, return_before = self._plan(pieces, tail)
         fresh = rollups.Rollups(self._rollups.open_rows)
-        if self._connection.in_transaction:  # a rollback failed too
-            self._execute("ROLLBACK")
-        self._execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
+            if after_gap and pieces:
+                self._end_what_lost_its_end(pieces[0])
             self._write_rows(
                 "segments",
                 SEGMENT_COLUMNS,
@@ -128,15 +219,21 @@ class Tape:
             self._write_rows("events", EVENT_COLUMNS, [_event_row(event) for event in events])
             for name, value in (run or {}).items():
                 self._execute(f"UPDATE run SET {name} = ?", (value,))
-            self._execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._execute("ROLLBACK")
-            raise
+            if run:
+                self._seal_run()
         self._open, self._open_return, self._rollups = still_open, return_before, fresh
 
+    def _end_what_lost_its_end(self, piece: Piece) -> None:
+        """No episode goes on behind a newer one. It counts as lost, so roll-ups lack it."""
+        number = piece.ended.first if len(piece.ended) else piece.running.episode
+        self._execute(
+            "UPDATE episodes SET running = 0, incomplete = 1, reason = ? "
+            "WHERE running = 1 AND episode < ?",
+            (END_LOST, number),
+        )
+
     def _plan(
-        self, pieces: Sequence[Piece]
+        self, pieces: Sequence[Piece], tail: Segment | None
     ) -> tuple[list[tuple[Segment, float]], Segment | None, float]:
         """Return segments to write with the return before each, and the one that stays open.
 
@@ -147,15 +244,14 @@ class Tape:
             piece.segment for piece in pieces if piece.segment.count or len(piece.segment.ends)
         ]
         if not parts:
-            return [], self._open, self._open_return
+            return [], tail, self._open_return
         before = pieces[0].return_before
-        tail = self._open
         if tail is not None and tail.first_step + tail.count == parts[0].first_step:
             parts, before = [tail, *parts], self._open_return
         whole = codec.concatenate(parts)
         count = whole.count
         if not count:  # the end of an episode whose steps were let go
-            return [], self._open, self._open_return
+            return [], tail, self._open_return
         ended = bool(len(whole.ends)) and int(whole.ends[-1]) == count
         if count < self._full * CLOSE_AT or count < 2:
             return [(whole, before)], whole, before
@@ -171,8 +267,9 @@ class Tape:
 
     def _segment_row(self, segment: Segment, return_before: float) -> tuple[Any, ...]:
         blob = codec.encode(self.layout, segment)
-        check = codec.checksum(segment.first_step, segment.count, codec.CODEC, blob)
-        return (segment.first_step, segment.count, return_before, codec.CODEC, check, blob)
+        first, count = segment.first_step, segment.count
+        check = codec.checksum(first, count, codec.CODEC, blob, return_before)
+        return (first, count, return_before, codec.CODEC, check, blob)
 
     def _write_columns(self, table: str, columns: dict[str, list[Any]]) -> None:
         """Insert or replace rows given as columns; what is NULL in all of them is left out."""
@@ -221,9 +318,11 @@ def _running_columns(running: Running) -> dict[str, list[Any]]:
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:
-    return (
-        event.at, event.episode, event.global_step, event.kind, event.text, json.dumps(event.data),
+    row = (
+        float(event.at), event.episode, event.global_step, event.kind, event.text,
+        json.dumps(event.data),
     )  # fmt: skip
+    return (*row, schema.row_checksum(row))
 
 
 def _return_at(segment: Segment, row: int, before: float) -> float:

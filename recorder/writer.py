@@ -21,7 +21,9 @@ from recorder.marks import Mark
 from recorder.tape import Event, Tape
 
 TAKE_STEPS = 32768
+TAKE_BYTES = 16 << 20
 PENDING_STEPS = 1 << 20
+PENDING_BYTES = 128 << 20
 RETRY_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ log = logging.getLogger(__name__)
 class Counters:
     """What became of the work so far.
 
-    `settled_*` is what needs no more waiting for: committed, or counted as lost.
+    All counts are of one recorder, whichever writers served it. `settled_*` is what needs
+    no more waiting for: committed, or counted as lost.
     """
 
     episodes: int = 0
@@ -41,6 +44,7 @@ class Counters:
     errors: int = 0
     settled_steps: int = 0
     settled_episodes: int = 0
+    settled_events: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Writer:
         assembler: numbers the episodes.
         interval: seconds between commits while there is something to commit.
         clock: monotonic seconds.
+        counters: what another writer did for the same recorder.
+        lost_before: episodes and steps that the run had lost before this recorder.
     """
 
     def __init__(
@@ -69,8 +75,14 @@ class Writer:
         assembler: Assembler,
         interval: float,
         clock: Callable[[], float] = time.monotonic,
+        counters: Counters | None = None,
+        lost_before: tuple[int, int] = (0, 0),
     ) -> None:
-        self.counters = Counters()
+        self.counters = counters or Counters()
+        self._lost_before = lost_before
+        size = max(1, tape.layout.bytes_per_step)
+        self._commit_at = min(TAKE_STEPS, TAKE_BYTES // size + 1)
+        self._held_most = min(PENDING_STEPS, PENDING_BYTES // size + 1)
         self._tape = tape
         self._assembler = assembler
         self._interval = interval
@@ -90,7 +102,7 @@ class Writer:
         piece = self._assembler.add(columns, marks, position, started_at)
         self._pending.append(piece)
         self._pending_steps += piece.segment.count
-        if self._pending_steps >= TAKE_STEPS:
+        if self._pending_steps >= self._commit_at:
             self.commit()
 
     def add_event(self, event: Event) -> None:
@@ -101,6 +113,28 @@ class Writer:
         """Change columns of the run's row with the next commit."""
         self._changes.update(columns)
 
+    def pass_over(self, steps: int, episodes: int) -> None:
+        """Count what another writer had committed already."""
+        self.counters.steps += steps
+        self.counters.episodes += episodes
+        self.counters.settled_steps += steps
+        self.counters.settled_episodes += episodes
+
+    def miss(self, first_step: int, steps: int, episode: int, episodes: int) -> None:
+        """Count what never came: it was lost before it reached this writer.
+
+        Args:
+            first_step: global step of the first that is missing.
+            steps: how many.
+            episode: the first whose end is missing.
+            episodes: how many.
+        """
+        self.counters.lost_steps += steps
+        self.counters.lost_episodes += episodes
+        self.counters.settled_steps += steps
+        self.counters.settled_episodes += episodes
+        self._lost.append(_Lost(first_step, steps, episode, episodes))
+
     def wait_s(self) -> float | None:
         """Seconds until `tick` has something to do; None if it has nothing."""
         if not self._waiting():
@@ -108,7 +142,7 @@ class Writer:
         return max(0.0, max(self._last_commit + self._interval, self._retry_at) - self._clock())
 
     def _waiting(self) -> bool:
-        return bool(self._pending or self._events or self._changes)
+        return bool(self._pending or self._events or self._changes or self._lost)
 
     def tick(self) -> None:
         """Commit if it is time."""
@@ -130,11 +164,11 @@ class Writer:
         if self._lost:
             events.append(self._gap())
             changes |= {
-                "lost_episodes": self.counters.lost_episodes,
-                "lost_steps": self.counters.lost_steps,
+                "lost_episodes": self._lost_before[0] + self.counters.lost_episodes,
+                "lost_steps": self._lost_before[1] + self.counters.lost_steps,
             }
         try:
-            self._tape.commit(self._pending, events, changes)
+            self._tape.commit(self._pending, events, changes, after_gap=bool(self._lost))
         except Exception as error:
             # The disk's fault or one of ours: neither may end the recording.
             ours = not isinstance(error, (sqlite3.Error, OSError))
@@ -145,6 +179,7 @@ class Writer:
             )
             self._let_go(everything=last)
             return False
+        self.counters.settled_events += len(self._events)
         self._events.clear()
         self._changes.clear()
         self._lost.clear()
@@ -163,7 +198,7 @@ class Writer:
 
     def _let_go(self, everything: bool = False) -> None:
         """Drop the oldest work that does not fit, counted."""
-        while self._pending and (everything or self._pending_steps > PENDING_STEPS):
+        while self._pending and (everything or self._pending_steps > self._held_most):
             piece = self._pending.pop(0)
             steps, episodes = piece.segment.count, len(piece.ended)
             self._pending_steps -= steps

@@ -1,0 +1,347 @@
+"""The line to the writer's process: frames out, answers in, a new process when one dies.
+
+A frame is kept until the writer says that what it holds is settled: committed, or counted
+as lost. When the writer's process dies, a new one takes up the tape where it stands and
+is sent again what was kept; it leaves out what it finds on the tape. So nothing is lost
+with a process, unless more than `KEPT_BYTES` were on their way; what is beyond that is
+told to the new writer as a hole in the tape, which it counts exactly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from recorder.frames import FrameReader, Message, to_frame
+from recorder.marks import Mark
+from recorder.place import Place
+from recorder.writer import Counters
+
+PIPE_BYTES = 1 << 20
+KEPT_BYTES = 64 << 20
+STOP_TRIES = 3
+_READ_BYTES = 1 << 16
+_BUFFERS = 64  # far below IOV_MAX
+_LOOK_S = 1.0
+_BACKOFF_S = 0.25
+_BACKOFF_MOST_S = 10.0
+_EXIT_S = 10.0
+_ASKED = {"flushed": "flush", "stopped": "stop"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    before: Place
+    after: Place
+    buffers: list[bytes]
+    size: int
+
+
+class WriterLink:
+    """Sends work to a writer's process and replaces the process when it dies.
+
+    Not safe for threads: one thread holds it.
+
+    Args:
+        run_dir: the run's directory.
+        start: the fields of the `start` message; where the work stands is added.
+        inherit: descriptors that the writer's process keeps open: the run's lock.
+        answer: is given each message of the writer but its counters.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        start: dict[str, Any],
+        inherit: Sequence[int],
+        answer: Callable[[Message], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._counters = Counters()  # as the writer told them
+        self._run_dir = run_dir
+        self._start = start
+        self._inherit = tuple(inherit)
+        self._answer = answer
+        self._clock = clock
+        self._place = Place()
+        self._kept: deque[_Kept] = deque()
+        self._kept_bytes = 0
+        self._asked: dict[Any, Message] = {}  # wants an answer, whoever gives it
+        self._errors = 0
+        self._failures = 0
+        self._retry_at = 0.0
+        self._started = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._reader = FrameReader()
+        self._tend()
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the work so far, faults of all writers included."""
+        return replace(self._counters, errors=self._counters.errors + self._errors)
+
+    @property
+    def pid(self) -> int | None:
+        """The writer's process; None while there is none."""
+        return self._process.pid if self._process else None
+
+    def move(self, position: int, count: int, marks: Sequence[Mark]) -> tuple[Place, Place]:
+        """Note that steps and ends were taken from the training thread, sent or not.
+
+        Returns:
+            The places before and behind them, which `send_steps` wants.
+        """
+        before = replace(self._place, position=position)
+        self._place = replace(
+            before,
+            position=position + count,
+            episodes=before.episodes + len(marks),
+            begun=marks[-1][0] if marks else before.begun,
+        )
+        return before, self._place
+
+    def send_steps(
+        self, places: tuple[Place, Place], started_at: float, marks: list[Mark], parts: Any
+    ) -> None:
+        """Send steps and the ends within them.
+
+        Args:
+            places: what `move` returned for them.
+            started_at: unix seconds, when the episode that runs behind them began.
+            marks: the ends.
+            parts: the columns, as `Packer.take` gave them.
+        """
+        before, after = places
+        count = after.position - before.position
+        self._send(("steps", astuple(before), count, started_at, marks), parts, before, after)
+
+    def send_event(self, message: Message) -> None:
+        """Send an `event` message."""
+        before = self._place
+        self._place = replace(before, events=before.events + 1)
+        self._send(message, (), before, self._place)
+
+    def ask(self, kind: str, key: Any) -> None:
+        """Send `flush` with a number or `stop` with a status; a new writer is asked again."""
+        self._tend()
+        message = (kind, key, astuple(self._place))
+        self._asked[kind, key] = message
+        if self._process is not None:
+            self._attempt(to_frame(message))
+        if self._process is None and self._failures > 1:
+            self._refuse()
+
+    def note_error(self) -> None:
+        """Count a fault that happened on this side."""
+        self._errors += 1
+
+    def _send(self, message: Message, parts: Sequence[Any], before: Place, after: Place) -> None:
+        buffers = to_frame(message, parts)
+        size = sum(map(len, buffers))
+        self._kept.append(_Kept(before, after, buffers, size))
+        self._kept_bytes += size
+        while self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= self._kept.popleft().size
+        if self._process is not None:
+            self._attempt(buffers)
+
+    def listen(self, timeout: float, wake: int | None = None) -> None:
+        """Hear what the writer says, until `timeout` has passed or `wake` can be read."""
+        self._tend()
+        poll = select.poll()
+        output = None
+        if wake is not None:
+            poll.register(wake, select.POLLIN)
+        if self._process is not None:
+            output = self._process.stdout.fileno()  # type: ignore[union-attr]
+            poll.register(output, select.POLLIN)
+        for descriptor, _ in poll.poll(timeout * 1000):
+            if descriptor == output:
+                try:
+                    self._hear()
+                except OSError as error:
+                    self._died(error)
+            elif descriptor == wake:
+                os.read(wake, 4096)
+
+    def finish(self, status: str) -> None:
+        """Have the writer end, with all that was sent and the run's status on the tape.
+
+        Returns when it has, or when no writer can be had; then the rest is counted as lost.
+        """
+        self.ask("stop", status)
+        self._failures, self._retry_at = 0, 0.0
+        while self._asked:
+            if self._failures > STOP_TRIES:
+                self._give_up()
+                return
+            wait = self._retry_at - self._clock() if self._process is None else _LOOK_S
+            self.listen(max(0.0, min(wait, _LOOK_S)))
+        if self._process is not None:
+            self._bury(_EXIT_S)
+
+    def abandon(self) -> None:
+        """In a forked child: close what is the parent's, and touch nothing else."""
+        if self._process is not None:
+            for stream in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(OSError):
+                    stream.close()  # type: ignore[union-attr]
+            self._process.returncode = 0  # it is no child of ours: never wait for it
+
+    def _hear(self) -> None:
+        data = os.read(self._process.stdout.fileno(), _READ_BYTES)  # type: ignore[union-attr]
+        if not data:
+            raise BrokenPipeError("its end of the pipe is closed")
+        for message, _ in self._reader.feed(data):
+            if message[0] == "counters":
+                self._settle(Counters(*message[1:]))
+            else:
+                self._asked.pop((_ASKED[message[0]], message[1]), None)
+                self._answer(message)
+
+    def _settle(self, counters: Counters) -> None:
+        if counters.settled_steps > self._counters.settled_steps:
+            self._failures = 0
+        self._counters = counters
+        while self._kept:
+            after = self._kept[0].after
+            if (
+                after.position > counters.settled_steps
+                or after.episodes > counters.settled_episodes
+                or after.events > counters.settled_events
+            ):
+                break
+            self._kept_bytes -= self._kept.popleft().size
+
+    def _attempt(self, buffers: Sequence[bytes]) -> None:
+        try:
+            self._write(buffers)
+        except OSError as error:
+            self._died(error)
+
+    def _write(self, buffers: Sequence[bytes]) -> None:
+        """Write buffers one after the other; listen while the pipe is full."""
+        process = self._process
+        source, sink = process.stdout.fileno(), process.stdin.fileno()  # type: ignore[union-attr]
+        poll = select.poll()
+        poll.register(sink, select.POLLOUT)
+        poll.register(source, select.POLLIN)
+        views = [memoryview(data) for data in buffers if data]
+        while views:
+            try:
+                written = os.writev(sink, views[:_BUFFERS])
+            except BlockingIOError:
+                ready = poll.poll(_LOOK_S * 1000)
+                if any(descriptor == source for descriptor, _ in ready):
+                    self._hear()
+                if not ready and process.poll() is not None:  # type: ignore[union-attr]
+                    raise BrokenPipeError("it has ended") from None
+                continue
+            while views and written >= len(views[0]):
+                written -= len(views.pop(0))
+            if written:
+                views[0] = views[0][written:]
+
+    def _died(self, error: OSError) -> None:
+        code = self._bury(0.0)
+        self._errors += 1 + self._counters.errors
+        self._counters.errors = 0
+        self._failures += 1
+        if self._failures > 1:  # one after the other, and none of them wrote anything
+            wait = min(_BACKOFF_MOST_S, _BACKOFF_S * 2 ** min(self._failures - 1, 10))
+            self._retry_at = self._clock() + wait
+            self._refuse()
+        log.error(
+            "the writer's process is gone (%s, exit code %s); training goes on, and a new one "
+            "takes over",
+            error, code,
+        )  # fmt: skip
+
+    def _refuse(self) -> None:
+        """Answer that nothing can be flushed now: nobody shall wait for what may never come."""
+        for key in [key for key in self._asked if key[0] == "flush"]:
+            del self._asked[key]
+            self._answer(("flushed", key[1], False))
+
+    def _bury(self, patience: float) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        with contextlib.suppress(OSError):
+            process.stdin.close()  # type: ignore[union-attr]
+        try:
+            process.wait(patience)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with contextlib.suppress(OSError):
+            process.stdout.close()  # type: ignore[union-attr]
+        return process.returncode
+
+    def _tend(self) -> None:
+        """Start a writer where there is none and it is time to try."""
+        if self._process is not None or self._clock() < self._retry_at:
+            return
+        self._reader = FrameReader()
+        at = self._kept[0].before if self._kept else self._place
+        start = {**self._start, "at": astuple(at), "again": self._started}
+        try:
+            self._process = _start_writer(self._run_dir, self._inherit)
+            self._started = True
+            self._write(to_frame(("start", start)))
+            for kept in tuple(self._kept):
+                self._write(kept.buffers)
+            for message in tuple(self._asked.values()):
+                self._write(to_frame(message))
+        except OSError as error:
+            self._died(error)
+
+    def _give_up(self) -> None:
+        self._asked.clear()
+        self._kept.clear()
+        counters = self._counters
+        counters.lost_steps = self._place.position - counters.steps
+        counters.lost_episodes = self._place.episodes - counters.episodes
+        log.error("no writer's process can be had; %d steps are lost", counters.lost_steps)
+
+
+def command(run_dir: Path) -> list[str]:
+    """Return the command of the writer's process; tests put a weaker one here."""
+    return [sys.executable, "-m", "recorder.scribe", str(run_dir)]
+
+
+def _start_writer(run_dir: Path, inherit: Sequence[int]) -> subprocess.Popen[bytes]:
+    environment = dict(os.environ)
+    # The same modules, wherever this process found them.
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).resolve().parent.parent), *sys.path[1:]]
+    )
+    process = subprocess.Popen(
+        command(run_dir),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        pass_fds=inherit,
+        start_new_session=True,
+        env=environment,
+    )
+    sink = process.stdin.fileno()  # type: ignore[union-attr]
+    os.set_blocking(sink, False)
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(sink, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return process
