@@ -18,7 +18,7 @@ from recorder.assemble import Array, Assembler, Ended
 from recorder.layout import Layout
 from recorder.marks import Mark
 from recorder.policy import FinishedEpisode, Policy, Verdict
-from recorder.pruning import Decision
+from recorder.pruning import BY_POLICY, Decision
 
 _NO_OBSERVATION = {"type": "Tuple", "spaces": []}
 
@@ -60,7 +60,10 @@ class Judge:
         return self._decided(self._decider.finish())
 
     def _decided(self, verdicts: Iterable[Verdict]) -> list[Decision]:
-        return [Decision(*self._undecided.popleft(), *verdict) for verdict in verdicts]
+        return [
+            Decision(*self._undecided.popleft(), keep, reason if keep else BY_POLICY)
+            for keep, reason in verdicts
+        ]
 
 
 class RewardJudge:

@@ -22,6 +22,7 @@ from recorder.codec import NO_FINAL, Array, Segment, cut
 
 BLANK = 16  # among the codec's flags: the rows before this end were not kept
 CUT_STEPS = 4096
+BY_POLICY, BY_QUOTA = "policy", "quota"  # why the steps of an episode are gone
 
 Interval = tuple[int, int]
 """Global steps `[start, stop)`."""
@@ -44,12 +45,13 @@ class Ruling:
     Attributes:
         decisions: on episodes that stand on the tape already, rising by number.
         gone: the steps of all episodes decided against, on the tape or about to be.
-        settled: every episode that ended up to this global step is decided.
+        settled: every episode that ended up to this global step is decided; None: each is
+            as soon as it ends.
     """
 
     decisions: Sequence[Decision] = ()
     gone: Sequence[Interval] = ()
-    settled: int = 0
+    settled: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Gone:
                 break
             found.append((max(low, start), min(high, stop)))
         return found
+
+    def next(self, step: int) -> int | None:
+        """Return the first global step of them from `step` on, or None."""
+        place = bisect_right(self._stops, step)
+        return max(step, self.intervals[place][0]) if place < len(self._stops) else None
 
     def after(self, step: int) -> Gone:
         """Return what lies behind a global step."""
