@@ -80,9 +80,7 @@ class Writer:
     ) -> None:
         self.counters = counters or Counters()
         self._lost_before = lost_before
-        size = max(1, tape.layout.bytes_per_step)
-        self._commit_at = min(TAKE_STEPS, TAKE_BYTES // size + 1)
-        self._held_most = min(PENDING_STEPS, PENDING_BYTES // size + 1)
+        self._step_bytes = max(1, tape.layout.bytes_per_step)
         self._tape = tape
         self._assembler = assembler
         self._interval = interval
@@ -102,7 +100,7 @@ class Writer:
         piece = self._assembler.add(columns, marks, position, started_at)
         self._pending.append(piece)
         self._pending_steps += piece.segment.count
-        if self._pending_steps >= self._commit_at:
+        if self._pending_steps >= min(TAKE_STEPS, TAKE_BYTES // self._step_bytes + 1):
             self.commit()
 
     def add_event(self, event: Event) -> None:
@@ -198,7 +196,8 @@ class Writer:
 
     def _let_go(self, everything: bool = False) -> None:
         """Drop the oldest work that does not fit, counted."""
-        while self._pending and (everything or self._pending_steps > self._held_most):
+        most = min(PENDING_STEPS, PENDING_BYTES // self._step_bytes + 1)
+        while self._pending and (everything or self._pending_steps > most):
             piece = self._pending.pop(0)
             steps, episodes = piece.segment.count, len(piece.ended)
             self._pending_steps -= steps
