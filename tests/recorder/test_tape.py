@@ -134,7 +134,7 @@ def script(bench: Bench) -> list[tuple]:
 )
 def test_a_commit_that_failed_anywhere_left_nothing_and_may_be_made_again(tmp_path, error):
     """At the Nth statement, for every N there is: the tape ends as if nothing had been."""
-    clean = Bench(tmp_path / "clean" / "failing")  # the id is part of the row's checksum
+    clean = Bench(tmp_path / "clean" / "run")  # the id is part of the row's checksum
     clean.tape._full = 16
     for arguments in script(clean):
         clean.tape.commit(*arguments)
@@ -142,7 +142,7 @@ def test_a_commit_that_failed_anywhere_left_nothing_and_may_be_made_again(tmp_pa
     assert calls > 15
     whole = everything(clean)
     for n in range(1, calls + 1):
-        bench = Bench(tmp_path / str(n) / "run")
+        bench = Bench(tmp_path / str(n) / "failing")
         bench.tape._full = 16
         connection = bench.connection
         connection.fails = lambda call, _, n=n: error if call == n else None
