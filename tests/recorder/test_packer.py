@@ -91,7 +91,10 @@ def test_compiled_and_python_packers_take_and_refuse_the_same(steps):
     compiled, python = both()
     for changes in steps:
         step = GOOD | changes
-        assert call(compiled, step) == call(python, step)
+        outcomes = call(compiled, step), call(python, step)
+        if len(changes) > 1:  # which of two misfits is told is left open
+            outcomes = tuple(outcome is None for outcome in outcomes)
+        assert outcomes[0] == outcomes[1]
     assert (compiled.count, compiled.position) == (python.count, python.position)
     assert compiled.take(99) == python.take(99)
 
