@@ -48,7 +48,7 @@ def test_many_short_episodes_share_a_segment(tmp_path):
 def test_a_long_episode_spans_segments_that_open_alone(tmp_path):
     """Each of at most a fixed size; any stretch of the episode is read back."""
     bench = Bench(tmp_path / "run")
-    bench.tape._full = 16
+    bench.tape.segments.full = 16
     for _ in range(10):
         bench.tape.commit([bench.piece(20)])
     bench.tape.commit([bench.piece(0, [0])])
@@ -88,7 +88,7 @@ def takes(draw: st.DrawFn) -> list[list[tuple[int, list[int]]]]:
 def test_whatever_comes_the_tape_is_whole_and_has_no_empty_segment(tmp_path_factory, commits):
     """Segments abut, each holds something, and each episode is read back, also while it runs."""
     bench = Bench(tmp_path_factory.mktemp("tape") / "run")
-    bench.tape._full = 16
+    bench.tape.segments.full = 16
     bounds = [0]
     with open_run(bench.path) as run:
         for pieces in commits:
@@ -135,15 +135,15 @@ def script(bench: Bench) -> list[tuple]:
 def test_a_commit_that_failed_anywhere_left_nothing_and_may_be_made_again(tmp_path, error):
     """At the Nth statement, for every N there is: the tape ends as if nothing had been."""
     clean = Bench(tmp_path / "clean" / "run")  # the id is part of the row's checksum
-    clean.tape._full = 16
+    clean.tape.segments.full = 16
     for arguments in script(clean):
         clean.tape.commit(*arguments)
     calls = clean.connection.calls
     assert calls > 15
     whole = everything(clean)
     for n in range(1, calls + 1):
-        bench = Bench(tmp_path / str(n) / "failing")
-        bench.tape._full = 16
+        bench = Bench(tmp_path / str(n) / "run")
+        bench.tape.segments.full = 16
         connection = bench.connection
         connection.fails = lambda call, _, n=n: error if call == n else None
         failures = 0
@@ -232,7 +232,7 @@ def test_a_running_episode_becomes_the_finished_one_in_the_same_row(tmp_path):
 def test_a_nan_reward_early_in_a_long_episode_is_no_obstacle(tmp_path):
     """The return so far stands with each segment, and SQLite has no NaN."""
     bench = Bench(tmp_path / "run")
-    bench.tape._full = 16
+    bench.tape.segments.full = 16
     take = bench.take(40)
     take["columns"]["reward"][3] = float("nan")
     bench.tape.commit([bench.assembler.add(**take)])
