@@ -21,6 +21,7 @@ from recorder.errors import DamagedTape, EpisodeNotFound, StepsNotKept
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, read_page, summary_of
 from recorder.packing import unpack
+from recorder.pruning import BY_POLICY
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
 from recorder.schema import FILE_NAME
 from recorder.spaces import gather
@@ -153,15 +154,19 @@ class Run:
         return int(self._rows("PRAGMA data_version")[0][0])
 
     def counts(self) -> Counts:
-        """What is committed."""
+        """What is committed, whether its steps were kept or not."""
         ((episodes, steps, lost_episodes, lost_steps),) = self._rows(
             """
             SELECT (SELECT coalesce(sum(count), 0) FROM rollups
                     WHERE level = (SELECT max(level) FROM rollups)),
                    CASE WHEN lost_steps
                    THEN (SELECT coalesce(sum(count), 0) FROM segments)
-                   ELSE (SELECT coalesce(max(first_step + count), 0) FROM segments
-                         WHERE first_step = (SELECT max(first_step) FROM segments)) END,
+                      + (SELECT coalesce(sum(length), 0) FROM episodes WHERE kept = 0)
+                   ELSE max(
+                       (SELECT coalesce(max(first_step + count), 0) FROM segments
+                        WHERE first_step = (SELECT max(first_step) FROM segments)),
+                       (SELECT coalesce(max(first_step + length), 0) FROM episodes
+                        WHERE episode = (SELECT max(episode) FROM episodes))) END,
                    lost_episodes, lost_steps FROM run
             """
         )
@@ -254,8 +259,8 @@ class Run:
             summary = self.episode(number)
             if not summary.kept:
                 raise StepsNotKept(
-                    f"expected the steps of episode {number}, got its summary only: "
-                    f"{summary.reason or 'the recording policy kept no steps'}"
+                    f"expected the steps of episode {number}, got none: its steps "
+                    f"were not kept ({summary.reason or BY_POLICY}); its summary says what is known"
                 )
             stop = summary.length if stop is None else max(0, min(stop, summary.length))
             start = max(0, min(start, stop))

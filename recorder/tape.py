@@ -7,12 +7,12 @@ does not end as thousands of tiny segments, and what is recorded can be seen at 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,10 @@ import numpy as np
 
 from recorder import codec, rollups, schema
 from recorder.assemble import Ended, Piece, Running
-from recorder.codec import Segment
 from recorder.layout import Layout
+from recorder.pruning import Decision, Ruling
+from recorder.segments import SEGMENT_COLUMNS, Segments
 
-SEGMENT_STEPS = 16384
-SEGMENT_BYTES = 4 << 20
-CLOSE_AT = 0.25  # part of a full segment from which one is closed
 WAL_LIMIT = 64 << 20
 _ROWS_A_STATEMENT = 128
 
@@ -34,7 +32,6 @@ EPISODE_COLUMNS = (
     "incomplete", "running", "epsilon", "seed", "stage", "started_at", "duration_s",
     "kept", "reason", "tags",
 )  # fmt: skip
-SEGMENT_COLUMNS = ("first_step", "count", "return_before", "codec", "checksum", "blob")
 EVENT_COLUMNS = ("at", "episode", "global_step", "kind", "text", "data", "checksum")
 END_LOST = "its end was lost"
 
@@ -60,6 +57,15 @@ class Event:
     data: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Space:
+    """Bytes of a tape's file: those in use, all of them, and of the WAL beside it."""
+
+    in_use: int
+    file: int
+    wal: int
+
+
 class Tape:
     """Writes one run's file.
 
@@ -80,14 +86,13 @@ class Tape:
         self._connection = connect(
             self.path, isolation_level=None, check_same_thread=False, cached_statements=64
         )
+        # Of a new file only; before the WAL, which writes the file's first page.
+        self._execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = FULL")
         self._execute("PRAGMA wal_autocheckpoint = 1000")
         self._execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-        size = max(1, layout.bytes_per_step)
-        self._full = max(1, min(SEGMENT_STEPS, SEGMENT_BYTES // size))
-        self._open: Segment | None = None
-        self._open_return = 0.0
+        self.segments = Segments(layout, self._execute, self._write_rows)
         self._rollups = rollups.Rollups()
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
@@ -100,7 +105,7 @@ class Tape:
             self._write_rows("run", tuple(row), [tuple(row.values())])
             self._seal_run()
 
-    @contextmanager
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         if self._connection.in_transaction:  # a rollback failed too
             self._execute("ROLLBACK")
@@ -131,8 +136,8 @@ class Tape:
         ).fetchone()
         end = 0
         if last is not None:
-            self._open = codec.open_row(self.layout, *last)
-            self._open_return = np.nan if last[2] is None else last[2]
+            before = np.nan if last[2] is None else last[2]
+            self.segments.take_up(codec.open_row(self.layout, *last), before)
             end = last[0] + last[1]
         names = ", ".join(rollups.COLUMNS)
         self._rollups = rollups.Rollups(
@@ -184,6 +189,7 @@ class Tape:
         events: Iterable[Event] = (),
         run: dict[str, Any] | None = None,
         after_gap: bool = False,
+        ruling: Ruling | None = None,
     ) -> None:
         """Write pieces, events and changes to the run's row in one transaction.
 
@@ -194,34 +200,36 @@ class Tape:
             events: marks on the timeline.
             run: columns of the run's row and their new values.
             after_gap: what came before the pieces was lost.
+            ruling: what a recording policy or a quota decided; None where there is none.
 
         Raises:
             sqlite3.Error: the write failed.
         """
-        # Behind a gap a new segment begins, even where the steps follow each other: an end
-        # between them may be what was lost.
-        tail = None if after_gap else self._open
-        segments, still_open, return_before = self._plan(pieces, tail)
+        plan = self.segments.plan(pieces, after_gap, ruling)
         fresh = rollups.Rollups(self._rollups.open_rows)
         with self._transaction():
             if after_gap and pieces:
                 self._end_what_lost_its_end(pieces[0])
-            self._write_rows(
-                "segments",
-                SEGMENT_COLUMNS,
-                [self._segment_row(segment, before) for segment, before in segments],
-            )
+            plan = self.segments.write(plan)
             for piece in pieces:
                 self._write_columns("episodes", _episode_columns(piece.ended))
                 self._write_rows("rollups", rollups.COLUMNS, fresh.add(piece.ended))
             if pieces and pieces[-1].running.length:
                 self._write_columns("episodes", _running_columns(pieces[-1].running))
             self._write_rows("events", EVENT_COLUMNS, [_event_row(event) for event in events])
+            for alike in _alike(ruling.decisions if ruling else ()):
+                # What is gone does not come back.
+                self._execute(
+                    "UPDATE episodes SET kept = ?, reason = ? "
+                    "WHERE episode BETWEEN ? AND ? AND kept = 1",
+                    (alike[0].keep, alike[0].reason, alike[0].episode, alike[-1].episode),
+                )
             for name, value in (run or {}).items():
                 self._execute(f"UPDATE run SET {name} = ?", (value,))
             if run:
                 self._seal_run()
-        self._open, self._open_return, self._rollups = still_open, return_before, fresh
+        self.segments.adopt(plan)
+        self._rollups = fresh
 
     def _end_what_lost_its_end(self, piece: Piece) -> None:
         """No episode goes on behind a newer one. It counts as lost, so roll-ups lack it."""
@@ -231,45 +239,6 @@ class Tape:
             "WHERE running = 1 AND episode < ?",
             (END_LOST, number),
         )
-
-    def _plan(
-        self, pieces: Sequence[Piece], tail: Segment | None
-    ) -> tuple[list[tuple[Segment, float]], Segment | None, float]:
-        """Return segments to write with the return before each, and the one that stays open.
-
-        A segment that is closed ends with an episode's end, or one step before the last
-        known: an end told after its last step then always finds a segment to stand in.
-        """
-        parts = [
-            piece.segment for piece in pieces if piece.segment.count or len(piece.segment.ends)
-        ]
-        if not parts:
-            return [], tail, self._open_return
-        before = pieces[0].return_before
-        if tail is not None and tail.first_step + tail.count == parts[0].first_step:
-            parts, before = [tail, *parts], self._open_return
-        whole = codec.concatenate(parts)
-        count = whole.count
-        if not count:  # the end of an episode whose steps were let go
-            return [], tail, self._open_return
-        ended = bool(len(whole.ends)) and int(whole.ends[-1]) == count
-        if count < self._full * CLOSE_AT or count < 2:
-            return [(whole, before)], whole, before
-        stop = count if ended else count - 1
-        bounds = [*range(0, stop, self._full), stop]
-        segments = []
-        for start, end in pairwise(bounds):
-            segments.append((codec.cut(whole, start, end), _return_at(whole, start, before)))
-        if ended:
-            return segments, None, 0.0
-        rest, rest_return = codec.cut(whole, stop, count), _return_at(whole, stop, before)
-        return [*segments, (rest, rest_return)], rest, rest_return
-
-    def _segment_row(self, segment: Segment, return_before: float) -> tuple[Any, ...]:
-        blob = codec.encode(self.layout, segment)
-        first, count = segment.first_step, segment.count
-        check = codec.checksum(first, count, codec.CODEC, blob, return_before)
-        return (first, count, return_before, codec.CODEC, check, blob)
 
     def _write_columns(self, table: str, columns: dict[str, list[Any]]) -> None:
         """Insert or replace rows given as columns; what is NULL in all of them is left out."""
@@ -297,8 +266,29 @@ class Tape:
         """Move what the WAL holds into the file and empty it, where no reader hinders."""
         self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def select(self, statement: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query."""
+        return self._execute(statement, values).fetchall()
+
+    def space(self) -> Space:
+        """Return the bytes that the file takes."""
+        size, pages, free = (
+            self._execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        wal = self.path.with_name(self.path.name + "-wal")
+        return Space((pages - free) * size, pages * size, wal.stat().st_size if wal.exists() else 0)
+
+    def give_back(self, most: int = 1 << 31) -> None:
+        """Shorten the file by at most so many bytes that are not in use."""
+        size = self._execute("PRAGMA page_size").fetchone()[0]
+        self._execute(f"PRAGMA incremental_vacuum({max(1, most // size)})").fetchall()
+
     def close(self) -> None:
         """Close the connection; SQLite folds the WAL into the file."""
+        if self.segments.pruned:
+            with contextlib.suppress(sqlite3.Error):  # a full disk, say: nothing is lost by it
+                self.give_back()
         self._connection.close()
 
 
@@ -325,10 +315,13 @@ def _event_row(event: Event) -> tuple[Any, ...]:
     return (*row, schema.row_checksum(row))
 
 
-def _return_at(segment: Segment, row: int, before: float) -> float:
-    """Return so far of the episode that runs at a row of a segment."""
-    ends = segment.ends[segment.ends <= row]
-    start = int(ends[-1]) if len(ends) else 0
-    with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
-        total = float(segment.columns["reward"][start:row].sum())
-    return total if len(ends) else before + total
+def _alike(decisions: Sequence[Decision]) -> Iterator[list[Decision]]:
+    """Decisions in groups of consecutive episodes with the same outcome."""
+    group: list[Decision] = []
+    for decision in decisions:
+        if group and (decision.episode != group[-1].episode + 1 or decision[3:] != group[-1][3:]):
+            yield group
+            group = []
+        group.append(decision)
+    if group:
+        yield group

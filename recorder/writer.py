@@ -11,13 +11,15 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recorder.assemble import Assembler, Piece
 from recorder.codec import Array
+from recorder.keeping import Keeping
 from recorder.marks import Mark
+from recorder.pruning import Decision
 from recorder.tape import Event, Tape
 
 TAKE_STEPS = 32768
@@ -67,6 +69,7 @@ class Writer:
         clock: monotonic seconds.
         counters: what another writer did for the same recorder.
         lost_before: episodes and steps that the run had lost before this recorder.
+        keeping: what a recording policy and a quota leave on the tape; None: everything.
     """
 
     def __init__(
@@ -77,10 +80,12 @@ class Writer:
         clock: Callable[[], float] = time.monotonic,
         counters: Counters | None = None,
         lost_before: tuple[int, int] = (0, 0),
+        keeping: Keeping | None = None,
     ) -> None:
         self.counters = counters or Counters()
         self._lost_before = lost_before
         self._step_bytes = max(1, tape.layout.bytes_per_step)
+        self._keeping = keeping
         self._tape = tape
         self._assembler = assembler
         self._interval = interval
@@ -100,12 +105,19 @@ class Writer:
         piece = self._assembler.add(columns, marks, position, started_at)
         self._pending.append(piece)
         self._pending_steps += piece.segment.count
+        if self._keeping is not None:
+            self._keeping.see(piece)
         if self._pending_steps >= min(TAKE_STEPS, TAKE_BYTES // self._step_bytes + 1):
             self.commit()
 
     def add_event(self, event: Event) -> None:
         """Store an event with the next commit."""
         self._events.append(event)
+
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Carry out decisions on episodes that were added, with the next commit."""
+        if self._keeping is not None:
+            self._keeping.decide(decisions)
 
     def change(self, **columns: Any) -> None:
         """Change columns of the run's row with the next commit."""
@@ -140,7 +152,8 @@ class Writer:
         return max(0.0, max(self._last_commit + self._interval, self._retry_at) - self._clock())
 
     def _waiting(self) -> bool:
-        return bool(self._pending or self._events or self._changes or self._lost)
+        decided = self._keeping is not None and self._keeping.waiting
+        return bool(self._pending or self._events or self._changes or self._lost or decided)
 
     def tick(self) -> None:
         """Commit if it is time."""
@@ -153,6 +166,8 @@ class Writer:
         Args:
             last: there will be no other chance: what cannot be written is let go.
         """
+        if last and self._keeping is not None:
+            self._keeping.finish()
         if not self._waiting():
             return True
         if not last and self._clock() < self._retry_at:
@@ -166,7 +181,8 @@ class Writer:
                 "lost_steps": self._lost_before[1] + self.counters.lost_steps,
             }
         try:
-            self._tape.commit(self._pending, events, changes, after_gap=bool(self._lost))
+            ruling = self._keeping.ruling(self._pending) if self._keeping else None
+            self._tape.commit(self._pending, events, changes, bool(self._lost), ruling)
         except Exception as error:
             # The disk's fault or one of ours: neither may end the recording.
             ours = not isinstance(error, (sqlite3.Error, OSError))
@@ -177,6 +193,8 @@ class Writer:
             )
             self._let_go(everything=last)
             return False
+        if self._keeping is not None and ruling is not None:
+            self._keeping.committed(ruling)
         self.counters.settled_events += len(self._events)
         self._events.clear()
         self._changes.clear()

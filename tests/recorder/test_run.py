@@ -43,7 +43,7 @@ LENGTHS = (5, 1, 7, 3, 40, 2, 2, 9, 30, 1) * 3
 def finished_run(path: Path) -> list[tuple[int, int]]:
     """A run of known episodes in one file, closed; their bounds."""
     bench = Bench(path)
-    bench.tape._full = 32
+    bench.tape.segments.full = 32
     bounds = []
     for length in LENGTHS:
         bounds.append((bench.position, bench.position + length))

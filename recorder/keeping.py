@@ -1,0 +1,103 @@
+"""What a writer is to leave on the tape: decisions, gathered until they are committed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from recorder.assemble import Piece
+from recorder.judge import Judge, last_rewards
+from recorder.pruning import Decision, Ruling
+from recorder.quota import Quota
+
+
+class Keeping:
+    """Gathers decisions and says, for each commit, what they come to.
+
+    Args:
+        judge: decides here; None where decisions come from elsewhere, or none come.
+        decides: whether decisions come at all; where not, each episode counts as decided.
+        quota: looks after the file's size.
+        start: global step from which on episodes are decided.
+    """
+
+    def __init__(
+        self,
+        judge: Judge | None = None,
+        decides: bool = False,
+        quota: Quota | None = None,
+        start: int = 0,
+    ) -> None:
+        self._judge = judge
+        self._quota = quota
+        self._settled = start if judge is not None or decides else None
+        self._waiting: list[Decision] = []
+        self._last_reward = math.nan
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are decisions to be committed."""
+        return bool(self._waiting)
+
+    def see(self, piece: Piece) -> None:
+        """Take a piece of tape that will be committed."""
+        if self._judge is None:
+            return
+        rewards = piece.segment.columns["reward"]
+        earned = last_rewards(rewards, piece.segment.ends, self._last_reward)
+        if len(rewards):
+            self._last_reward = float(rewards[-1])
+        self.decide(self._judge.see(piece.ended, earned))
+
+    def decide(self, decisions: Iterable[Decision]) -> None:
+        """Take decisions on episodes of pieces that were seen, rising by number."""
+        self._waiting += decisions
+
+    def finish(self) -> None:
+        """No more pieces come."""
+        if self._judge is not None:
+            self.decide(self._judge.finish())
+
+    def ruling(self, pending: Sequence[Piece]) -> Ruling:
+        """Return what a commit of these pieces has to do, and note it in their episodes.
+
+        The same is told again until `committed`.
+        """
+        on_tape: list[Decision] = []
+        pieces = iter(pending)
+        ended = None
+        for decision in self._waiting:
+            while ended is None or decision.episode >= ended.first + len(ended):
+                piece = next(pieces, None)
+                if piece is None:
+                    break
+                ended = piece.ended
+            index = -1 if ended is None else decision.episode - ended.first
+            if ended is not None and 0 <= index < len(ended):
+                ended.columns["kept"][index] = decision.keep
+                ended.columns["reason"][index] = decision.reason
+            else:
+                on_tape.append(decision)
+        settled = self._settled
+        if settled is not None and self._waiting:
+            settled = max(settled, self._waiting[-1].stop)
+        gone = [(decision.first_step, decision.stop) for decision in self._waiting
+                if not decision.keep]  # fmt: skip
+        if self._quota is not None:
+            victims = self._quota.victims(settled)
+            on_tape += victims
+            gone += [(victim.first_step, victim.stop) for victim in victims]
+            if settled is not None and victims:
+                settled = max(settled, *(victim.stop for victim in victims))
+        return Ruling(on_tape, gone, settled)
+
+    def committed(self, ruling: Ruling) -> None:
+        """A ruling was carried out."""
+        self._waiting.clear()
+        if ruling.settled is not None:
+            self._settled = ruling.settled
+        if self._quota is not None:
+            with contextlib.suppress(sqlite3.Error):  # it is for next time then
+                self._quota.give_back()
