@@ -88,7 +88,7 @@ class Access:
             return
         if request.path == "/" and request.method in SAFE_METHODS and "token" in request.query:
             if not self._matches(request.query.getone("token")):
-                raise refused()
+                raise refused(request)
             rest = [(name, value) for name, value in request.query.items() if name != "token"]
             response = web.HTTPFound("/" + (f"?{urlencode(rest)}" if rest else ""))
             response.set_cookie(
@@ -99,7 +99,7 @@ class Access:
         if scheme.lower() == "bearer" and self._matches(shown.strip()):
             return
         if not self._matches(request.cookies.get(self.cookie, "")):
-            raise refused()
+            raise refused(request)
 
     def _matches(self, shown: str) -> bool:
         return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._token)
@@ -114,13 +114,36 @@ def problem(status: int, code: str, message: str) -> web.HTTPException:
     return answer
 
 
-def refused() -> web.HTTPException:
-    """401, for programs and for people who followed an old link."""
+def refused(request: web.Request) -> web.HTTPException:
+    """401: JSON for programs, a page for a person who followed an old link."""
+    if request.path == "/" and "text/html" in request.headers.get("Accept", ""):
+        return web.HTTPUnauthorized(text=_ASK_FOR_TOKEN, content_type="text/html")
     return problem(
         401, "no_token",
         "expected the server's token, got none or another; open the address with ?token= that "
         "the server printed, or send Authorization: Bearer",
     )  # fmt: skip
+
+
+# Nothing but itself: without the token, no style sheet is to be had either.
+_ASK_FOR_TOKEN: Final = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="dark light">
+<title>Reel asks for a token</title>
+<link rel="icon" href="data:,">
+<style>
+  body { display: grid; place-content: center; min-height: 90vh; margin: 0 24px;
+         font: 15px/1.6 system-ui, sans-serif; }
+  h1 { font-size: 20px; } p { max-width: 54ch; margin: 0 0 12px; }
+</style>
+<h1>This address lacks the server's token</h1>
+<p>Open the whole address that the server printed when it started, the one with
+<code>?token=</code> in it. Each start makes a new token, so an old link no longer opens.</p>
+<p>To keep one token: <code>reel serve --token YOURTOKEN</code>.</p>
+</html>
+"""
 
 
 class _Misdirected(web.HTTPClientError):
