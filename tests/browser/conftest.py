@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page
+
+from browser.kit import Server, Viewer, serving, train
+
+# Every world that issue 2 names, as `reel train` is told it.
+WORLDS = {
+    "easy": ("--difficulty", "easy"),
+    "medium": ("--difficulty", "medium"),
+    "hard": ("--difficulty", "hard"),
+    "frozen-lake": ("--env", "FrozenLake-v1"),
+    "cliff-walking": ("--env", "CliffWalking-v1"),
+    "taxi": ("--env", "Taxi-v4"),
+}
+EPISODES = 5000
+
+
+@pytest.fixture(scope="session")
+async def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A runs directory with a finished run of each world, trained in processes of their own."""
+    runs_dir = tmp_path_factory.mktemp("worlds")
+    runs = await asyncio.gather(
+        *(
+            train(runs_dir, *words, "--episodes", EPISODES, "--name", name)
+            for name, words in WORLDS.items()
+        )
+    )
+    assert [run["episodes"] for run in runs] == [EPISODES] * len(WORLDS)
+    return runs_dir
+
+
+@pytest.fixture(scope="session")
+async def archive(recorded: Path) -> AsyncIterator[Server]:
+    async with serving(recorded) as server:
+        yield server
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server on an empty runs directory. Ask for it before `viewer`, so that the page is
+    gone before the server is, which a page calls an error."""
+    async with serving(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def viewer(page: Page) -> Viewer:
+    return Viewer(page)

@@ -1,0 +1,238 @@
+"""What the browser's tests share: `reel` as processes, and a page to look at.
+
+The page is read through what a person sees, by its `data-testid` hooks; attributes carry
+the numbers in full precision. Waiting is always for something to be shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from playwright.async_api import Locator, Page, expect
+
+from recorder import Episode, Run
+
+ANYTHING = re.compile(".")
+PATIENCE = 20.0  # seconds until something that never shows is a failure
+expect.set_options(timeout=PATIENCE * 1000)
+
+
+@asynccontextmanager
+async def reel(*words: object) -> AsyncIterator[Process]:
+    """A command as a person types it; what still runs at the end is stopped."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reel", *map(str, words), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    await process.communicate()
+            except TimeoutError:
+                process.kill()
+                await process.communicate()
+
+
+async def train(runs_dir: Path, *words: object) -> dict[str, Any]:
+    """Train to the end; what `--json` prints."""
+    async with reel("train", "--runs-dir", runs_dir, "--json", *words) as process:
+        out, error = await process.communicate()
+    assert process.returncode == 0, error.decode()
+    summary: dict[str, Any] = json.loads(out)
+    return summary
+
+
+@dataclass
+class Server:
+    """`reel serve` in a process of its own."""
+
+    runs_dir: Path
+    url: str
+    token: str
+    process: Process
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/?token={self.token}"
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    async def kill(self) -> None:
+        """Without a goodbye, as a power cut would."""
+        self.process.kill()
+        await self.process.communicate()
+
+
+TOKEN = "browsertests"
+
+
+@asynccontextmanager
+async def serving(runs_dir: Path, *, port: int = 0, token: str = TOKEN) -> AsyncIterator[Server]:
+    words = ("serve", "--runs-dir", runs_dir, "--port", port, "--token", token, "--json")
+    async with reel(*words) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            line = await process.stdout.readline()
+        if not line:
+            assert process.stderr is not None
+            raise AssertionError((await process.stderr.read()).decode())
+        yield Server(runs_dir, json.loads(line)["url"], token, process)
+
+
+# Read in one go, so that all of it is of one drawing.
+MOMENT = """() => {
+  const part = (name) => document.querySelector(`[data-testid="${name}"]`);
+  const value = (element) => "value" in element.dataset ? Number(element.dataset.value) : null;
+  const agent = part("agent-cell").dataset;
+  return {
+    episode: Number(part("episode-number").dataset.episode),
+    step: Number(document.getElementById("inspector-step").textContent),
+    position: "row" in agent ? [Number(agent.row), Number(agent.column)] : null,
+    observation: JSON.parse(agent.observation ?? "null"),
+    action: part("action-name").dataset.action ?? null,
+    explored: part("explored").hidden ? null : part("explored").textContent === "exploratory",
+    reward: value(part("reward")),
+    return_so_far: value(part("return-so-far")),
+    q_values: [...part("q-values").children].map(value),
+    length: part("step-total").textContent,
+  };
+}"""
+
+
+PICTURE = "document.getElementById('stage').toDataURL()"
+
+# Notes what is shown whenever it changes, with the time of the wall clock.
+WATCH = """() => {
+  const part = (name) => document.querySelector(`[data-testid="${name}"]`);
+  const number = (text) => /\\d/.test(text) ? Number(text.replaceAll(",", "")) : null;
+  let before = "";
+  window.watched = [];
+  const look = () => {
+    const rows = [...document.querySelectorAll('[data-testid="episode-row"]:not([hidden])')];
+    const seen = {
+      chip: part("state-chip").dataset.state,
+      episode: number(part("episode-number").textContent),
+      step: Number(document.getElementById("step").value),
+      length: number(part("step-total").textContent),
+      // of the position in the inspector, which is the nearest that has come
+      position: Number(document.getElementById("inspector-step").textContent),
+      observation: JSON.parse(part("agent-cell").dataset.observation ?? "null"),
+      total: number(part("episode-total").textContent),
+      listed: Math.max(-1, ...rows.map((row) => Number(row.dataset.episode ?? -1))),
+    };
+    const now = JSON.stringify(seen);
+    if (now === before) return;
+    before = now;
+    window.watched.push({ at: Date.now() / 1000, ...seen });
+  };
+  const everything = { subtree: true, childList: true, characterData: true, attributes: true };
+  new MutationObserver(look).observe(document.body, everything);
+  look();
+}"""
+
+
+class Viewer:
+    """One page, as a person uses it."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.chip = self.part("state-chip")
+        self.play = self.part("play")
+        self.step = self.part("step-number")
+
+    def part(self, testid: str) -> Locator:
+        return self.page.get_by_test_id(testid)
+
+    async def open(self, server: Server, **place: object) -> None:
+        """Follow a link: `run`, `ep`, `step`, `speed`."""
+        await self.page.goto(f"{server.address}#{urlencode(place)}")
+
+    async def follow(self, **place: object) -> None:
+        """Follow a link while the page is open."""
+        await self.page.evaluate("hash => { location.hash = hash; }", urlencode(place))
+
+    async def state(self) -> Any:
+        return await self.page.evaluate("reel.state")
+
+    async def watch(self) -> None:
+        """From now on, note what is shown; `seen` tells."""
+        await self.page.evaluate(WATCH)
+
+    async def seen(self) -> list[dict[str, Any]]:
+        seen: list[dict[str, Any]] = await self.page.evaluate("watched")
+        return seen
+
+    async def until(self, condition: str, argument: object = None) -> None:
+        """Wait for a JavaScript condition, `s` being what the page knows."""
+        await self.page.wait_for_function(
+            f"argument => {{ const s = reel.state; return {condition}; }}",
+            arg=argument,
+            timeout=PATIENCE * 1000,
+        )
+
+    async def shows(self, episode: int, step: int) -> None:
+        """Wait until it rests at a position, and all of that is drawn."""
+        await expect(self.part("episode-number")).to_have_attribute("data-episode", str(episode))
+        await expect(self.page.locator("#inspector-step")).to_have_text(str(step))
+        await expect(self.part("agent-cell")).to_have_attribute("data-observation", ANYTHING)
+        await expect(self.play).not_to_have_attribute("aria-label", "Pause")
+
+    async def moment(self) -> dict[str, Any]:
+        moment: dict[str, Any] = await self.page.evaluate(MOMENT)
+        return moment
+
+    async def drawn(self) -> None:
+        """Wait for the frame after the next, in which whatever was asked for is painted."""
+        await self.page.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    async def resting(self) -> None:
+        """Wait until the picture is the same in two frames: nothing glides any more."""
+        before, now = None, await self.page.evaluate(PICTURE)
+        while before != now:
+            await self.drawn()
+            before, now = now, await self.page.evaluate(PICTURE)
+
+    async def reads_as(self, tape: Run, episode: int, step: int) -> None:
+        """Wait for a position, and compare every figure with the tape."""
+        await self.shows(episode, step)
+        assert await self.moment() == on_tape(tape, tape.load(episode), step)
+
+
+def on_tape(tape: Run, episode: Episode, step: int) -> dict[str, Any]:
+    """What the page has to read at a position."""
+    grid = tape.info.presentation
+    observation = int(episode.observations[step])
+    cell = observation // grid["observation"]["divisor"]
+    at_end = step == episode.length
+    nothing = [None] * len(grid["actions"])
+    return {
+        "episode": episode.episode,
+        "step": step,
+        "position": list(divmod(cell, grid["columns"])),
+        "observation": observation,
+        "action": None if at_end else str(episode.actions[step]),
+        "explored": None if at_end else bool(episode.channels["explored"][step]),
+        "reward": None if at_end else float(episode.rewards[step]),
+        # whole numbers in all of these worlds, so that sums in any order are the same
+        "return_so_far": float(episode.rewards[:step].sum()),
+        "q_values": nothing if at_end else episode.channels["q_values"][step].tolist(),
+        "length": str(episode.length),
+    }

@@ -1,0 +1,152 @@
+"""The whole transport by keyboard, page-wide except where one types."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from browser.kit import Server, Viewer, reel
+
+EPISODE = 3  # of the hard world, untrained: all of its 200 steps
+
+
+@pytest.fixture
+async def opened(archive: Server, viewer: Viewer) -> Viewer:
+    await viewer.open(archive, run="hard", ep=EPISODE, step=100)
+    await viewer.shows(EPISODE, 100)
+    return viewer
+
+
+async def test_arrows_step_and_ends_and_digits_jump(opened: Viewer) -> None:
+    for key, step in (
+        ("ArrowRight", 101),
+        ("ArrowLeft", 100),
+        ("Shift+ArrowRight", 110),
+        ("Shift+ArrowLeft", 100),
+        ("End", 200),
+        ("ArrowRight", 200),  # there is nothing behind the end
+        ("Home", 0),
+        ("ArrowLeft", 0),
+        ("5", 100),
+        ("9", 180),
+        ("0", 0),
+    ):
+        await opened.page.keyboard.press(key)
+        await opened.shows(EPISODE, step)
+
+
+async def test_many_presses_in_a_row_are_all_counted(opened: Viewer) -> None:
+    for _ in range(30):
+        await opened.page.keyboard.press("ArrowRight")
+    await opened.shows(EPISODE, 130)
+    await opened.until("s.waitingSince === null")
+    await opened.shows(EPISODE, 130)
+
+
+@pytest.mark.parametrize("key", [" ", "k"])
+async def test_space_and_k_play_and_pause(opened: Viewer, key: str) -> None:
+    await opened.page.keyboard.press(key)
+    await opened.until("s.playing && s.step >= 102")
+    await opened.page.keyboard.press(key)
+    await opened.until("!s.playing")
+    await expect(opened.play).to_have_attribute("aria-label", "Play")
+
+
+async def test_an_arrow_pauses_what_plays(opened: Viewer) -> None:
+    await opened.page.keyboard.press("Space")
+    await opened.until("s.playing && s.step >= 102")
+    await opened.page.keyboard.press("ArrowRight")
+    await opened.until("!s.playing && s.status === 'paused' && s.waitingSince === null")
+    await expect(opened.play).to_have_attribute("aria-label", "Play")
+
+
+async def test_angle_brackets_walk_the_speeds_and_equals_is_normal(opened: Viewer) -> None:
+    speed = opened.part("speed")
+    for key, expected in (
+        (">", "2"),
+        (">", "5"),
+        ("<", "2"),
+        ("<", "1"),
+        ("<", "0.5"),
+        ("<", "0.25"),
+        ("<", "0.25"),
+        ("=", "1"),
+    ):
+        await opened.page.keyboard.press(key)
+        await expect(speed).to_have_value(expected)
+    await expect(opened.play).to_have_attribute("aria-label", "Play")  # still paused
+
+
+async def test_n_p_and_the_vertical_arrows_change_the_episode(opened: Viewer) -> None:
+    for key, episode in (("n", 4), ("ArrowDown", 5), ("ArrowUp", 4), ("p", 3)):
+        await opened.page.keyboard.press(key)
+        await opened.shows(episode, 0)
+
+
+async def test_question_mark_shows_the_keys_and_escape_closes_them(opened: Viewer) -> None:
+    help_ = opened.page.get_by_role("dialog", name="Keys")
+    await opened.page.keyboard.press("?")
+    await expect(help_).to_be_visible()
+    await expect(help_).to_contain_text("Return to live")
+    await opened.page.keyboard.press("ArrowRight")  # the page behind does not listen
+    await opened.page.keyboard.press("Escape")
+    await expect(help_).to_be_hidden()
+    await opened.shows(EPISODE, 100)
+    await opened.page.keyboard.press("?")
+    await opened.page.keyboard.press("?")
+    await expect(help_).to_be_hidden()
+
+
+async def test_shortcuts_can_be_switched_off(opened: Viewer) -> None:
+    await opened.page.keyboard.press("?")
+    await opened.page.get_by_label("Keyboard shortcuts").uncheck()
+    await opened.page.keyboard.press("Escape")
+    await expect(opened.page.get_by_role("dialog")).to_be_hidden()
+    await opened.page.keyboard.press("ArrowRight")
+    await opened.page.keyboard.press("End")
+    await opened.part("step-forward").click()  # answered after what the keys would have done
+    await opened.shows(EPISODE, 101)
+
+
+async def test_keys_are_letters_where_one_types(opened: Viewer) -> None:
+    await opened.page.keyboard.press("/")
+    goto = opened.part("goto")
+    await expect(goto).to_be_focused()
+    await opened.page.keyboard.type("10l=k")
+    await expect(goto).to_have_value("10l=k")
+    await opened.shows(EPISODE, 100)
+    await opened.page.keyboard.press("Escape")
+    await expect(goto).not_to_be_focused()
+    await opened.page.keyboard.press("ArrowRight")
+    await opened.shows(EPISODE, 101)
+
+
+async def test_space_on_a_focused_button_presses_it_once(opened: Viewer) -> None:
+    await opened.play.focus()
+    await opened.page.keyboard.press("Space")
+    await opened.until("s.playing && s.step >= 102")  # twice would be paused again
+    await opened.part("loop").focus()
+    await opened.page.keyboard.press("Space")
+    await opened.until("s.loop === 'episode' && s.playing")
+
+
+async def test_o_loops_the_episode(opened: Viewer) -> None:
+    await opened.page.keyboard.press("o")
+    await expect(opened.part("loop")).to_have_attribute("aria-pressed", "true")
+    await opened.page.keyboard.press("9")
+    await opened.page.keyboard.press(">")
+    await opened.page.keyboard.press(">")
+    await opened.page.keyboard.press("k")
+    await opened.until("s.step >= 181")
+    await opened.until("s.playing && s.step < 150")  # round the end
+
+
+async def test_l_returns_to_live(server: Server, viewer: Viewer) -> None:
+    words = ("--env", "FrozenLake-v1", "--episodes", 100_000, "--steps-per-second", 100)
+    async with reel("train", "--runs-dir", server.runs_dir, *words):
+        await viewer.open(server)
+        await viewer.until("s.live && s.episode >= 1 && s.step >= 1")
+        await viewer.page.keyboard.press("Space")
+        await expect(viewer.chip).to_have_text("PAUSED")
+        await viewer.page.keyboard.press("l")
+        await expect(viewer.chip).to_have_text("LIVE")
