@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from gymnasium import spaces as gym_spaces
-from gymnasium.vector.utils import iterate
 
+from recorder.describe import describe
+from recorder.errors import SpaceError
 from recorder.spaces import Description, flattener
 
 
@@ -16,14 +17,17 @@ class Splitter:
     """Takes batches of one space apart.
 
     Gymnasium batches a Dict as a Dict of batches, a Tuple as a Tuple of batches, numbers as
-    an array with one more dimension in front, and what has no fixed size as a tuple. Then a
-    leaf's batch is a look-up. A vector environment may declare any other space as its
-    batch: then `gymnasium.vector.utils.iterate` takes it apart, value by value.
+    an array with one more dimension in front, and what has no fixed size as a tuple: a
+    leaf's batch is a look-up. A vector environment may also batch any space as a Tuple of
+    its values.
 
     Args:
         description: of the single space.
         num_envs: values in a batch.
         batched: the batch's space; as Gymnasium makes it where None.
+
+    Raises:
+        SpaceError: the batch's space is neither.
     """
 
     def __init__(
@@ -34,24 +38,29 @@ class Splitter:
     ) -> None:
         self._description = description
         self._flatten = flattener(description)
-        self._other = batched
-        if batched is None or _is_usual(description, num_envs, batched):
-            self._other = None
+        self._by_value = False
+        if batched is not None and not _is_usual(description, num_envs, batched):
+            self._by_value = (
+                isinstance(batched, gym_spaces.Tuple)
+                and [describe(space) for space in batched.spaces] == [description] * num_envs
+            )
+            if not self._by_value:
+                raise SpaceError(
+                    f"expected batches of {num_envs} as Gymnasium's batch_space makes them, or a "
+                    f"Tuple of {num_envs} values, got {batched}; record its environments one by one"
+                )
 
     def leaves(self, batch: Any) -> Sequence[Any]:
         """Return a batch for each leaf of the space, values in the first dimension."""
-        if self._other is not None:
-            values = list(iterate(self._other, batch))
-            if self._flatten is None:
-                return (values,)
-            return list(zip(*map(self._flatten, values), strict=True))
-        return (batch,) if self._flatten is None else self._flatten(batch)
+        if self._flatten is None:
+            return (batch,)
+        if self._by_value:
+            return list(zip(*map(self._flatten, batch), strict=True))
+        return self._flatten(batch)
 
     def item(self, batch: Any, index: int) -> Any:
         """Return one value of the batch."""
-        if self._other is not None:
-            return list(iterate(self._other, batch))[index]
-        return _pick(self._description, batch, index)
+        return batch[index] if self._by_value else _pick(self._description, batch, index)
 
 
 def _pick(description: Description, batch: Any, index: int) -> Any:
@@ -80,10 +89,10 @@ def _is_usual(description: Description, num_envs: int, batched: gym_spaces.Space
             and len(batched.spaces) == len(inner)
             and all(_is_usual(d, num_envs, s) for d, s in zip(inner, batched.spaces, strict=True))
         )
-    if batched.shape is not None:
-        shape = () if kind == "Discrete" else tuple(description.get("shape", (-1,)))
-        return batched.shape == (num_envs, *shape)
-    return isinstance(batched, gym_spaces.Tuple) and len(batched.spaces) == num_envs
+    if kind in ("Text", "Sequence", "Graph", "OneOf"):
+        return isinstance(batched, gym_spaces.Tuple) and len(batched.spaces) == num_envs
+    shape = () if kind == "Discrete" else tuple(description["shape"])
+    return batched.shape == (num_envs, *shape)
 
 
 def infos_of(infos: Any, num_envs: int) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ in the run's directory, until their episodes end.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 from recorder.batches import Splitter
 from recorder.blocks import Attic, Block
 from recorder.columns import Column
+from recorder.errors import SequenceError
 from recorder.packer import misfit
 from recorder.packing import pack
 from recorder.recorder import EpisodeRecorder, checked_seed
@@ -36,6 +38,8 @@ MEMORY_BYTES = 256 << 20
 _ROWS_MIN, _ROWS_MAX = 16, 4096
 
 Array = np.ndarray[Any, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Lanes:
@@ -181,7 +185,10 @@ class Lanes:
 
     def close(self, facts: Mapping[str, Any]) -> None:
         """Hand in all that runs, and let go of the recorder and the file."""
-        self.break_off(facts)
+        try:
+            self.break_off(facts)
+        except SequenceError as error:  # in a forked child, say: the run is the parent's
+            log.warning("running episodes are not recorded: %s", error)
         self.recorder.before_close(self.break_off, remove=True)
         self._blocks.clear()
         self._attic.close()

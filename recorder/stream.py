@@ -95,7 +95,10 @@ class Stream:
 
     def close(self, facts: Mapping[str, Any]) -> None:
         """Break off and let the recorder go."""
-        self.break_off(facts)
+        try:
+            self.break_off(facts)
+        except SequenceError as error:  # in a forked child, say: the run is the parent's
+            log.warning("the running episode is not recorded: %s", error)
         self.recorder.before_close(self.break_off, remove=True)
 
 
