@@ -118,19 +118,20 @@ def train(
             # Environments return ints and numpy scalars too, which would spread
             # into the table and slow it down.
             reward = float(earned)
-            if record is not None:
+            if record is not None:  # it counts and sums in passing
                 record(observation, action, reward, q_values=q_values, explored=explored)
+            else:
+                length += 1
+                episode_return += reward
             update(observation, action, reward, next_observation, terminated)
             observation = next_observation
-            episode_return += reward
-            length += 1
             if should_stop():
                 break
 
-        steps += length
         incomplete = not (terminated or truncated)
         epsilon = agent.epsilon
         if recorder is not None:
+            length, episode_return = recorder.open_length, recorder.open_return
             recorder.finish_episode(
                 observation,
                 terminated=bool(terminated),
@@ -139,6 +140,7 @@ def train(
                 seed=seed if finished == 0 else None,
                 epsilon=epsilon,
             )
+        steps += length
         if incomplete:
             break
         agent.end_episode()

@@ -12,6 +12,7 @@
 #include <Python.h>
 #include <stddef.h>
 #include <string.h>
+#include <structmember.h>
 
 typedef struct {
     char code;          /* q int64, d double, ? bool, D row of doubles, a array, o object */
@@ -34,10 +35,20 @@ typedef struct {
     Py_ssize_t count, capacity;
     long long position;
     int columns, positional, closed;
-    Column *column;
+    Column *column, *reward; /* the last by position, if it is a number */
     PyObject *full;     /* called with no arguments when there is no room */
     PyObject *error;    /* raised when closed: an exception instance */
+    /* Of the episode that runs, and of the one that ended last. */
+    long long ended, episode;
+    double open_return, started, woken;
+    /* What `finish` needs; see `arm`. */
+    PyObject *marks, *wake, *finish, *clock;
+    double wall_offset, wake_s;
+    int plain_final;
 } Packer;
+
+static PyObject *no_tags, *word_terminated, *word_truncated, *word_incomplete;
+static PyObject *word_epsilon, *word_seed, *word_stage;
 
 static int
 write_array(Column *c, PyObject *value)
@@ -214,8 +225,111 @@ record(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
         else
             memcpy(c->data + self->count * c->width, c->scratch, (size_t)c->width);
     }
+    if (self->reward != NULL)
+        self->open_return += *(double *)self->reward->scratch;
     self->count++;
     self->position++;
+    Py_RETURN_NONE;
+}
+
+/* A mark (see marks.py) without seed, stage and tags. */
+static PyObject *
+make_mark(Packer *self, PyObject *final, long flags, PyObject *epsilon, double now)
+{
+    PyObject *mark = PyTuple_New(9);
+    if (mark == NULL)
+        return NULL;
+    PyTuple_SET_ITEM(mark, 0, PyLong_FromLongLong(self->position));
+    PyTuple_SET_ITEM(mark, 1, PyTuple_Pack(1, final));
+    PyTuple_SET_ITEM(mark, 2, PyLong_FromLong(flags));
+    PyTuple_SET_ITEM(mark, 3, Py_NewRef(epsilon));
+    PyTuple_SET_ITEM(mark, 4, Py_NewRef(Py_None));
+    PyTuple_SET_ITEM(mark, 5, Py_NewRef(Py_None));
+    PyTuple_SET_ITEM(mark, 6, PyFloat_FromDouble(self->wall_offset + self->started));
+    PyTuple_SET_ITEM(mark, 7, PyFloat_FromDouble(now - self->started));
+    PyTuple_SET_ITEM(mark, 8, Py_NewRef(no_tags));
+    for (int i = 0; i < 9; i++) {
+        if (PyTuple_GET_ITEM(mark, i) == NULL) {
+            Py_DECREF(mark);
+            return NULL;
+        }
+    }
+    /* Numbers cannot make a cycle: spare the collector the look. */
+    PyObject_GC_UnTrack(PyTuple_GET_ITEM(mark, 1));
+    PyObject_GC_UnTrack(mark);
+    return mark;
+}
+
+/* The end of an episode in its common form: an int as final observation, and the flags
+ * and `epsilon` as plain bools and a float, no seed and no stage. Everything else is
+ * done by `finish_episode` in Python, which this returns the result of. */
+static PyObject *
+finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
+{
+    Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    PyObject *epsilon = Py_None;
+    long flags = 0;
+    int common = self->marks != NULL && self->plain_final && !self->closed && given == 1
+        && PyLong_CheckExact(args[0]) && self->position > self->ended;
+
+    for (Py_ssize_t i = 0; common && i < keywords; i++) {
+        PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
+        if (name == word_terminated && PyBool_Check(value))
+            flags |= value == Py_True ? 1 : 0;
+        else if (name == word_truncated && PyBool_Check(value))
+            flags |= value == Py_True ? 2 : 0;
+        else if (name == word_incomplete && PyBool_Check(value))
+            flags |= value == Py_True ? 4 : 0;
+        else if (name == word_epsilon && PyFloat_CheckExact(value))
+            epsilon = value;
+        else if (value == Py_None && (name == word_seed || name == word_stage))
+            continue;
+        else
+            common = 0;
+    }
+    if (!common) {
+        if (self->finish == NULL) {
+            PyErr_SetString(PyExc_RuntimeError, "the packer is not armed");
+            return NULL;
+        }
+        return PyObject_Vectorcall(self->finish, args, (size_t)given, names);
+    }
+    PyObject *time = PyObject_CallNoArgs(self->clock);
+    if (time == NULL)
+        return NULL;
+    double now = PyFloat_AsDouble(time);
+    Py_DECREF(time);
+    PyObject *mark = make_mark(self, args[0], flags ? flags : 4, epsilon, now);
+    if (mark == NULL)
+        return NULL;
+    int failed = PyList_Append(self->marks, mark);
+    Py_DECREF(mark);
+    if (failed < 0)
+        return NULL;
+    self->ended = self->position;
+    self->open_return = 0.0;
+    self->started = now;
+    if (now - self->woken > self->wake_s) {
+        self->woken = now;
+        PyObject *woke = PyObject_CallNoArgs(self->wake);
+        if (woke == NULL)
+            return NULL;
+        Py_DECREF(woke);
+    }
+    return PyLong_FromLongLong(self->episode++);
+}
+
+static PyObject *
+arm(Packer *self, PyObject *args)
+{
+    PyObject *marks, *wake, *finish_slowly, *clock;
+    if (!PyArg_ParseTuple(args, "O!OOOddp", &PyList_Type, &marks, &wake, &finish_slowly, &clock,
+                          &self->wall_offset, &self->wake_s, &self->plain_final))
+        return NULL;
+    Py_XSETREF(self->marks, Py_NewRef(marks));
+    Py_XSETREF(self->wake, Py_NewRef(wake));
+    Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
+    Py_XSETREF(self->clock, Py_NewRef(clock));
     Py_RETURN_NONE;
 }
 
@@ -309,6 +423,10 @@ packer_clear(Packer *self)
     }
     Py_CLEAR(self->full);
     Py_CLEAR(self->error);
+    Py_CLEAR(self->marks);
+    Py_CLEAR(self->wake);
+    Py_CLEAR(self->finish);
+    Py_CLEAR(self->clock);
     return 0;
 }
 
@@ -324,6 +442,10 @@ packer_traverse(Packer *self, visitproc visit, void *arg)
     }
     Py_VISIT(self->full);
     Py_VISIT(self->error);
+    Py_VISIT(self->marks);
+    Py_VISIT(self->wake);
+    Py_VISIT(self->finish);
+    Py_VISIT(self->clock);
     return 0;
 }
 
@@ -375,6 +497,8 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             return NULL;
         }
     }
+    if (positional > 0 && positional <= n && self->column[positional - 1].code == 'd')
+        self->reward = &self->column[positional - 1];
     return (PyObject *)self;
 }
 
@@ -394,8 +518,21 @@ get_position(Packer *self, void *unused)
 
 static PyMethodDef methods[] = {
     {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first position, parts)"},
+    {"arm", (PyCFunction)arm, METH_VARARGS,
+     "arm(marks, wake, finish, clock, wall_offset, wake_s, plain_final)"},
+    {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL | METH_KEYWORDS,
+     "See EpisodeRecorder.finish_episode."},
     {"close", (PyCFunction)packer_close, METH_O, "close(error): raise it at each further step"},
     {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef members[] = {
+    {"ended", T_LONGLONG, offsetof(Packer, ended), 0, "position of the last episode's end"},
+    {"episode", T_LONGLONG, offsetof(Packer, episode), 0, "number of the episode that runs"},
+    {"open_return", T_DOUBLE, offsetof(Packer, open_return), 0, "its sum of rewards so far"},
+    {"started", T_DOUBLE, offsetof(Packer, started), 0, "when it began, on the clock"},
+    {"woken", T_DOUBLE, offsetof(Packer, woken), 0, "when the pump was woken last"},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
@@ -417,6 +554,7 @@ static PyTypeObject PackerType = {
     .tp_traverse = (traverseproc)packer_traverse,
     .tp_clear = (inquiry)packer_clear,
     .tp_methods = methods,
+    .tp_members = members,
     .tp_getset = properties,
 };
 
@@ -429,6 +567,16 @@ PyMODINIT_FUNC
 PyInit__packer(void)
 {
     if (PyType_Ready(&PackerType) < 0)
+        return NULL;
+    no_tags = PyTuple_New(0);
+    word_terminated = PyUnicode_InternFromString("terminated");
+    word_truncated = PyUnicode_InternFromString("truncated");
+    word_incomplete = PyUnicode_InternFromString("incomplete");
+    word_epsilon = PyUnicode_InternFromString("epsilon");
+    word_seed = PyUnicode_InternFromString("seed");
+    word_stage = PyUnicode_InternFromString("stage");
+    if (!no_tags || !word_terminated || !word_truncated || !word_incomplete || !word_epsilon
+        || !word_seed || !word_stage)
         return NULL;
     PyObject *self = PyModule_Create(&module);
     if (self == NULL)

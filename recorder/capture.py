@@ -36,7 +36,6 @@ class Capture:
     def __init__(self, layout: Layout, limit: int, on_full: Callable[[], None]) -> None:
         self.layout = layout
         self.marks: list[Mark] = []
-        self.marks_made = 0
         # Positional first: observation, action, reward; that is how `steps` begins.
         self._specs = [spec_for(c, None if c is INFO else ...) for c in layout.steps]
         self._positional = len(layout.observation) + len(layout.action) + 1
@@ -44,7 +43,7 @@ class Capture:
         self._flatten = _guarded(flattener(layout.observation_space), "observation")
         self._flatten_action = _guarded(flattener(layout.action_space), "action")
         self._finals = [spec_for(column).coerce for column in layout.finals]
-        self._plain_final = len(layout.finals) == 1 and layout.keyed_by_state
+        self.plain_final = len(layout.finals) == 1 and layout.keyed_by_state
         self.record_step = self._make_record_step()
 
     def _make_record_step(self) -> Callable[..., None]:
@@ -61,16 +60,11 @@ class Capture:
 
     def flatten_final(self, observation: Any) -> tuple[Any, ...]:
         """Return the leaves of a final observation, checked and copied."""
-        if self._plain_final and observation.__class__ is int:
+        if self.plain_final and observation.__class__ is int:
             return (observation,)
         leaves = (observation,) if self._flatten is None else self._flatten(observation)
         plain = (coerce(leaf) for coerce, leaf in zip(self._finals, leaves, strict=True))
         return tuple(leaf.tobytes() if isinstance(leaf, np.ndarray) else leaf for leaf in plain)
-
-    def mark(self, mark: Mark) -> None:
-        """Add the end of an episode."""
-        self.marks.append(mark)
-        self.marks_made += 1
 
     def extend(self, episode: Episode, count: int) -> None:
         """Record an episode's steps; none of them if any column does not fit."""

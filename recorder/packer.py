@@ -7,6 +7,7 @@ step, by the training thread, and emptied by `take`, by the writer thread.
 
 from __future__ import annotations
 
+import importlib
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -82,7 +83,21 @@ class Spec:
 
 
 class Packer(Protocol):
-    """What both packers are."""
+    """What both packers are.
+
+    Attributes:
+        ended: position of the last episode's end.
+        episode: number of the episode that runs.
+        open_return: its sum of rewards so far.
+        started: when it began, on the clock that `arm` was given.
+        woken: when the pump was woken last.
+    """
+
+    ended: int
+    episode: int
+    open_return: float
+    started: float
+    woken: float
 
     @property
     def count(self) -> int:
@@ -102,6 +117,32 @@ class Packer(Protocol):
             How many, the position of the first, and for each column bytes or a list.
         """
 
+    def arm(
+        self,
+        marks: list[Any],
+        wake: Callable[[], None],
+        finish: Callable[..., int],
+        clock: Callable[[], float],
+        wall_offset: float,
+        wake_s: float,
+        plain_final: bool,
+        /,
+    ) -> None:
+        """Make `finish` ready.
+
+        Args:
+            marks: gets the ends of episodes.
+            wake: called at an end, at most every `wake_s`.
+            finish: `EpisodeRecorder.finish_episode`, for all but the commonest calls.
+            clock: monotonic seconds.
+            wall_offset: what makes unix seconds of them.
+            wake_s: see above.
+            plain_final: whether a final observation is one int.
+        """
+
+    def finish(self, *values: Any, **facts: Any) -> int:
+        """End the episode; see `EpisodeRecorder.finish_episode`."""
+
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""
 
@@ -119,10 +160,10 @@ def make_packer(
     """
     specs = tuple(specs)
     try:
-        from recorder import _packer  # type: ignore[attr-defined, unused-ignore]
+        compiled: Any = importlib.import_module("recorder._packer")
     except ImportError:
         return PythonPacker(specs, positional, capacity, full)
-    packer: Packer = _packer.Packer(
+    packer: Packer = compiled.Packer(
         tuple(spec.as_tuple() for spec in specs), positional, capacity, full
     )
     return packer
@@ -150,7 +191,10 @@ class PythonPacker:
         self._rows: list[list[Any]] = []
         self._taken = 0
         self._error: Exception | None = None
-        self.position = 0
+        self._reward = positional - 1
+        self._finish: Callable[..., int] | None = None
+        self.position = self.ended = self.episode = 0
+        self.open_return = self.started = self.woken = 0.0
 
     @property
     def count(self) -> int:
@@ -173,6 +217,7 @@ class PythonPacker:
             self._full()
         self._rows.append(row)
         self.position += 1
+        self.open_return += row[self._reward]
 
     def _completed(self, values: tuple[Any, ...], channels: dict[str, Any]) -> dict[str, Any]:
         """Return the keywords with what may be left out, or say what is wrong."""
@@ -200,6 +245,16 @@ class PythonPacker:
         columns = list(zip(*rows, strict=True)) or [()] * len(self._specs)
         parts = [_part(spec, column) for spec, column in zip(self._specs, columns, strict=True)]
         return len(rows), first, tuple(parts)
+
+    def arm(self, *how: Any) -> None:
+        """Make `finish` ready; here it always takes the long way."""
+        self._finish = how[2]
+
+    def finish(self, *values: Any, **facts: Any) -> int:
+        """End the episode; see `EpisodeRecorder.finish_episode`."""
+        if self._finish is None:
+            raise RuntimeError("the packer is not armed")
+        return self._finish(*values, **facts)
 
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""

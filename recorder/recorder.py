@@ -196,20 +196,19 @@ class EpisodeRecorder:
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
         self._capture = Capture(self.layout, limit, lambda: self._pump.wait_for_room(limit))
         self.record_step = self._capture.record_step
-        self._finish = 0  # position of the last episode's end
-        self._episode = opened.episode
+        packer = self._capture.packer
+        packer.episode = opened.episode
         self._closed = False
         self._forked = False
         self._refusal = _closed()
         self._before_close: list[Callable[[], None]] = []
         # Wall clock for display, monotonic clock for durations.
         self._wall_offset = now - time.perf_counter()
-        self._started = time.perf_counter()
-        self._last_wake = self._started
+        packer.started = packer.woken = time.perf_counter()
         self._pump = Pump(
             self._capture,
             Showcase(
-                self.layout, self.live, live_stream_callback, self._episode, self._first_step
+                self.layout, self.live, live_stream_callback, opened.episode, self._first_step
             ),
             self.path,
             {
@@ -221,14 +220,22 @@ class EpisodeRecorder:
                 "lost_before": opened.lost_before,
                 "interval": commit_interval,
                 "provenance": {
-                    "argv": redaction.argv(sys.argv), "pid": os.getpid(), "at": now,
+                    "argv": redaction.argv(sys.argv),
+                    "pid": os.getpid(),
+                    "at": now,
                 },
                 "redact": tuple(redact),
             },
-            lambda: self._wall_offset + self._started,
+            lambda: self._wall_offset + packer.started,
             commit_interval,
             (self._lock.fileno(),),
         )
+        packer.arm(
+            self._capture.marks, self._pump.wake, self._finish_slowly, time.perf_counter,
+            self._wall_offset, _WAKE_S, self._capture.plain_final,
+        )  # fmt: skip
+        # The same as the method below, without its detour.
+        self.__dict__["finish_episode"] = packer.finish
         self._pump.start()
         atexit.register(self.close, "interrupted")
         forks.watch(self)
@@ -238,12 +245,23 @@ class EpisodeRecorder:
 
         Not needed where episodes follow each other at once.
         """
-        self._started = time.perf_counter()
+        self._capture.packer.started = time.perf_counter()
+
+    @property
+    def open_length(self) -> int:
+        """Steps recorded since the last episode ended."""
+        packer = self._capture.packer
+        return packer.position - packer.ended
+
+    @property
+    def open_return(self) -> float:
+        """Sum of their rewards."""
+        return self._capture.packer.open_return
 
     @property
     def has_open_steps(self) -> bool:
         """Whether steps are recorded whose episode has not ended."""
-        return self._capture.packer.position != self._finish
+        return self.open_length > 0
 
     def before_close(self, callback: Callable[[], None], remove: bool = False) -> None:
         """Call `callback` before the recorder closes, to hand in what still runs.
@@ -288,9 +306,35 @@ class EpisodeRecorder:
             SpaceError: the final observation does not have its space's form.
             FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
+        return self._capture.packer.finish(
+            final_observation,
+            terminated=terminated,
+            truncated=truncated,
+            incomplete=incomplete,
+            epsilon=epsilon,
+            seed=seed,
+            stage=stage,
+            tags=tags,
+            duration_s=duration_s,
+        )
+
+    def _finish_slowly(
+        self,
+        final_observation: Any = None,
+        *,
+        terminated: bool = False,
+        truncated: bool = False,
+        incomplete: bool = False,
+        epsilon: float | None = None,
+        seed: int | None = None,
+        stage: str | None = None,
+        tags: tuple[str, ...] = (),
+        duration_s: float | None = None,
+    ) -> int:
+        """`finish_episode`, whatever it is called with; the packer does the common form."""
         if self._closed:
             raise self._refusal
-        capture = self._capture
+        capture, packer = self._capture, self._capture.packer
         if epsilon.__class__ is not float or seed is not None or stage is not None or tags:
             epsilon, seed, stage, tags = checked_facts(epsilon, seed, stage, tags)
         flags = TERMINATED if terminated else 0
@@ -305,21 +349,22 @@ class EpisodeRecorder:
             flags |= NO_FINAL
         now = time.perf_counter()
         if duration_s is None:
-            duration_s = now - self._started
-        position = capture.packer.position
-        if position == self._finish:
+            duration_s = now - packer.started
+        position = packer.position
+        if position == packer.ended:
             raise SequenceError(
                 "expected at least one step before finish_episode, got none; "
                 "call record_step for each step first, and finish_episode once an episode"
             )
-        started = self._wall_offset + self._started
-        capture.mark((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
-        number = self._episode
-        self._finish = position
-        self._episode = number + 1
-        self._started = now
-        if now - self._last_wake > _WAKE_S:
-            self._last_wake = now
+        started = self._wall_offset + packer.started
+        capture.marks.append(
+            (position, final, flags, epsilon, seed, stage, started, duration_s, tags)
+        )
+        number = packer.episode
+        packer.ended, packer.episode = position, number + 1
+        packer.started, packer.open_return = now, 0.0
+        if now - packer.woken > _WAKE_S:
+            packer.woken = now
             self._pump.wake()
         return number
 
@@ -337,7 +382,7 @@ class EpisodeRecorder:
         count = episode.length
         if not count:
             raise SequenceError("expected an episode of at least one step, got none; drop it")
-        if self._capture.packer.position != self._finish:
+        if self.has_open_steps:
             raise _open_episode()
         observations = episode.observations
         if len(observations) not in (count, count + 1):
@@ -353,7 +398,7 @@ class EpisodeRecorder:
             self._capture.flatten_final(final)
         self._capture.extend(episode, count)
         if episode.started_at is not None:
-            self._started = episode.started_at - self._wall_offset
+            self._capture.packer.started = episode.started_at - self._wall_offset
         self.finish_episode(
             final,
             terminated=episode.terminated,
@@ -397,12 +442,12 @@ class EpisodeRecorder:
             raise _open_episode()
         if final_observation is not None:
             self._capture.flatten_final(final_observation)
-        self._started = started
+        self._capture.packer.started = started
         try:
             for count, columns in pieces:
                 self._capture.extend_columns(columns, count)
         except BaseException:  # an interrupt, say: what is recorded is an episode cut off
-            if self._capture.packer.position != self._finish:
+            if self.open_length:
                 self.finish_episode(incomplete=True)
             raise
         return self.finish_episode(final_observation, **facts)
@@ -421,7 +466,12 @@ class EpisodeRecorder:
         plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
         self._pump.add_event(
             Event(
-                time.time(), self._episode, self._first_step + position, str(kind), str(text), plain
+                time.time(),
+                self._capture.packer.episode,
+                self._first_step + position,
+                str(kind),
+                str(text),
+                plain,
             )
         )
 
@@ -453,7 +503,7 @@ class EpisodeRecorder:
             return
         while self._before_close:
             self._before_close.pop()()
-        if self._capture.packer.position != self._finish:
+        if self.has_open_steps:
             self.finish_episode(incomplete=True)
         self._closed = True
         self._capture.packer.close(self._refusal)
@@ -493,7 +543,7 @@ class EpisodeRecorder:
         self.close("finished" if kind is None else "interrupted")
 
     def __repr__(self) -> str:
-        return f"<EpisodeRecorder {self.run_id}: {self._episode:,} episodes>"
+        return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
 
 
 def as_json(value: Any) -> str:

@@ -21,6 +21,14 @@ class Notebook:
     def record_step(self, observation, action, reward, *, q_values, explored):
         self.steps.append((observation, action, reward, tuple(q_values), explored))
 
+    @property
+    def open_length(self):
+        return len(self.steps)
+
+    @property
+    def open_return(self):
+        return sum(reward for _, _, reward, *_ in self.steps)
+
     def finish_episode(self, final_observation, **ends):
         self.episodes.append((self.steps, final_observation, ends))
         self.steps = []

@@ -184,7 +184,7 @@ def test_ends_come_out_with_the_steps_they_stand_behind():
     for step in range(6):
         capture.record_step(step, 0, 1.0)
         if step in (1, 4):
-            capture.mark((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
+            capture.marks.append((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
     came = []
     for most in (1, 1, 2, 9):
         count, first, _, marks = capture.take(most)
@@ -197,7 +197,7 @@ def test_an_end_told_after_its_last_step_was_taken_comes_alone():
     capture = new_capture(Layout(LAYOUT.observation_space, LAYOUT.action_space))
     capture.record_step(0, 0, 1.0)
     assert capture.take(9)[0] == 1
-    capture.mark((1, None, 0, None, None, None, 0.0, 0.0, ()))
+    capture.marks.append((1, None, 0, None, None, None, 0.0, 0.0, ()))
     count, first, _, marks = capture.take(9)
     assert (count, first, [mark[0] for mark in marks]) == (0, 1, [1])
     assert capture.take(9)[3] == []
@@ -224,7 +224,7 @@ def test_steps_and_ends_stay_in_step_while_another_thread_takes():
     for step in range(episodes * length):
         capture.record_step(step, 0, 1.0)
         if (step + 1) % length == 0:
-            capture.mark((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
+            capture.marks.append((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
     taker.join()
     assert not early
     assert steps == list(range(episodes * length))
