@@ -66,7 +66,7 @@ def bare_seconds(episodes: int, recorded: bool, cpu: list[float]) -> float:
 def main() -> None:
     """Measure and print."""
     options = arguments(__doc__)
-    episodes, bare_episodes, count = (3000, 6000, 7) if options.quick else (20000, 60000, 11)
+    episodes, bare_episodes, count = (120_000, 80_000, 5) if options.quick else (400_000, 300_000, 15)
     _, grid_steps = gridworld_seconds(episodes, recorded=False)
     grid = pairs(
         lambda: gridworld_seconds(episodes, recorded=False)[0],
