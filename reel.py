@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("gridworld.commands:train", "Train an agent and record every step."),
     "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),
     "demo": ("replay_server.commands:demo", "Train, serve and open the page, all at once."),
+    "check": ("recorder.commands:check", "Look whether a run is as it was written."),
+    "recover": ("recorder.commands:recover", "Save what is whole of a damaged run."),
 }
 
 

@@ -122,6 +122,11 @@ class _Prints:
         return before
 
 
+def checksum_of(columns: Mapping[str, Sequence[Any]]) -> int:
+    """Return the checksum of a bucket from the columns of its finished episodes."""
+    return _Prints(columns).crc(0, len(columns["episode"]), 0)
+
+
 def _rows(level: int, buckets: Any, returns: Any, lengths: Any, epsilons: Any) -> Iterator[Row]:
     starts = np.flatnonzero(np.diff(buckets, prepend=buckets[0] - 1))
     counts = np.diff(starts, append=len(buckets))

@@ -1,0 +1,375 @@
+"""`check_run`: is every byte that a reader may show just what was written?
+
+Three tables tell the same story, and each is held against the others: segments (each with
+its checksum) say where episodes end and how; `episodes` says it again, with sums; `rollups`
+sum it up, and their checksum is over what only the rows of `episodes` know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recorder import codec, rollups, runlock, schema
+from recorder.assemble import Ended
+from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
+from recorder.errors import DamagedTape
+from recorder.layout import Layout
+from recorder.pruning import BLANK
+from recorder.reader import open_tape, reading
+from recorder.segments import SEGMENT_COLUMNS
+from recorder.tape import END_LOST, EPISODE_COLUMNS, EVENT_COLUMNS
+
+FINDINGS_MAX = 1000
+_ROWS = 4096  # a multiple of the smallest roll-up
+_ENDING = TERMINATED | TRUNCATED | INCOMPLETE
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it was written.
+
+    Attributes:
+        place: the table and the row: `segments 16384`, `episodes 12`, `file`.
+        text: what is wrong with it.
+    """
+
+    place: str
+    text: str
+
+
+@dataclass
+class Report:
+    """What `check_run` found.
+
+    Attributes:
+        run_id: the run.
+        episodes: rows of episodes looked at.
+        steps: steps in segments that are whole.
+        segments: segments looked at.
+        lost_steps: steps that gaps on the timeline own up to; these are no findings.
+        findings: in the order they were found, `FINDINGS_MAX` at most.
+    """
+
+    run_id: str
+    episodes: int = 0
+    steps: int = 0
+    segments: int = 0
+    lost_steps: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def add(self, place: str, text: str) -> None:
+        """Note a finding."""
+        if len(self.findings) < FINDINGS_MAX:
+            self.findings.append(Finding(place, text))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {**asdict(self), "clean": self.clean}
+
+
+def check_run(path: str | Path) -> Report:
+    """Look at a whole run. It may be recording: then what was committed first is looked at.
+
+    Raises:
+        RunNotFound, NotARun, NewerSchema: it cannot be looked at.
+    """
+    path = Path(path)
+    report = Report(path.name)
+    try:
+        connection = open_tape(path)
+    except DamagedTape as error:
+        report.add("file", str(error))
+        return report
+    recording = runlock.is_held(path)
+    try:
+        with reading(path / schema.FILE_NAME):
+            connection.execute("BEGIN")  # one state of the file, whatever is committed meanwhile
+            for (text,) in connection.execute("PRAGMA integrity_check(100)"):
+                if text != "ok":
+                    report.add("file", text)
+            _Check(connection, report, recording).run()
+    except DamagedTape as error:
+        report.add("file", str(error))
+    finally:
+        connection.close()
+    return report
+
+
+class _Gaps:
+    """What the timeline says was lost: steps and numbers of episodes."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self.numbers: list[tuple[int, int]] = []
+
+    def cover(self, start: int, stop: int) -> bool:
+        return _covered(self.steps, start, stop)
+
+    def cover_numbers(self, start: int, stop: int) -> bool:
+        return _covered(self.numbers, start, stop)
+
+
+def _covered(intervals: list[tuple[int, int]], start: int, stop: int) -> bool:
+    for low, high in sorted(intervals):
+        if low <= start < high:
+            start = high
+    return start >= stop
+
+
+class _Check:
+    def __init__(self, connection: sqlite3.Connection, report: Report, recording: bool) -> None:
+        self._execute = connection.execute
+        self._report = report
+        self._recording = recording
+        self._gaps = _Gaps()
+        self._tape: Iterator[Segment] = iter(())
+        self._segment: Segment | None = None
+        self._at_end = 0  # step behind the last segment taken
+        self._damaged: list[tuple[int, int]] = []
+        self._summed = 0  # roll-ups that the episodes make
+
+    def run(self) -> None:
+        layout = self._run_row()
+        self._events()
+        if layout is not None:
+            self._tape = self._segments(layout)
+            self._next()
+        self._episodes(layout is not None)
+
+    def _run_row(self) -> Layout | None:
+        names = (*schema.RUN_COLUMNS, "checksum")
+        rows = self._execute(f"SELECT {', '.join(names)} FROM run").fetchall()
+        if len(rows) != 1:
+            self._report.add("run", f"expected one row, got {len(rows)}")
+            return None
+        row = dict(zip(names, rows[0], strict=True))
+        if schema.row_checksum(rows[0][:-1]) != row["checksum"]:
+            self._report.add("run", "its checksum differs")
+        self._report.lost_steps = row["lost_steps"]
+        self._lost = (row["lost_steps"], row["lost_episodes"])
+        try:
+            return Layout.from_json(
+                *(json.loads(row[n]) for n in ("observation_space", "action_space", "layout"))
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            self._report.add("run", f"its spaces and channels cannot be read ({error!r})")
+            return None
+
+    def _events(self) -> None:
+        steps = episodes = 0
+        names = ", ".join(EVENT_COLUMNS)
+        for number, *row, check in self._execute(f"SELECT id, {names} FROM events ORDER BY id"):
+            if schema.row_checksum(row) != check:
+                self._report.add(f"events {number}", "its checksum differs")
+                continue
+            _, episode, first, kind, _, text = row
+            if kind == "gap":
+                data = json.loads(text)
+                steps += data["steps"]
+                episodes += data["episodes"]
+                self._gaps.steps.append((first, data["to_step"]))
+                self._gaps.numbers.append((episode, episode + data["episodes"]))
+        if (steps, episodes) != self._lost:
+            self._report.add(
+                "run",
+                f"it says that {self._lost[0]:,} steps and {self._lost[1]:,} episodes were lost, "
+                f"the gaps on its timeline say {steps:,} and {episodes:,}",
+            )
+
+    def _segments(self, layout: Layout) -> Iterator[Segment]:
+        """Segments that are whole, in order."""
+        stop = 0
+        names = ", ".join(SEGMENT_COLUMNS)
+        at = -(1 << 63)
+        while True:
+            row = self._execute(
+                f"SELECT {names} FROM segments WHERE first_step >= ? ORDER BY first_step LIMIT 1",
+                (at,),
+            ).fetchone()
+            if row is None:
+                return
+            at = row[0] + 1
+            self._report.segments += 1
+            place = f"segments {row[0]}"
+            try:
+                segment = codec.open_row(layout, *row)
+            except DamagedTape as error:
+                self._report.add(place, str(error))
+                self._damaged.append((row[0], row[0] + row[1]))
+                continue
+            if segment.first_step < stop:
+                self._report.add(place, f"it overlaps the one before, which ends at {stop}")
+                continue
+            stop = segment.first_step + segment.count
+            self._report.steps += segment.count
+            yield segment
+
+    def _next(self) -> None:
+        self._segment = next(self._tape, None)
+
+    def _episodes(self, with_steps: bool) -> None:
+        number, stop = 0, 0  # expected next
+        fresh = rollups.Rollups()
+        expected: dict[tuple[int, int], Sequence[Any]] = {}
+        names = ", ".join(EPISODE_COLUMNS)
+        at = -(1 << 63)
+        while True:
+            rows = self._execute(
+                f"SELECT {names} FROM episodes WHERE episode >= ? ORDER BY episode LIMIT ?",
+                (at, _ROWS - max(at, 0) % _ROWS),
+            ).fetchall()
+            if not rows:
+                break
+            at = rows[-1][0] + 1
+            for values in rows:
+                row = dict(zip(EPISODE_COLUMNS, values, strict=True))
+                self._contiguous(row, number, stop)
+                number, stop = row["episode"] + 1, row["first_step"] + row["length"]
+                if row["running"] and not self._is_last(row["episode"]):
+                    self._report.add(f"episodes {row['episode']}", "it runs, and is not the last")
+                if with_steps:
+                    self._steps(row)
+            self._report.episodes += len(rows)
+            for summed in _summed(fresh, rows):
+                expected[summed[0], summed[1]] = summed
+            self._compare_rollups(expected, at)
+        self._compare_rollups(expected, None)
+        if self._segment is not None or self._at_end > stop:
+            self._report.add("segments", f"steps from {stop:,} on belong to no episode")
+        while self._segment is not None:
+            self._next()
+
+    def _is_last(self, number: int) -> bool:
+        (last,) = self._execute("SELECT max(episode) FROM episodes").fetchone()
+        return bool(number == last)
+
+    def _contiguous(self, row: dict[str, Any], number: int, stop: int) -> None:
+        place, came, first = f"episodes {row['episode']}", row["episode"], row["first_step"]
+        if came != number and not self._gaps.cover_numbers(number, came):
+            self._report.add(place, f"expected episode {number} to follow, and no gap is told")
+        if first < stop or (first > stop and not self._gaps.cover(stop, first)):
+            self._report.add(place, f"it begins at step {first:,}, the one before ends at {stop:,}")
+        if row["length"] < 1:
+            self._report.add(place, f"it has {row['length']} steps")
+
+    def _steps(self, row: dict[str, Any]) -> None:
+        """Hold an episode's row against the segments it stands in."""
+        place = f"episodes {row['episode']}"
+        first, stop = row["first_step"], row["first_step"] + row["length"]
+        reached, total, ending = first, 0.0, None
+        missing: list[tuple[int, int]] = []
+        while (segment := self._segment) is not None and segment.first_step < stop:
+            begin = segment.first_step
+            self._at_end = max(self._at_end, begin + segment.count)
+            if begin + segment.count > first:
+                if begin > reached:
+                    missing.append((reached, begin))
+                low, high = max(first, begin), min(stop, begin + segment.count)
+                rewards = segment.columns["reward"][low - begin : high - begin]
+                total += float(rewards.sum())
+                ends = segment.ends + begin
+                i, j = int((ends <= first).sum()), int((ends < stop).sum())
+                if j > i and row["kept"]:
+                    self._report.add(place, f"its steps hold another end, at {int(ends[i]):,}")
+                if j < len(ends) and ends[j] == stop:
+                    ending = int(segment.flags[j])
+                reached = high
+            if begin + segment.count > stop:
+                break
+            self._next()
+        if not row["kept"]:
+            return
+        if reached < stop:
+            missing.append((max(reached, first), stop))
+        told = self._gaps.steps + self._damaged  # each told once is enough
+        untold = [m for m in missing if m[0] < m[1] and not _covered(told, *m)]
+        for low, high in untold:
+            self._report.add(place, f"steps {low:,} to {high - 1:,} are not on the tape")
+        if not missing:
+            self._compare(place, row, total, ending)
+
+    def _compare(self, place: str, row: dict[str, Any], total: float, ending: int | None) -> None:
+        told = math.nan if row["episode_return"] is None else row["episode_return"]
+        if not _close(told, total):
+            self._report.add(place, f"its return is {told!r}, its rewards sum to {total!r}")
+        if row["running"] or row["reason"] == END_LOST:
+            if ending is not None:
+                self._report.add(place, "it has no end by its row, and one on the tape")
+            return
+        flags = (
+            TERMINATED * bool(row["terminated"])
+            | TRUNCATED * bool(row["truncated"])
+            | INCOMPLETE * bool(row["incomplete"])
+        )
+        if ending is None or ending & BLANK:
+            self._report.add(place, "its end is not on the tape")
+        elif ending & _ENDING != flags:
+            self._report.add(
+                place, f"it ended as {flags} by its row, as {ending & _ENDING} by tape"
+            )
+
+    def _compare_rollups(
+        self, expected: dict[tuple[int, int], Sequence[Any]], before: int | None
+    ) -> None:
+        """Compare and forget the roll-ups of episodes before a number; None: all that are left."""
+        names = ", ".join(rollups.COLUMNS)
+        for key in list(expected):
+            level, bucket = key
+            if before is not None and (bucket + 1) * level > before:
+                continue
+            want = expected.pop(key)
+            place = f"rollups {level} {bucket}"
+            self._summed += 1
+            row = self._execute(
+                f"SELECT {names} FROM rollups WHERE level = ? AND bucket = ?", key
+            ).fetchone()
+            if row is None:
+                self._report.add(place, "it is not there")
+                continue
+            if row[-1] != want[-1]:
+                low = bucket * level
+                self._report.add(
+                    place, f"the checksum of episodes {low:,} to {low + level - 1:,} differs"
+                )
+            for name, a, b in zip(rollups.COLUMNS[2:-1], row[2:-1], want[2:-1], strict=True):
+                if not _close(math.nan if a is None else a, b):
+                    self._report.add(place, f"{name} is {a!r}, and {b!r} by the episodes")
+        if before is None:
+            (there,) = self._execute("SELECT count(*) FROM rollups").fetchone()
+            if there > self._summed:
+                self._report.add("rollups", "there are some without episodes")
+
+
+def _summed(fresh: rollups.Rollups, rows: list[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
+    """Add finished episodes to roll-ups, a stretch of numbers that follow each other a time."""
+    running, reason = EPISODE_COLUMNS.index("running"), EPISODE_COLUMNS.index("reason")
+    stretch: list[tuple[Any, ...]] = []
+    for row in [*rows, None]:
+        if stretch and (row is None or row[0] != stretch[-1][0] + 1 or _open(row, running, reason)):
+            columns = dict(zip(EPISODE_COLUMNS, map(list, zip(*stretch, strict=True)), strict=True))
+            yield from fresh.add(Ended(stretch[0][0], columns))
+            stretch = []
+        if row is not None and not _open(row, running, reason):
+            stretch.append(row)
+
+
+def _open(row: tuple[Any, ...], running: int, reason: int) -> bool:
+    return bool(row[running]) or row[reason] == END_LOST
+
+
+def _close(a: float, b: float) -> bool:
+    """Sums may differ by their order: by the last bits, or where infinities meet."""
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) == math.isnan(b)
+    return a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)

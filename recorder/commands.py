@@ -1,0 +1,87 @@
+"""`reel check` and `reel recover`: is a run whole, and what can be saved of one that is not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from recorder.catalogue import find_run
+from recorder.check import check_run
+from recorder.recover import recover_run
+
+_runs_dir = click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="The directory of runs.",
+)
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
+_SHOWN = 20
+
+
+@click.command()
+@click.argument("run")
+@_runs_dir
+@_as_json
+def check(run: str, runs_dir: Path, as_json: bool) -> None:
+    """Look whether every byte of RUN is what was written.
+
+    RUN is a run's id. It is only read, and may be recording meanwhile. Exit code 0: all is
+    well; 1: something is damaged, and is listed; 2: there is no such run.
+    """
+    report = check_run(find_run(runs_dir, run))
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    else:
+        click.echo(
+            f"Run {report.run_id}: {report.episodes:,} episodes, {report.steps:,} steps in "
+            f"{report.segments:,} segments."
+        )
+        if report.lost_steps:
+            click.echo(
+                f"{report.lost_steps:,} steps were lost while recording, and marked as such."
+            )
+        for finding in report.findings[:_SHOWN]:
+            click.echo(f"DAMAGED {finding.place}: {finding.text}")
+        if len(report.findings) > _SHOWN:
+            click.echo(f"... and {len(report.findings) - _SHOWN:,} more (--json lists them).")
+        if report.clean:
+            click.echo("All is as it was written.")
+        else:
+            click.echo(f"Save what is whole into a new run: reel recover {run}")
+    sys.exit(0 if report.clean else 1)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--name", help="Id of the new run.  [default: RUN-recovered]")
+@_runs_dir
+@_as_json
+def recover(run: str, name: str | None, runs_dir: Path, as_json: bool) -> None:
+    """Write what is whole of RUN into a new run beside it.
+
+    RUN itself is only read. Episodes keep their numbers; what is missing is marked on the
+    new run's timeline and counted.
+    """
+    result = recover_run(find_run(runs_dir, run), name)
+    if as_json:
+        click.echo(json.dumps({**asdict(result), "path": str(result.path)}))
+        return
+    click.echo(
+        f"Recovered {result.episodes:,} episodes, {result.steps:,} steps, into {result.path}."
+    )
+    if result.gaps:
+        click.echo(
+            f"Missing: {result.lost_steps:,} steps and {result.lost_episodes:,} episodes in "
+            f"{result.gaps:,} gaps."
+        )
+    if result.without_facts:
+        click.echo(
+            f"Of {result.without_facts:,} episodes only the steps could be saved, not epsilon, "
+            "seed, stage, times and tags."
+        )
