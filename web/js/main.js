@@ -107,6 +107,8 @@ async function readRuns() {
 /* -- the address: written when something rests, read when a person changes it -------- */
 
 let written = location.hash;
+/** As the browser spells it. Where the bar says something else, a person typed, and `hashchange` is on its way. */
+let inBar = location.hash;
 
 function address() {
   if (!state.run || state.problem) return;
@@ -115,9 +117,10 @@ function address() {
   // While it plays the address names the episode at rest last; browsers limit how often it may change.
   if (!still && !state.live && state.episode !== null) Object.assign(route, { episode: state.episode, step: 0 });
   const hash = format(route);
-  if (hash === written) return;
+  if (hash === written || location.hash !== inBar) return;
   written = hash;
   history.replaceState(null, "", hash || location.pathname);
+  inBar = location.hash;
 }
 
 function openFromAddress() {
@@ -128,7 +131,7 @@ function openFromAddress() {
   else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
 }
 
-on(window, "hashchange", () => location.hash !== written && openFromAddress());
+on(window, "hashchange", () => location.hash !== inBar && openFromAddress());
 
 /* -- connection ----------------------------------------------------------------------- */
 
