@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 import gymnasium as gym
+from click.core import ParameterSource
 
 from gridworld import loop
 from gridworld.config import PRESETS
@@ -25,7 +26,7 @@ from gridworld.presentation import presentation_of
 from gridworld.progress import progress_bar
 from gridworld.q_learning import QLearningAgent, QLearningConfig
 from gridworld.stopping import StopRequest
-from recorder import Channel, EpisodeRecorder, RecorderError
+from recorder import Channel, EpisodeRecorder, RecorderError, find_run, open_run
 
 DEFAULTS = QLearningConfig()
 
@@ -90,6 +91,12 @@ class BadRunsDir(BadInput):
     help="Where the run is recorded; made if it does not exist.",
 )
 @click.option("--name", help="Name of the run.  [default: environment, difficulty and seed]")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Go on recording into this run, in its own environment. The agent begins anew: its "
+    "Q-table is not stored yet.",
+)
 @click.option("--no-record", is_flag=True, help="Train without recording.")
 @click.option(
     "--steps-per-second", type=float, help="Train no faster than this, for watching and teaching."
@@ -109,6 +116,7 @@ def train(
     epsilon_min: float | None,
     runs_dir: Path,
     name: str | None,
+    resume: str | None,
     no_record: bool,
     steps_per_second: float | None,
     as_json: bool,
@@ -123,7 +131,10 @@ def train(
         if epsilon_min is None:
             epsilon_min = min(DEFAULTS.epsilon_min, epsilon)
         config = QLearningConfig(learning_rate, discount, epsilon, epsilon_decay, epsilon_min)
-        env = make_env(env_id, _env_kwargs(env_id, difficulty, map_seed, hazards))
+        env_kwargs = _env_kwargs(env_id, difficulty, map_seed, hazards)
+        if resume is not None:
+            env_id, env_kwargs = _environment_of(resume, runs_dir)
+        env = make_env(env_id, env_kwargs)
         agent = QLearningAgent(env.observation_space, env.action_space, config, seed=seed)
         if not no_record:
             _check_runs_dir(runs_dir)
@@ -138,9 +149,11 @@ def train(
         recorder = None
         if not no_record:
             run_name = name or _run_name(env_id, difficulty, map_seed, hazards, seed)
-            recorder = _open_recorder(runs_dir, run_name, env, agent, seed)
+            recorder = _open_recorder(runs_dir, run_name, env, agent, seed, resume)
             # If training raises, this closes the tape as interrupted.
             cleanup.enter_context(recorder)
+            if resume is not None:
+                recorder.event("agent", "the agent begins anew: its Q-table was not stored")
         paced = env
         if steps_per_second is not None:
             paced = Throttle(env, steps_per_second, should_stop=stop)
@@ -224,12 +237,38 @@ def _run_name(
     return "-".join([*parts, str(seed)])
 
 
+def _environment_of(run_id: str, runs_dir: Path) -> tuple[str, dict[str, Any]]:
+    """The environment of a run that is gone on with; what is said of another is refused."""
+    context = click.get_current_context()
+    names = ("env_id", "difficulty", "map_seed", "hazards", "name", "no_record")
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = "--" + name.removesuffix("_id").replace("_", "-")
+            raise BadInput(
+                f"--resume takes everything about the run from run {run_id!r}, but got {option} "
+                f"too; leave out {option}."
+            )
+    try:
+        with open_run(find_run(runs_dir, run_id)) as run:
+            info = run.info
+    except RecorderError as error:
+        raise BadInput(str(error)) from None
+    return info.env_id or ENV_ID, info.env_kwargs
+
+
 def _open_recorder(
-    runs_dir: Path, name: str, env: gym.Env[Any, Any], agent: QLearningAgent, seed: int
+    runs_dir: Path,
+    name: str,
+    env: gym.Env[Any, Any],
+    agent: QLearningAgent,
+    seed: int,
+    resume: str | None,
 ) -> EpisodeRecorder:
     try:
         return EpisodeRecorder(
             runs_dir,
+            run_id=resume,
+            resume=resume is not None,
             name=name,
             env=env,
             channels=(
