@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from recorder.assemble import Array, Assembler, Ended
-from recorder.layout import Layout
+from recorder.layout import REWARD, Layout
 from recorder.marks import Mark
+from recorder.packer import spec_for
 from recorder.policy import FinishedEpisode, Policy, Verdict
 from recorder.pruning import BY_POLICY, Decision
 
@@ -81,12 +83,17 @@ class RewardJudge:
     ) -> None:
         # Observations are no concern of a summary.
         bare = replace(layout, observation_space=_NO_OBSERVATION)
+        self._place = layout.steps.index(REWARD)
+        self._spec = spec_for(REWARD)
         self._judge = Judge(policy)
         self._assembler = Assembler(bare, episode, first_step)
         self._last = np.nan
 
-    def see(self, rewards: Array, marks: Sequence[Mark], position: int) -> list[Decision]:
-        """Take steps and the ends within them. See `Assembler.add`."""
+    def see(
+        self, parts: Sequence[Any], marks: Sequence[Mark], position: int, count: int
+    ) -> list[Decision]:
+        """Take steps, as `Packer.take` gave them, and the ends within them."""
+        rewards = self._spec.rows(parts[self._place], count)
         piece = self._assembler.add({"reward": rewards}, marks, position, 0.0)
         earned = last_rewards(rewards, piece.segment.ends, self._last)
         if len(rewards):

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 
 from recorder.assemble import Piece
 from recorder.judge import Judge, last_rewards
+from recorder.policy_text import parse_policy
 from recorder.pruning import Decision, Ruling
 from recorder.quota import Quota
+from recorder.tape import Tape
 
 
 class Keeping:
@@ -101,3 +103,23 @@ class Keeping:
         if self._quota is not None:
             with contextlib.suppress(sqlite3.Error):  # it is for next time then
                 self._quota.give_back()
+
+
+def keeping_for(keep: str | None, quota: int | None, tape: Tape, start: int) -> Keeping | None:
+    """Return what looks after a policy and a quota, or None where there is neither.
+
+    Args:
+        keep: the policy's text; empty where it is at work in the training process; None
+            where there is none.
+        quota: bytes, or None.
+        tape: the run's.
+        start: global step at which the running episode began, or the next will.
+    """
+    if keep is None and quota is None:
+        return None
+    return Keeping(
+        Judge(parse_policy(keep)) if keep else None,
+        keep == "",
+        Quota(quota, tape) if quota is not None else None,
+        start,
+    )

@@ -134,6 +134,11 @@ class WriterLink:
         self._place = replace(before, events=before.events + 1)
         self._send(message, (), before, self._place)
 
+    def tell(self, message: Message) -> None:
+        """Send what is nothing without the writer that has the steps: no other is told."""
+        if self._process is not None:
+            self._attempt(to_frame(message))
+
     def ask(self, kind: str, key: Any) -> None:
         """Send `flush` with a number or `stop` with a status; a new writer is asked again."""
         self._tend()

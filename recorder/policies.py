@@ -17,7 +17,20 @@ from typing import Any
 
 from recorder.episode import EpisodeSummary
 from recorder.errors import PolicyError
-from recorder.policy import DROP, AtOnce, Decider, Either, Immediate, Policy, Verdict, When
+from recorder.policy import DROP, AtOnce, Decider, Either, Immediate, Policy, Verdict, when
+
+__all__ = [
+    "every",
+    "failures",
+    "first",
+    "is_success",
+    "keep_all",
+    "percentile",
+    "stages",
+    "successes",
+    "triggered",
+    "when",
+]
 
 WINDOW_MAX = 100_000
 STAGES_REMEMBERED = 10_000
@@ -307,7 +320,7 @@ def failures() -> Policy:
 
 def triggered(episode_trigger: Callable[[int], bool]) -> Policy:
     """Keep what a trigger of Gymnasium's form says, given the episode's number."""
-    return When(lambda episode: episode_trigger(episode.episode), "episode_trigger")
+    return when(lambda episode: episode_trigger(episode.episode), "episode_trigger")
 
 
 def _with(reasons: list[str]) -> Verdict:

@@ -19,9 +19,11 @@ from typing import NamedTuple
 import numpy as np
 
 from recorder.codec import NO_FINAL, Array, Segment, cut
+from recorder.errors import PolicyError
 
 BLANK = 16  # among the codec's flags: the rows before this end were not kept
 CUT_STEPS = 4096
+QUOTA_LEAST = 1 << 18
 BY_POLICY, BY_QUOTA = "policy", "quota"  # why the steps of an episode are gone
 
 Interval = tuple[int, int]
@@ -94,6 +96,19 @@ class Gone:
         """Return what lies behind a global step."""
         last = self._stops[-1] if self._stops else 0
         return Gone.of(self.within(step, last)) if step < last else Gone()
+
+
+def check_quota(quota_bytes: int) -> None:
+    """Check a quota.
+
+    Raises:
+        PolicyError: it is no number of bytes that a tape could be held to.
+    """
+    if quota_bytes < QUOTA_LEAST:
+        raise PolicyError(
+            f"expected a quota of at least {QUOTA_LEAST:,} bytes, got {quota_bytes!r}; an empty "
+            "tape takes most of that"
+        )
 
 
 def without(segment: Segment, return_before: float, gone: Gone) -> list[tuple[Segment, float]]:

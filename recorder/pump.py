@@ -18,7 +18,9 @@ from typing import Any
 
 from recorder.capture import Capture
 from recorder.frames import Message
+from recorder.judge import RewardJudge
 from recorder.link import WriterLink
+from recorder.pruning import Decision
 from recorder.showcase import Showcase
 from recorder.tape import Event
 from recorder.writer import Counters
@@ -39,6 +41,7 @@ class Pump(threading.Thread):
         started_at: unix seconds at which the running episode began.
         interval: most seconds between two takes.
         inherit: descriptors that the writer's process keeps open: the run's lock.
+        judge: decides here whose steps are kept; None where the writer does, or nobody.
     """
 
     def __init__(
@@ -50,12 +53,14 @@ class Pump(threading.Thread):
         started_at: Callable[[], float],
         interval: float,
         inherit: tuple[int, ...] = (),
+        judge: RewardJudge | None = None,
     ) -> None:
         super().__init__(name="reel-pump", daemon=True)
         self._capture = capture
         self._showcase = showcase
         self._started_at = started_at
         self._interval = interval
+        self._judge = judge
         self._outbox: list[Message] = []
         self._state = threading.Condition()
         self._flushes = 0
@@ -148,6 +153,8 @@ class Pump(threading.Thread):
                 self._drop()
         try:
             self._carry()
+            if self._judge is not None:
+                self._tell(self._judge.finish())
             self._link.finish(self._stopping)
         except Exception:
             log.exception("the recorder met a fault of its own at its end")
@@ -172,6 +179,8 @@ class Pump(threading.Thread):
             except Exception:
                 log.exception("an episode could not be shown; recording goes on")
             self._link.send_steps(places, self._started_at(), marks, parts)
+            if self._judge is not None:
+                self._tell(self._judge.see(parts, marks, first, count))
             if count < TAKE_STEPS:
                 break
         for message in waiting:
@@ -180,8 +189,13 @@ class Pump(threading.Thread):
             else:
                 self._link.send_event(message)
 
+    def _tell(self, decisions: list[Decision]) -> None:
+        if decisions:
+            self._link.tell(("decide", [tuple(decision) for decision in decisions]))
+
     def _drop(self) -> None:
         """Make room without sending."""
+        self._judge = None  # it has missed something: from here on everything is kept
         with contextlib.suppress(Exception):
             count, first, _, marks = self._capture.take(TAKE_STEPS)
             self._link.move(first, count, marks)

@@ -24,8 +24,11 @@ from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
 from recorder.errors import FactsError, RunNotFound, SequenceError, SpaceError
+from recorder.judge import RewardJudge
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.policy import Keep, Policy, as_policy
+from recorder.pruning import check_quota
 from recorder.pump import Pump
 from recorder.redaction import Redaction
 from recorder.showcase import Showcase
@@ -93,6 +96,11 @@ class EpisodeRecorder:
             recorder's thread, so that training never waits for it. An exception in it is
             logged and goes no further.
         commit_interval: seconds.
+        keep: which episodes keep their steps, decided once each is known: a policy of
+            `recorder.policies`, its text (`"every 100 | failures"`), or a function of an
+            `EpisodeSummary`. None: all. The summary of every episode is kept.
+        quota_bytes: bound on the run's file. Where it is reached, the steps of the oldest
+            and least interesting episodes go (`docs/recording.md`). None: no bound.
         resume: go on with run `run_id`, whose recorder is gone: episodes and steps are
             numbered on, an episode that was left running becomes incomplete, and an event
             `resume` marks the place.
@@ -111,6 +119,7 @@ class EpisodeRecorder:
         SpaceError: a space cannot be recorded.
         ChannelError: a channel is declared badly.
         FactsError: `seed` takes more than 64 bits.
+        PolicyError: `keep` is no policy, or `quota_bytes` too small.
     """
 
     record_step: Callable[..., None]
@@ -145,6 +154,8 @@ class EpisodeRecorder:
         seed: int | None = None,
         live_stream_callback: Callable[[Episode], None] | None = None,
         commit_interval: float = COMMIT_INTERVAL_S,
+        keep: Policy | Keep | str | None = None,
+        quota_bytes: int | None = None,
         resume: bool = False,
         redact: Iterable[str] = (),
     ) -> None:
@@ -161,6 +172,9 @@ class EpisodeRecorder:
         self.layout = Layout(
             describe(observation_space), describe(action_space), check_channels(channels), infos
         )
+        policy = None if keep is None else as_policy(keep)
+        if quota_bytes is not None:
+            check_quota(quota_bytes)
         name = name or run_id or env_id or "run"
         now = time.time()
         redaction = Redaction(redact)
@@ -219,6 +233,9 @@ class EpisodeRecorder:
                 "first_step": opened.first_step,
                 "lost_before": opened.lost_before,
                 "interval": commit_interval,
+                # At work in the writer's process, unless it holds a function of the user's.
+                "keep": None if policy is None else str(policy) if policy.portable else "",
+                "quota": quota_bytes,
                 "provenance": {
                     "argv": redaction.argv(sys.argv),
                     "pid": os.getpid(),
@@ -229,6 +246,9 @@ class EpisodeRecorder:
             lambda: self._wall_offset + packer.started,
             commit_interval,
             (self._lock.fileno(),),
+            None
+            if policy is None or policy.portable
+            else RewardJudge(policy, self.layout, opened.episode, opened.first_step),
         )
         packer.arm(
             self._capture.marks, self._pump.wake, self._finish_slowly, time.perf_counter,
@@ -237,6 +257,8 @@ class EpisodeRecorder:
         # The same as the method below, without its detour.
         self.__dict__["finish_episode"] = packer.finish
         self._pump.start()
+        if policy is not None or quota_bytes is not None:
+            self.event("policy", str(policy or "all"), quota_bytes=quota_bytes)
         atexit.register(self.close, "interrupted")
         forks.watch(self)
 

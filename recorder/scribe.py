@@ -7,7 +7,7 @@ is killed: what had reached the pipe is still written.
 
     python -m recorder.scribe RUN_DIR
 
-Messages in: `start`, `steps`, `event`, `flush`, `stop`. Out: `counters` after each
+Messages in: `start`, `steps`, `decide`, `event`, `flush`, `stop`. Out: `counters` after each
 commit, `flushed`, `stopped`. A new writer in the place of one that died is told from
 where the work is sent again; what it finds on the tape already it leaves out, and what
 neither it nor the tape has it counts as lost.
@@ -33,9 +33,11 @@ from recorder import provenance
 from recorder.assemble import Assembler, Running
 from recorder.codec import INCOMPLETE, NO_FINAL
 from recorder.frames import FrameReader, Message, to_frame
+from recorder.keeping import keeping_for
 from recorder.layout import Layout
 from recorder.packer import spec_for
 from recorder.place import Place
+from recorder.pruning import Decision
 from recorder.redaction import Redaction
 from recorder.tape import Event, Tape
 from recorder.writer import Counters, Writer
@@ -79,8 +81,14 @@ class Scribe:
             settled_episodes=min(at.episodes, self._episodes),
             settled_events=at.events,
         )
+        keep, quota = start.get("keep"), start.get("quota")
         self.writer = Writer(
-            self.tape, self._assembler, start["interval"], counters=counters, lost_before=before
+            self.tape,
+            self._assembler,
+            start["interval"],
+            counters=counters,
+            lost_before=before,
+            keeping=keeping_for(keep, quota, self.tape, running.first_step),
         )
         self._taken_over = start["again"]
         self._reach(at)
@@ -110,6 +118,8 @@ class Scribe:
                 self.writer.counters.settled_events += 1
             else:
                 self.writer.add_event(event)
+        elif kind == "decide":
+            self.writer.decide(Decision(*fields) for fields in fields[0])
         elif kind == "flush":
             self._reach(Place(*fields[1]))
             return ("flushed", fields[0], self.writer.commit())
