@@ -40,8 +40,8 @@ class Keeping:
 
     @property
     def waiting(self) -> bool:
-        """Whether there are decisions to be committed."""
-        return bool(self._waiting)
+        """Whether there is something to do, though no steps came."""
+        return bool(self._waiting) or (self._quota is not None and self._quota.exceeded)
 
     def see(self, piece: Piece) -> None:
         """Take a piece of tape that will be committed."""
@@ -102,7 +102,7 @@ class Keeping:
             self._settled = ruling.settled
         if self._quota is not None:
             with contextlib.suppress(sqlite3.Error):  # it is for next time then
-                self._quota.give_back()
+                self._quota.look()
 
 
 def keeping_for(keep: str | None, quota: int | None, tape: Tape, start: int) -> Keeping | None:

@@ -123,6 +123,7 @@ def without(segment: Segment, return_before: float, gone: Gone) -> list[tuple[Se
     gaps = [(low - first, high - first) for low, high in gone.within(first, first + count)]
     if not gaps:
         return [(segment, return_before)]
+    gaps = list(Gone.of([*gaps, *blank_rows(segment)]).intervals)
     edges = [0, *(edge for gap in gaps for edge in gap), count]
     kept = [(low, high) for low, high in zip(edges[::2], edges[1::2], strict=True) if low < high]
     groups: list[list[Interval]] = []
@@ -139,6 +140,13 @@ def without(segment: Segment, return_before: float, gone: Gone) -> list[tuple[Se
         before = return_at(segment, start, return_before)
         left.append((_blanked(piece, holes) if holes else piece, before))
     return left
+
+
+def blank_rows(segment: Segment) -> list[Interval]:
+    """Return the rows of a segment that were blanked, `[start, stop)`, in order."""
+    starts = np.concatenate([[0], segment.ends[:-1]])
+    blank = (segment.flags & BLANK) > 0
+    return list(zip(starts[blank].tolist(), segment.ends[blank].tolist(), strict=True))
 
 
 def return_at(segment: Segment, row: int, before: float) -> float:

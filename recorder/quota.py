@@ -29,15 +29,19 @@ log = logging.getLogger(__name__)
 class Quota:
     """Chooses whose steps go.
 
-    The file stays below the quota but for what one commit adds; of a WAL, which SQLite
-    reuses and removes at the end, up to half the quota is counted in.
+    The file stays below the quota but for what one commit adds. The WAL beside it, 4 MB as
+    a rule, which SQLite removes when the run ends, is not counted.
 
     Args:
         most: bytes.
         tape: the run's.
+
+    Attributes:
+        exceeded: whether the last commit passed it, and something can still go.
     """
 
     def __init__(self, most: int, tape: Tape) -> None:
+        self.exceeded = False
         self._most = most
         self._tape = tape
         self._growth = 0  # most bytes that the file grew by from one commit to the next
@@ -54,11 +58,10 @@ class Quota:
         if self._last:
             self._growth = max(self._growth, space.in_use - self._last)
         self._last = space.in_use
-        room = self._most - min(space.wal, self._most // 2)
-        reserve = min(self._growth, room // 4)
-        if space.in_use + reserve <= room or space.in_use < self._futile_until:
+        reserve = min(self._growth, self._most // 4)
+        if space.in_use + reserve <= self._most or space.in_use < self._futile_until:
             return []
-        found = self._choose(space.in_use - int((room - reserve) * FREE_TO), settled)
+        found = self._choose(space.in_use - int((self._most - reserve) * FREE_TO), settled)
         if not found:
             if not self._futile_until:
                 log.warning(
@@ -69,9 +72,10 @@ class Quota:
             self._futile_until = int(space.in_use * RETRY_AT)
         return found
 
-    def give_back(self) -> None:
-        """Shorten a file that is larger than the quota, where some of it is not in use."""
+    def look(self) -> None:
+        """See what a commit came to; shorten a file that is larger than the quota."""
         space = self._tape.space()
+        self.exceeded = space.in_use > max(self._most, self._futile_until)
         if space.file > self._most and space.in_use < space.file:
             self._tape.give_back(GIVE_BACK_BYTES)
 

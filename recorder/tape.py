@@ -59,11 +59,10 @@ class Event:
 
 @dataclass(frozen=True)
 class Space:
-    """Bytes of a tape's file: those in use, all of them, and of the WAL beside it."""
+    """Bytes of a tape's file: those in use, and all of them."""
 
     in_use: int
     file: int
-    wal: int
 
 
 class Tape:
@@ -276,8 +275,7 @@ class Tape:
             self._execute(f"PRAGMA {name}").fetchone()[0]
             for name in ("page_size", "page_count", "freelist_count")
         )
-        wal = self.path.with_name(self.path.name + "-wal")
-        return Space((pages - free) * size, pages * size, wal.stat().st_size if wal.exists() else 0)
+        return Space((pages - free) * size, pages * size)
 
     def give_back(self, most: int = 1 << 31) -> None:
         """Shorten the file by at most so many bytes that are not in use."""

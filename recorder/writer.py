@@ -206,7 +206,8 @@ class Writer:
         self._pending.clear()
         self._pending_steps = 0
         self._last_commit = self._clock()
-        return True
+        # The last commit of all may have passed the quota.
+        return self.commit(last) if last and self._waiting() else True
 
     def _settle(self, piece: Piece) -> None:
         self.counters.settled_steps += piece.segment.count
