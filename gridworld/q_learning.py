@@ -149,8 +149,9 @@ class QLearningAgent:
 
 def _discrete(what: str, space: spaces.Space[Any]) -> spaces.Discrete:
     if not isinstance(space, spaces.Discrete):
+        found = " ".join(str(space).split())  # numpy pads the bounds of a Box
         raise UnsupportedSpace(
-            f"a tabular agent needs a Discrete {what} space, but got {space}; choose an "
+            f"a tabular agent needs a Discrete {what} space, but got {found}; choose an "
             "environment such as GridWorld-v0, FrozenLake-v1, CliffWalking-v1 or Taxi-v4."
         )
     return space

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import os
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,8 @@ def _serve(
     try:
         asyncio.run(serve_until_stopped(config, announce, trainer, exit_when_done))
     except OSError as error:
-        reason = error.strerror or str(error)
+        # asyncio words it at length, with an address in it that is told here already
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         remedy = "stop what uses it, or choose another with --port (0 takes a free one)"
         raise BadInput(
             f"expected to listen on {config.host} port {config.port}, got: {reason}; {remedy}."
