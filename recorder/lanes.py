@@ -251,6 +251,9 @@ class SingleLane:
     """`Lanes` for one environment: its steps go to the recorder at once.
 
     So its episode is seen while it runs, and needs no memory.
+
+    Attributes:
+        stream: what records it.
     """
 
     num_envs = 1
@@ -261,31 +264,31 @@ class SingleLane:
         self.recorder = recorder
         self._observations = observations
         self._actions = actions
-        self._stream = Stream(recorder)
+        self.stream = Stream(recorder)
 
     @property
     def running(self) -> Array:
         """Whether an episode runs, `(1,)`."""
-        return np.array([self._stream.running])
+        return np.array([self.stream.running])
 
     def observe(self, observations: Any) -> None:
         """See `Lanes`."""
-        self._stream.observe(self._observations.item(observations, 0))
+        self.stream.observe(self._observations.item(observations, 0))
 
     def act(self, actions: Any, channels: Mapping[str, Any]) -> None:
         """See `Lanes`."""
-        self._stream.act(
+        self.stream.act(
             self._actions.item(actions, 0), {name: rows[0] for name, rows in channels.items()}
         )
 
     def step(self, rewards: Any, infos: Sequence[Any] | None = None) -> None:
         """See `Lanes`."""
-        if self._stream.running:
-            self._stream.step(rewards[0], infos[0] if infos else None)
+        if self.stream.running:
+            self.stream.step(rewards[0], infos[0] if infos else None)
 
     def begin(self, env: int, seed: int | None = None, tags: tuple[str, ...] = ()) -> None:
         """See `Lanes`."""
-        self._stream.begin(seed, tags)
+        self.stream.begin(seed, tags)
 
     def end(
         self,
@@ -296,16 +299,16 @@ class SingleLane:
         facts: Mapping[str, Any],
     ) -> None:
         """See `Lanes`."""
-        self._stream.end(final_observation, terminated, truncated, facts)
+        self.stream.end(final_observation, terminated, truncated, facts)
 
     def break_off(self, facts: Mapping[str, Any] | None = None, envs: Any = None) -> None:
         """See `Lanes`."""
         if envs is None or envs[0]:
-            self._stream.break_off(facts)
+            self.stream.break_off(facts)
 
     def close(self, facts: Mapping[str, Any]) -> None:
         """See `Lanes`."""
-        self._stream.close(facts)
+        self.stream.close(facts)
 
 
 def make_lanes(

@@ -63,7 +63,11 @@ class Stream:
 
     def step(self, reward: Any, info: Any) -> None:
         """Record the step that was held, with what it earned."""
-        record, action, channels = self.recorder.record_step, self._action, self._channels
+        self.record(self._action, reward, info, self._channels)
+
+    def record(self, action: Any, reward: Any, info: Any, channels: Mapping[str, Any]) -> None:
+        """Record a step whose action and channels nobody changed since: `act` and `step`."""
+        record = self.recorder.record_step
         if not self._infos:
             record(self.observation, action, reward, **channels)
             return

@@ -1,0 +1,397 @@
+"""`RecordCallback`: a training of Stable-Baselines3, every step recorded.
+
+    model.learn(100_000, callback=RecordCallback("runs"))
+
+Needs the extra: pip install "episode-reel[sb3]"
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces as gym_spaces
+
+try:
+    from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+    from stable_baselines3.common.vec_env import VecEnv, VecNormalize, VecTransposeImage
+except ImportError as error:
+    raise ImportError(
+        "expected Stable-Baselines3, got none of it "
+        f'({error}); type: pip install "episode-reel[sb3]"'
+    ) from error
+
+from recorder.batches import Splitter
+from recorder.columns import Channel
+from recorder.errors import ChannelError
+from recorder.lanes import Lanes, SingleLane, make_lanes
+from recorder.recorder import EpisodeRecorder
+from recorder.stream import recorder_for
+
+Array = np.ndarray[Any, Any]
+
+_NOT_HYPERPARAMETERS = (
+    "self", "policy", "env", "seed", "device", "verbose", "tensorboard_log", "_init_setup_model",
+    "monitor_wrapper", "supported_action_spaces",
+)  # fmt: skip
+
+
+class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
+    """Records every step of every environment of a training of Stable-Baselines3.
+
+    What is recorded is what the environments got and gave:
+
+    - actions as the environment got them: clipped to the action space (PPO, A2C), rescaled
+      to it (SAC, TD3);
+    - under `VecNormalize`, observations and rewards before they were normalised; under
+      `VecTransposeImage`, images with their channels last, as the environment drew them;
+    - at an episode's end, its own last observation, not the first of the next;
+    - `truncated` where Stable-Baselines3 says `TimeLimit.truncated`: an episode that was
+      both terminated and truncated it calls terminated, and so does the tape.
+
+    Declared and recorded by itself, as the algorithm has them:
+
+    - DQN: `q_values`, float32 `(actions,)`, and `explored`. An exploring step draws its
+      action without asking the network: its `q_values` are NaN, and the network is not
+      asked a second time for the record's sake. Epsilon stands with each episode.
+    - PPO, A2C: `value` and `log_prob`, float32; the latter of the action as the policy
+      drew it, before clipping.
+
+    Several environments are recorded as `RecordVectorEpisodes` does, with tags `env-0`,
+    `env-1`, ...; one alone as it goes. An episode that still runs when `learn` returns is
+    kept as incomplete; where a later `learn` goes on with it, its rest is an episode of its
+    own with the tag `continued`. Recording draws no random number and changes no weight.
+
+    Args:
+        runs_dir: directory of runs.
+        recorder: an existing recorder of the environment's spaces and these channels, which
+            stays open; where None, each `learn` makes one of its own and closes it.
+        verbose: as any callback of Stable-Baselines3.
+        **options: of `EpisodeRecorder`: `name`, `infos`, `seed`, ... `env_id` is found by
+            itself, but for environments in processes of their own.
+
+    Attributes:
+        recorder: the `EpisodeRecorder` of the last or running `learn`; None before the first.
+
+    Raises (when `learn` begins):
+        SpaceError: a space cannot be recorded, or is not the recorder's.
+        ChannelError: the recorder given has other channels than the algorithm.
+        TypeError: both `recorder` and options are given.
+    """
+
+    def __init__(
+        self,
+        runs_dir: str | Path = "runs",
+        *,
+        recorder: EpisodeRecorder | None = None,
+        verbose: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(verbose)
+        if "channels" in options:
+            raise TypeError("expected no channels, got some; they are those that the algorithm has")
+        self.recorder = recorder
+        self._given = recorder
+        self._runs_dir = runs_dir
+        self._options = options
+
+    def _on_training_start(self) -> None:
+        model = self.model
+        env: Any = model.get_env()
+        self._normalize: VecNormalize | None = model.get_vec_normalize_env()
+        self._source = _Source(env, self._normalize)
+        self._channels = _channels_of(model)
+        self.recorder = recorder_for(
+            self._given,
+            self._runs_dir,
+            self._options,
+            {
+                "observation_space": self._source.space,
+                "action_space": env.action_space,
+                "channels": self._channels.declared,
+                "algorithm": type(model).__name__,
+                "hyperparameters": _hyperparameters(model),
+                "seed": model.seed,
+                **_facts_of(env),
+            },
+        )
+        layout = self.recorder.layout
+        if layout.channels != self._channels.declared:
+            raise ChannelError(
+                f"expected a recorder with channels={self._channels.declared}, got "
+                f"{layout.channels}; declare those of the algorithm"
+            )
+        self._infos = layout.infos
+        self._observations = Splitter(layout.observation_space, env.num_envs)
+        self._actions = Splitter(layout.action_space, env.num_envs)
+        self._discrete = layout.action_space["type"] == "Discrete"
+        self._lanes: Lanes | SingleLane = make_lanes(
+            self.recorder, env.num_envs, self._observations, self._actions
+        )
+        self._lanes.observe(self._source.first(model))
+        fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
+        for i in range(env.num_envs):
+            seed = model.seed + i if fresh and model.seed is not None else None
+            self._lanes.begin(i, seed, ("continued",) if continued and not fresh else ())
+
+    def _on_rollout_start(self) -> None:
+        self._channels.start()
+
+    def _on_step(self) -> bool:
+        given = self.locals
+        rewards, dones, infos = given["rewards"], given["dones"], given["infos"]
+        actions = given.get("clipped_actions")
+        if actions is None:
+            actions = given["actions"]
+        if self._normalize is not None:
+            rewards = self._normalize.get_original_reward()
+        lanes, source = self._lanes, self._source
+        if isinstance(lanes, SingleLane):
+            # Nearly every CartPole has but one environment, and a step of it is short: what
+            # `act` and `step` do, without copies of what nobody changes, and with numbers as
+            # the recorder takes them at once.
+            action = self._actions.item(actions, 0)
+            lanes.stream.record(
+                action.item() if self._discrete else action,
+                rewards.item(),
+                _plain(infos[0]) if self._infos else None,
+                self._channels.of_one(given),
+            )
+        else:
+            lanes.act(actions, self._channels.of_step(given))
+            lanes.step(rewards, [_plain(info) for info in infos] if self._infos else None)
+        ends = dones.tolist()
+        ended = [i for i, done in enumerate(ends) if done] if True in ends else ()
+        for i in ended:
+            truncated = bool(infos[i].get("TimeLimit.truncated", False))
+            lanes.end(i, source.terminal(i, infos[i]), not truncated, truncated, self._facts())
+        lanes.observe(source.observations(given["new_obs"]))
+        for i in ended:
+            lanes.begin(i)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._lanes.close(self._facts())
+        self._channels.close()
+        self._source.close()
+        if self._given is None and self.recorder is not None:
+            self.recorder.close()
+
+    def _facts(self) -> Mapping[str, Any]:
+        model: Any = self.model
+        epsilon = getattr(model, "exploration_rate", None)
+        if epsilon is not None and model.num_timesteps - model.n_envs < model.learning_starts:
+            epsilon = 1.0  # before learning starts all actions are random, whatever the rate
+        return {"epsilon": epsilon}
+
+
+class _Source:
+    """Where the environments' own observations are had, whatever is wrapped around them.
+
+    Attributes:
+        space: of one observation.
+    """
+
+    def __init__(self, env: VecEnv, normalize: VecNormalize | None) -> None:
+        self._normalize = normalize
+        self._terminal: dict[int, Any] = {}
+        self._transposed: list[str | None] = []
+        self.space = env.observation_space
+        if normalize is not None:
+            # It overwrites the terminal observations with normalised, clipped ones, and they
+            # cannot be had back exactly: keep them on their way up.
+            self._below: Any = normalize.venv
+            self.space = self._below.observation_space
+            self._watch(self._below)
+        elif isinstance(env, VecTransposeImage) and not env.skip:
+            self.space = env.venv.observation_space
+            is_dict = isinstance(self.space, gym_spaces.Dict)
+            self._transposed = list(env.image_space_keys) if is_dict else [None]
+
+    def _watch(self, below: Any) -> None:
+        step_wait = below.step_wait
+
+        def watched() -> Any:
+            result = step_wait()
+            _, _, dones, infos = result
+            self._terminal = {
+                int(i): infos[i]["terminal_observation"]
+                for i in dones.nonzero()[0]
+                if "terminal_observation" in infos[i]
+            }
+            return result
+
+        below.step_wait = watched
+
+    def close(self) -> None:
+        """Watch no more."""
+        if self._normalize is not None:
+            self._below.__dict__.pop("step_wait", None)
+
+    def first(self, model: Any) -> Any:
+        """Observations that training goes on from."""
+        return self.observations(model._last_obs)
+
+    def observations(self, batch: Any) -> Any:
+        """A batch as the environments gave it."""
+        if self._normalize is not None:
+            return self._normalize.old_obs
+        return self._untranspose(batch) if self._transposed else batch
+
+    def terminal(self, env: int, info: Mapping[str, Any]) -> Any:
+        """An episode's last observation; None where it is not told."""
+        if self._normalize is not None:
+            return self._terminal.get(env)
+        final = info.get("terminal_observation")
+        return self._untranspose(final) if self._transposed and final is not None else final
+
+    def _untranspose(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key: np.moveaxis(image, -3, -1) if key in self._transposed else image
+                for key, image in value.items()
+            }
+        return np.moveaxis(value, -3, -1)
+
+
+class _Channels:
+    """What an algorithm has to say of a step. Of most, nothing."""
+
+    declared: tuple[Channel, ...] = ()
+
+    def start(self) -> None:
+        """A rollout begins."""
+
+    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the channels of the step that was just made, a row an environment."""
+        return {}
+
+    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the same of the only environment, as plain numbers and lists."""
+        return {}
+
+    def close(self) -> None:
+        """Training ended."""
+
+
+class _QValues(_Channels):
+    """DQN: what its network answered when it was asked for the action.
+
+    Asking it again would cost a forward pass a step. A hook sees each answer instead. Of
+    them, that to the policy's question is the one without gradients (training asks with),
+    while the step count and the last observation are those before the step (an evaluation
+    in another callback asks after it).
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._actions = int(model.action_space.n)
+        self._answers: dict[int, tuple[Any, Any]] = {}  # by step count, the newest of each
+        n = model.n_envs
+        self._no_values = np.full((n, self._actions), np.nan, dtype=np.float32)
+        self._no_row = [math.nan] * self._actions
+        self._explored, self._greedy = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
+        self._hook = model.q_net.register_forward_hook(self._hear)
+        self.declared = (
+            Channel("q_values", "float32", (self._actions,)),
+            Channel("explored", "bool"),
+        )
+
+    def _hear(self, module: Any, asked: Any, answer: Any) -> None:
+        if not answer.requires_grad:
+            self._answers[self._model.num_timesteps] = self._model._last_obs, answer
+
+    def start(self) -> None:
+        self._answers.clear()
+
+    def _take(self) -> Any:
+        """The answer to the policy's question of this step, `(n_envs, actions)`, or None."""
+        model = self._model
+        held = self._answers.get(model.num_timesteps - model.n_envs)
+        self._answers.clear()
+        return held[1] if held is not None and held[0] is model._last_obs else None
+
+    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._take()
+        if answer is None:
+            return {"q_values": self._no_values, "explored": self._explored}
+        return {"q_values": answer.cpu().numpy(), "explored": self._greedy}
+
+    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._take()
+        if answer is None:
+            return {"q_values": self._no_row, "explored": True}
+        return {"q_values": answer.tolist()[0], "explored": False}
+
+    def close(self) -> None:
+        self._hook.remove()
+
+
+class _ValueAndLogProb(_Channels):
+    """PPO, A2C and their like."""
+
+    declared = (Channel("value", "float32"), Channel("log_prob", "float32"))
+
+    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "value": given["values"].cpu().numpy().reshape(-1),
+            "log_prob": given["log_probs"].cpu().numpy().reshape(-1),
+        }
+
+    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {"value": given["values"].item(), "log_prob": given["log_probs"].item()}
+
+
+def _channels_of(model: Any) -> _Channels:
+    if isinstance(model, OnPolicyAlgorithm):
+        return _ValueAndLogProb()
+    discrete = isinstance(model.action_space, gym_spaces.Discrete)
+    if discrete and hasattr(getattr(model, "q_net", None), "register_forward_hook"):
+        return _QValues(model)
+    return _Channels()
+
+
+def _is_fresh(model: Any) -> bool:
+    """Whether this is the first `learn`: then the first resets got the model's seeds.
+
+    Later ones are unseeded. Step counts start again with each `learn`; what was learned or
+    stored does not.
+    """
+    buffer = getattr(model, "replay_buffer", None)
+    empty = buffer is None or buffer.size() == 0
+    return bool(model.num_timesteps == 0 and model._n_updates == 0 and empty)
+
+
+def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
+    """An info without the terminal observation, which is recorded as an observation."""
+    return {key: value for key, value in info.items() if key != "terminal_observation"}
+
+
+def _hyperparameters(model: Any) -> dict[str, Any]:
+    """The model's constructor arguments, as they stand."""
+    result = {}
+    for name in inspect.signature(type(model).__init__).parameters:
+        if name in _NOT_HYPERPARAMETERS or not hasattr(model, name):
+            continue
+        value = getattr(model, name)
+        if callable(value):
+            value = getattr(value, "__qualname__", None) or repr(value)
+        result[name] = value
+    return result
+
+
+def _facts_of(env: VecEnv) -> dict[str, Any]:
+    # Environments in processes of their own are not asked: an answer that cannot be pickled
+    # would end their process.
+    single = next(iter(getattr(env.unwrapped, "envs", ())), None)
+    spec = getattr(single, "spec", None)
+    return {
+        "env_id": spec.id if spec else None,
+        "env_kwargs": spec.kwargs if spec else {},
+        "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
+    }

@@ -1,0 +1,375 @@
+"""RecordCallback: what Stable-Baselines3's environments got and gave, and what it thought."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from env_kit import Dice, assert_same_episode, new_log
+from gymnasium import spaces
+from recorder_kit import same
+
+from recorder import Channel, ChannelError, EpisodeRecorder, Run, SpaceError, open_run
+
+INSTALL = 'pip install "episode-reel[sb3]"'
+
+
+def test_a_missing_extra_names_the_line_to_type():
+    """Whoever imports the callback without Stable-Baselines3 is told what to do."""
+    code = "import sys; sys.modules['stable_baselines3'] = None; import recorder.sb3"
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert "ImportError: expected Stable-Baselines3, got none of it" in done.stderr
+    assert done.stderr.rstrip().endswith(f"type: {INSTALL}")
+
+
+try:
+    import torch
+    from stable_baselines3 import A2C, DQN, PPO, SAC
+    from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
+
+    from recorder.sb3 import RecordCallback
+
+    torch.set_num_threads(1)
+except ImportError:
+    BaseCallback = object  # so that the tests below can be collected, and skipped
+    INSTALLED = False
+else:
+    INSTALLED = True
+
+needs_sb3 = pytest.mark.skipif(not INSTALLED, reason=f"needs Stable-Baselines3: {INSTALL}")
+
+SPACES = {
+    "box": spaces.Box(-1, 1, (3,), np.float32),
+    "discrete": spaces.Discrete(20),
+    "image": spaces.Box(0, 255, (8, 6, 3), np.uint8),
+    "dict": spaces.Dict(
+        {
+            "eye": spaces.Box(0, 255, (40, 36, 3), np.uint8),
+            "ear": spaces.Box(-9, 9, (2,), np.float64),
+        }
+    ),
+}
+NARROW = spaces.Box(-0.1, 0.2, (2,), np.float32)
+
+
+class Game(Dice):
+    """`Dice` of spaces that Stable-Baselines3 knows, with a log of what it got and gave."""
+
+    nan_rewards = False
+
+    def __init__(self, observation: str = "box", action: spaces.Space | None = None) -> None:
+        super().__init__("box")
+        self.observation_space = SPACES[observation]
+        self.action_space = action or spaces.Discrete(3)
+        self.logs: list[dict[str, Any]] = []
+
+    def reset(self, *, seed=None, options=None):
+        result = super().reset(seed=seed)
+        self.logs.append(new_log(result[0], seed))
+        return result
+
+    def step(self, action):
+        result = observation, reward, terminated, truncated, info = super().step(action)
+        log = self.logs[-1]
+        log["observations"].append(observation)
+        log["actions"].append(np.array(action))
+        log["rewards"].append(float(np.float32(reward)))  # vector environments keep so much
+        log["infos"].append(dict(info))
+        log["terminated"], log["truncated"] = terminated, truncated and not terminated
+        return result
+
+
+class Witness(BaseCallback):
+    """Asks the network again, after the step, as an evaluation would; notes what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, Any]] = []
+        self.greedy = False
+
+    def _on_training_start(self) -> None:
+        policy = self.model.policy
+        predict = policy.predict
+
+        def watched(observation, *args, **kwargs):
+            self.greedy |= observation is self.model._last_obs
+            return predict(observation, *args, **kwargs)
+
+        policy.predict = watched
+
+    def _on_step(self) -> bool:
+        if isinstance(self.model, DQN):
+            with torch.no_grad():
+                obs, _ = self.model.policy.obs_to_tensor(self.model._last_obs)
+                values = self.model.q_net(obs).numpy().copy()
+            if not self.greedy:
+                values[:] = np.nan
+            self.rows.append({"q_values": values, "explored": [not self.greedy] * len(values)})
+            self.greedy = False
+        else:
+            self.rows.append(
+                {
+                    "value": self.locals["values"].numpy().reshape(-1).copy(),
+                    "log_prob": self.locals["log_probs"].numpy().reshape(-1).copy(),
+                }
+            )
+        return True
+
+
+def games(count: int, *args: Any) -> tuple[list[Game], Any]:
+    made = [Game(*args) for _ in range(count)]
+    return made, DummyVecEnv([lambda game=game: game for game in made])
+
+
+def episodes_by_env(run: Run, count: int) -> list[list[int]]:
+    numbers: list[list[int]] = [[] for _ in range(count)]
+    for summary in run.episodes(sort="oldest", limit=1000).episodes:
+        env = int(summary.tags[0].removeprefix("env-")) if count > 1 else 0
+        numbers[env].append(summary.episode)
+    return numbers
+
+
+def assert_as_logged(path: Path, made: list[Game], witness: Any = None, seed: Any = 0) -> None:
+    """Each environment's episodes, in order, are those of its log; channels the witness's."""
+    with open_run(path) as run:
+        for env, (game, numbers) in enumerate(
+            zip(made, episodes_by_env(run, len(made)), strict=True)
+        ):
+            logs = [log for log in game.logs if log["rewards"]]
+            assert len(numbers) == len(logs) > 3
+            tick = 0
+            for place, (number, log) in enumerate(zip(numbers, logs, strict=True)):
+                # Stable-Baselines3 seeds the first reset alone.
+                expected = None if place or seed is None else seed + env
+                assert log["seed"] == expected
+                episode = run.load(number)
+                assert_same_episode(episode, log)
+                if witness is not None:
+                    rows = witness.rows[tick : tick + episode.length]
+                    for name, column in episode.channels.items():
+                        assert same(list(column), [row[name][env] for row in rows]), name
+                tick += episode.length
+
+
+def dqn(env: Any, **options: Any) -> Any:
+    policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
+    options = {"learning_starts": 40, "batch_size": 8, "exploration_fraction": 0.9} | options
+    return DQN(policy, env, seed=0, buffer_size=500, device="cpu", **options)
+
+
+@needs_sb3
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("observation", SPACES)
+@pytest.mark.parametrize("first", [True, False], ids=["recorded-first", "recorded-last"])
+def test_dqn_is_recorded_with_its_q_values_and_whether_it_explored(
+    tmp_path, observation, count, first
+):
+    """Before and behind a callback that asks the network too."""
+    made, env = games(count, observation)
+    record, witness = RecordCallback(tmp_path, infos=False), Witness()
+    callbacks = [record, witness] if first else [witness, record]
+    dqn(env).learn(250, callback=CallbackList(callbacks))
+    assert_as_logged(record.recorder.path, made, witness)
+    with open_run(record.recorder.path) as run:
+        explored = np.concatenate(
+            [run.load(n).channels["explored"] for n in range(run.counts().episodes)]
+        )
+        assert 0 < explored.mean() < 1
+        info = run.info
+        assert (info.algorithm, info.seed) == ("DQN", 0)
+        assert info.hyperparameters["batch_size"] == 8
+        assert run.episode(0).epsilon > run.newest().epsilon > 0
+
+
+@needs_sb3
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("observation", SPACES)
+def test_ppo_is_recorded_with_value_and_log_prob_and_the_clipped_action(
+    tmp_path, observation, count
+):
+    """What the environment got, not what the policy drew; rewards before bootstrapping."""
+    made, env = games(count, observation, NARROW)
+    policy = "MultiInputPolicy" if observation == "dict" else "MlpPolicy"
+    record, witness = RecordCallback(tmp_path), Witness()
+    model = PPO(policy, env, seed=0, n_steps=64, batch_size=32, n_epochs=1, device="cpu")
+    model.learn(200, callback=[witness, record])
+    assert_as_logged(record.recorder.path, made, witness)
+    with open_run(record.recorder.path) as run:
+        actions = run.load(0).actions
+        assert ((actions == NARROW.low) | (actions == NARROW.high)).any()
+
+
+@needs_sb3
+def test_other_algorithms_are_recorded_too(tmp_path):
+    """A2C as PPO; SAC, whose actions are rescaled, with nothing beside them."""
+    for algorithm, options in ((A2C, {}), (SAC, {"learning_starts": 20, "buffer_size": 200})):
+        made, env = games(1, "box", spaces.Box(-3, 5, (2,), np.float32))
+        record = RecordCallback(tmp_path)
+        algorithm("MlpPolicy", env, seed=0, device="cpu", **options).learn(120, callback=record)
+        assert_as_logged(record.recorder.path, made)
+        with open_run(record.recorder.path) as run:
+            names = [channel.name for channel in run.info.channels]
+        assert names == (["value", "log_prob"] if algorithm is A2C else [])
+
+
+@needs_sb3
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("observation", ["box", "dict", "image"])
+def test_under_vec_normalize_what_the_environments_gave_is_recorded(tmp_path, observation, count):
+    """Observations, rewards and final observations, exactly, however narrow the clipping."""
+    made, env = games(count, observation)
+    keys = ["ear"] if observation == "dict" else None
+    env = VecNormalize(env, clip_obs=0.5, clip_reward=0.1, norm_obs_keys=keys)
+    record = RecordCallback(tmp_path, infos=True)
+    if observation == "dict":  # off-policy algorithms themselves fail on images in it
+        PPO("MultiInputPolicy", env, seed=0, n_steps=50, batch_size=50).learn(200, record)
+    else:
+        plain_images = {"normalize_images": observation != "image"}
+        dqn(env, policy_kwargs=plain_images).learn(200, record)
+    for game in made:
+        for log in game.logs:
+            for info in log["infos"]:
+                info["TimeLimit.truncated"] = False
+            if log["rewards"]:
+                log["infos"][-1]["TimeLimit.truncated"] = log["truncated"]
+    assert_as_logged(record.recorder.path, made)
+    assert "step_wait" not in env.venv.__dict__
+
+
+@needs_sb3
+def test_environments_in_processes_of_their_own_are_recorded(tmp_path):
+    """Their spec is not asked for; the name is given."""
+    env = SubprocVecEnv([Game, Game], start_method="fork")
+    record = RecordCallback(tmp_path, env_id="Game-v0")
+    dqn(env).learn(200, callback=record)
+    env.close()
+    with open_run(record.recorder.path) as run:
+        assert run.info.env_id == "Game-v0"
+        assert run.counts().steps == 200
+        for numbers in episodes_by_env(run, 2):
+            for number in numbers[:-1]:
+                episode = run.load(number)
+                assert len(episode.observations) == episode.length + 1
+                assert episode.terminated != episode.truncated
+
+
+@needs_sb3
+def test_recording_changes_nothing_of_the_training(tmp_path):
+    """The same weights and the same random numbers, with and without."""
+    states = []
+    for callback in (None, RecordCallback(tmp_path)):
+        model = dqn(games(2, "box")[1])
+        model.learn(200, callback=callback)
+        weights = [p.detach().numpy().copy() for p in model.policy.parameters()]
+        states.append((weights, np.random.random(), torch.rand(1).item()))
+        assert not model.q_net._forward_hooks
+    (weights, *drawn), (recorded, *drawn_too) = states
+    assert same(weights, recorded)
+    assert drawn == drawn_too
+
+
+@needs_sb3
+def test_a_later_learn_goes_on_where_the_first_was_cut_off(tmp_path):
+    """The rest of the episode says that it has no beginning; seeds are not made up."""
+    made, env = games(1, "box")
+    model = dqn(env)
+    recorder = EpisodeRecorder(
+        tmp_path,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        channels=dqn_channels(),
+    )
+    record = RecordCallback(recorder=recorder)
+    model.learn(101, callback=record)
+    cut = len(made[0].logs) - 1
+    model.learn(50, callback=record, reset_num_timesteps=False)
+    recorder.flush()
+    with open_run(recorder.path) as run:
+        before, after = run.load(cut), run.load(cut + 1)
+        log = made[0].logs[cut]
+        assert before.incomplete
+        assert (before.tags, after.tags) == ((), ("continued",))
+        assert before.length + after.length == len(log["rewards"])
+        assert same(list(before.observations[:-1]) + list(after.observations), log["observations"])
+        assert run.episode(0).seed == 0
+        assert after.seed is None
+    model.learn(60, callback=record)
+    recorder.close()
+    with open_run(recorder.path) as run:
+        seeds = [e.seed for e in run.episodes(sort="oldest", limit=1000).episodes]
+        assert seeds[0] == 0
+        assert set(seeds[1:]) == {None}
+
+
+def dqn_channels() -> list[Any]:
+    return [Channel("q_values", "float32", (3,)), Channel("explored", "bool")]
+
+
+@needs_sb3
+def test_each_learn_makes_a_run_of_its_own_and_closes_it(tmp_path):
+    """Where no recorder is given."""
+    record = RecordCallback(tmp_path, name="twice")
+    env = gym.make("CartPole-v1")
+    model = dqn(Monitor(env))
+    paths = []
+    for _ in range(2):
+        model.learn(60, callback=record)
+        paths.append(record.recorder.path)
+    assert paths[0] != paths[1]
+    for path in paths:
+        with open_run(path) as run:
+            assert run.info.status == "finished"
+            assert run.info.env_id == "CartPole-v1"
+            assert run.counts().steps == 60
+
+
+@needs_sb3
+def test_a_recorder_of_other_spaces_or_channels_is_refused(tmp_path):
+    """Before the first step."""
+    env = games(1, "box")[1]
+    for channels, observation, error in (
+        ([], env.observation_space, ChannelError),
+        (dqn_channels(), spaces.Discrete(3), SpaceError),
+    ):
+        recorder = EpisodeRecorder(
+            tmp_path,
+            observation_space=observation,
+            action_space=env.action_space,
+            channels=channels,
+        )
+        with pytest.raises(error, match="expected"):
+            dqn(env).learn(10, callback=RecordCallback(recorder=recorder))
+        recorder.close()
+    with pytest.raises(TypeError, match="those that the algorithm has"):
+        RecordCallback(tmp_path, channels=[])
+
+
+@needs_sb3
+def test_a_training_that_is_interrupted_keeps_what_it_had(tmp_path):
+    """`learn` never comes to its end; the recorder's own end takes what still runs."""
+
+    class Stop(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.n_calls == 50:
+                raise KeyboardInterrupt
+            return True
+
+    made, env = games(2, "box")
+    record = RecordCallback(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        dqn(env).learn(500, callback=[record, Stop()])
+    record.recorder.close("interrupted")
+    with open_run(record.recorder.path) as run:
+        assert run.counts().steps == 100
+        assert run.info.status == "interrupted"
+        assert [run.episode(numbers[-1]).incomplete for numbers in episodes_by_env(run, 2)] == [
+            bool(game.logs[-1]["rewards"]) for game in made
+        ]
