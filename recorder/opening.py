@@ -85,8 +85,8 @@ def take_up(run_dir: Path, layout: Layout, facts: Mapping[str, Any]) -> Opened:
     lock = RunLock(run_dir)
     try:
         # By the reader's eyes first: what is no tape, or a newer one, is not written to.
-        open_tape(run_dir).close()
         with reading(run_dir / schema.FILE_NAME):
+            _compare(run_dir, facts)
             return _take_up(run_dir, layout, facts, lock)
     except OSError as error:
         lock.release()
@@ -103,9 +103,6 @@ def _take_up(run_dir: Path, layout: Layout, facts: Mapping[str, Any], lock: RunL
         raise _cannot_write(run_dir, error) from error
     try:
         tape.migrate()
-        names = ("observation_space", "action_space", "layout")
-        for name, text in zip(names, tape.run_row(*names), strict=True):
-            _compare(run_dir.name, name, json.loads(text), json.loads(facts[name]))
         running = tape.take_up()
         lost_before = tape.run_row("lost_episodes", "lost_steps")
         pieces = [] if not running.length else [cut_off(layout, running)]
@@ -148,14 +145,22 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _compare(run_id: str, name: str, stored: Any, came: Any) -> None:
-    if stored != came:
-        what = {"layout": "channels"}.get(name, name.replace("_", " "))
-        raise LayoutMismatch(
-            f"expected the {what} that run {run_id!r} was recorded with, {json.dumps(stored)}, "
-            f"got {json.dumps(came)}; take it up with the same environment and channels, or "
-            "record a new run"
-        )
+def _compare(run_dir: Path, facts: Mapping[str, Any]) -> None:
+    names = ("observation_space", "action_space", "layout")
+    connection = open_tape(run_dir)
+    try:
+        texts = connection.execute(f"SELECT {', '.join(names)} FROM run").fetchone()
+    finally:
+        connection.close()
+    for name, text in zip(names, texts, strict=True):
+        stored, came = json.loads(text), json.loads(facts[name])
+        if stored != came:
+            what = {"layout": "channels"}.get(name, name.replace("_", " "))
+            raise LayoutMismatch(
+                f"expected the {what} that run {run_dir.name!r} was recorded with, "
+                f"{json.dumps(stored)}, got {json.dumps(came)}; take it up with the same "
+                "environment and channels, or record a new run"
+            )
 
 
 def _plain(value: Any) -> Any:
