@@ -31,11 +31,13 @@ class Column:
         name: `observation`, `reward`, `q_values`, ...; leaves of a Dict are dotted.
         dtype: a numpy dtype's name, or `packed` for bytes of varying length.
         shape: the shape of one row; `()` for a number.
+        labels: names of the numbers 0, 1, ..., where they have names.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def packed(self) -> bool:
@@ -65,14 +67,18 @@ class Channel:
         name: lower case, `q_values`, `explored`, `value`, `log_prob`, `action_mask`, ...
         dtype: a boolean, integer or floating numpy dtype.
         shape: the shape of one step's value; `()` for a number.
+        labels: names of the numbers 0, 1, ... of an integer channel: a step's value is
+            given by name or number, and stored as the number.
 
     Raises:
-        ChannelError: the name is taken or malformed, or the dtype is not numeric.
+        ChannelError: the name is taken or malformed, the dtype is not numeric, or labels
+            stand twice or with numbers that cannot count them.
     """
 
     name: str
     dtype: str = "float64"
     shape: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         taken = self.name in RESERVED or keyword.iskeyword(self.name)
@@ -95,11 +101,32 @@ class Channel:
             )
         object.__setattr__(self, "dtype", dtype.name)
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if self.labels:
+            self._check_labels(dtype)
+
+    def _check_labels(self, dtype: np.dtype[Any]) -> None:
+        counts = dtype.kind in "iu" and not self.shape
+        if (
+            not counts
+            or len(self.labels) - 1 > np.iinfo(dtype).max
+            or len(set(self.labels)) < len(self.labels)
+            or not all(isinstance(label, str) for label in self.labels)
+        ):
+            raise ChannelError(
+                f"expected labels of channel {self.name!r} that are text, each once, with an "
+                f"integer dtype that counts them and no shape, got {list(self.labels)} with "
+                f"{dtype} {self.shape}; for example dtype='int16', labels=('red', 'blue')"
+            )
 
     @property
     def column(self) -> Column:
         """The column that holds this channel."""
-        return Column(self.name, self.dtype, self.shape)
+        return Column(self.name, self.dtype, self.shape, self.labels)
+
+    def named(self, values: Iterable[Any]) -> list[str]:
+        """Return the labels of numbers that were read back."""
+        return [self.labels[int(value)] for value in values]
 
 
 def check_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:

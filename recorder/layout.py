@@ -77,7 +77,9 @@ class Layout:
         """The parts that do not stand in the run's other columns."""
         return {
             "channels": [
-                {"name": c.name, "dtype": c.dtype, "shape": list(c.shape)} for c in self.channels
+                {"name": c.name, "dtype": c.dtype, "shape": list(c.shape)}
+                | ({"labels": list(c.labels)} if c.labels else {})
+                for c in self.channels
             ],
             "infos": self.infos,
         }
@@ -96,7 +98,10 @@ class Layout:
             layout = Layout(
                 observation_space,
                 action_space,
-                tuple(Channel(c["name"], c["dtype"], tuple(c["shape"])) for c in channels),
+                tuple(
+                    Channel(c["name"], c["dtype"], tuple(c["shape"]), tuple(c.get("labels", ())))
+                    for c in channels
+                ),
                 bool(data["infos"]),
             )
             for column in (*layout.steps, *layout.finals):

@@ -314,7 +314,13 @@ def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:
 
 
 def _scalar(column: Column, python: type) -> Callable[[Any], Any]:
+    numbers = {label: number for number, label in enumerate(column.labels)}
+
     def coerce(value: Any) -> Any:
+        if numbers and isinstance(value, str):
+            if value not in numbers:
+                raise misfit(column, value)
+            return numbers[value]
         if isinstance(value, (np.ndarray, np.generic)) and np.ndim(value) == 0:
             value = value.item()
         if python is float and isinstance(value, (int, float)):
@@ -385,6 +391,8 @@ def of_a_space(column: Column) -> bool:
 def misfit(column: Column, value: Any) -> ChannelError | SpaceError:
     """Return the error for a value that is not of its column's form."""
     shape = f" of shape {column.shape}" if column.shape else ""
+    if column.labels:
+        shape = f" or one of {list(column.labels)}"
     space = of_a_space(column)
     kind = SpaceError if space else ChannelError
     return kind(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from recorder import forks, opening
+from recorder.agents import with_agents
 from recorder.capture import Capture
 from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
@@ -87,6 +88,8 @@ class EpisodeRecorder:
         env_kwargs: overrides the environment's own.
         channels: what each step records beyond observation, action and reward. Each is
             a keyword of `record_step`.
+        agents: names of the agents, where several share the environment: each step then
+            tells `agent_id`, by name or number (see `recorder.agents`).
         infos: whether each step's info dict is recorded, as keyword `info`.
         presentation: how the run is drawn (`docs/protocol.md`, Presentations).
         algorithm: name of the learning algorithm.
@@ -147,6 +150,7 @@ class EpisodeRecorder:
         env_id: str | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
         channels: Iterable[Channel] = (),
+        agents: Iterable[str] = (),
         infos: bool = False,
         presentation: Mapping[str, Any] | None = None,
         algorithm: str | None = None,
@@ -170,7 +174,10 @@ class EpisodeRecorder:
         if presentation is None and env is not None:
             presentation = getattr(env.unwrapped, "presentation", None)
         self.layout = Layout(
-            describe(observation_space), describe(action_space), check_channels(channels), infos
+            describe(observation_space),
+            describe(action_space),
+            check_channels(with_agents(channels, agents)),
+            infos,
         )
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
