@@ -88,7 +88,7 @@ def _parse(cursor: str, sort: str) -> tuple[float, int]:
 
 
 # What a column holds, whatever the file says: in one that is damaged, any can hold anything.
-_KINDS = {
+_KINDS: dict[str, Any] = {
     **dict.fromkeys(("episode", "first_step", "length"), int),
     **dict.fromkeys(("started_at", "duration_s"), (int, float)),
     **dict.fromkeys(("episode_return", "epsilon"), (int, float, NoneType)),

@@ -34,7 +34,12 @@ def finals_of(layout: Layout, marks: Sequence[Mark]) -> dict[str, Array]:
             for row, leaf in enumerate(leaves):
                 rows[row] = 0 if leaf is None else _array(leaf, rows)
         else:
-            rows[:] = [0 if leaf is None else leaf for leaf in leaves]
+            numbers = [0 if leaf is None else leaf for leaf in leaves]
+            try:
+                rows[:] = numbers
+            except OverflowError:  # integers become the limit, as they do in steps
+                limits = np.iinfo(column.dtype)
+                rows[:] = [max(limits.min, min(number, limits.max)) for number in numbers]
         finals[column.name] = rows
     return finals
 

@@ -126,8 +126,10 @@ class Run:
         ):  # fmt: skip
             try:
                 row[name] = json.loads(row[name])
+                if not isinstance(row[name], dict):
+                    raise TypeError(row[name])
             except (TypeError, ValueError, RecursionError) as error:
-                raise DamagedTape(f"expected JSON in run.{name} of {self.path}") from error
+                raise DamagedTape(f"expected a JSON object in run.{name} of {self.path}") from error
         return row
 
     @property

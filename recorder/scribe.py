@@ -105,12 +105,19 @@ class Scribe:
                 self.writer.pass_over(count, len(marks))
                 return None
             self._reach(before)
+            try:
+                columns = {
+                    spec.column.name: spec.rows(part, count)
+                    for spec, part in zip(self._specs, parts, strict=True)
+                }
+                self.writer.add(columns, marks, before.position, started_at)
+            except Exception:
+                # A fault of ours. A new process would be sent the same and meet it again.
+                log.exception("%d steps could not be made sense of; recording goes on", count)
+                self.writer.counters.errors += 1
+                begun = marks[-1][0] if marks else before.begun
+                self._reach(Place(*behind, begun=begun))
             self._position, self._episodes = behind
-            columns = {
-                spec.column.name: spec.rows(part, count)
-                for spec, part in zip(self._specs, parts, strict=True)
-            }
-            self.writer.add(columns, marks, before.position, started_at)
         elif kind == "event":
             when, episode, step, name, text, data = fields
             event = Event(when, episode, step, name, text, json.loads(data))

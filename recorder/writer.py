@@ -103,10 +103,10 @@ class Writer:
     ) -> None:
         """Add steps and the ends of episodes within them. See `Assembler.add`."""
         piece = self._assembler.add(columns, marks, position, started_at)
-        self._pending.append(piece)
-        self._pending_steps += piece.segment.count
         if self._keeping is not None:
             self._keeping.see(piece)
+        self._pending.append(piece)
+        self._pending_steps += piece.segment.count
         if self._pending_steps >= min(TAKE_STEPS, TAKE_BYTES // self._step_bytes + 1):
             self.commit()
 
@@ -139,6 +139,10 @@ class Writer:
             episode: the first whose end is missing.
             episodes: how many.
         """
+        # What waits stands before the hole, what comes next behind it: one commit of both
+        # would close it up, and put steps where others belong.
+        if self._pending and not self.commit():
+            self._let_go(everything=True)
         self.counters.lost_steps += steps
         self.counters.lost_episodes += episodes
         self.counters.settled_steps += steps

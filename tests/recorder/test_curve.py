@@ -20,7 +20,8 @@ EPISODES = 300
 
 def returns_of(rng: np.random.Generator) -> np.ndarray:
     returns = rng.integers(-50, 50, EPISODES).astype(np.float64)
-    returns[[3, 4, 5, 6, 7, 40, 41, 100]] = np.nan  # all of one bucket of 4, and more
+    returns[rng.random(EPISODES) < 0.3] = np.nan
+    returns[4:8] = np.nan  # all of a bucket
     returns[150] = np.inf
     returns[[200, 203]] = np.inf, -np.inf
     return returns
@@ -31,7 +32,8 @@ def values() -> dict[str, np.ndarray]:
     """What the run's episodes are, NaN where unknown."""
     rng = np.random.default_rng(8)
     epsilons = rng.random(EPISODES)
-    epsilons[[0, 1, 2, 3, 17, 90]] = np.nan
+    epsilons[rng.random(EPISODES) < 0.3] = np.nan
+    epsilons[:4] = np.nan
     return {
         "episode_return": returns_of(rng),
         "length": rng.integers(1, 9, EPISODES).astype(np.float64),

@@ -43,6 +43,7 @@ def rewards_of(run: Run, number: int) -> list[float]:
 # What it refuses
 
 
+@pytest.mark.usefixtures("packer")
 def test_calls_in_an_order_that_makes_no_episode_are_refused_and_harm_nothing(tmp_path):
     """Each says what to do instead; the recording goes on as if they had not been."""
     with new_recorder(tmp_path) as recorder:
@@ -65,6 +66,7 @@ def test_calls_in_an_order_that_makes_no_episode_are_refused_and_harm_nothing(tm
         assert run.counts().episodes == 3
 
 
+@pytest.mark.usefixtures("packer")
 def test_a_closed_recorder_takes_nothing_more(tmp_path):
     """Nor does a `record_step` that the loop holds on to."""
     recorder = new_recorder(tmp_path)
@@ -171,6 +173,7 @@ def test_a_run_id_that_is_taken_is_refused_and_names_are_numbered(tmp_path):
 # What it takes
 
 
+@pytest.mark.usefixtures("packer")
 def test_what_is_told_of_an_episode_is_read_back(tmp_path):
     """By `finish_episode` and with a whole episode; numpy's numbers like Python's."""
     facts: dict[str, Any] = {
@@ -182,8 +185,10 @@ def test_what_is_told_of_an_episode_is_read_back(tmp_path):
             Episode([0, 1], [0], [3.0], truncated=True, started_at=1000.0, duration_s=2.5, **facts)
         )
         assert record_episode(recorder, [4.0], terminated=False) == 2
+        assert record_episode(recorder, [4.0], terminated=False, seed=1) == 3
+        assert record_episode(recorder, [4.0], terminated=False, incomplete=True) == 4
     with open_run(recorder.path) as run:
-        both, whole, cut = (run.episode(number) for number in range(3))
+        both, whole, *cut = (run.episode(number) for number in range(5))
         assert (both.ending, whole.ending) == ("terminated and truncated", "truncated")
         for summary in (both, whole):
             assert (summary.epsilon, summary.seed, summary.stage) == (0.5, 7, "maze")
@@ -191,8 +196,10 @@ def test_what_is_told_of_an_episode_is_read_back(tmp_path):
         assert (whole.started_at, whole.duration_s) == pytest.approx((1000.0, 2.5))
         assert both.duration_s >= 0
         # Neither terminated nor truncated: it was cut off, whatever the loop thinks.
-        assert cut.ending == "incomplete"
-        assert (cut.epsilon, cut.seed, cut.stage, cut.tags) == (None, None, None, ())
+        assert all(summary.incomplete for summary in cut)
+        assert {summary.ending for summary in cut} == {"incomplete"}
+        assert [summary.seed for summary in cut] == [None, 1, None]
+        assert (cut[0].epsilon, cut[0].stage, cut[0].tags) == (None, None, ())
 
 
 def test_the_time_between_episodes_is_not_the_episodes_own(tmp_path):
@@ -249,6 +256,7 @@ def test_what_was_flushed_is_there_for_others(tmp_path):
             assert run.events()[-1].episode == 1
 
 
+@pytest.mark.usefixtures("packer")
 def test_a_loop_that_is_faster_than_the_writer_loses_nothing(tmp_path, monkeypatch):
     """With room for 64 steps, it waits as often as it must."""
     monkeypatch.setattr(recorder.recorder, "BUFFER_STEPS", 64)
@@ -314,13 +322,16 @@ def test_a_callback_that_fails_costs_no_episode(tmp_path, caplog):
 # How it ends
 
 
+@pytest.mark.usefixtures("packer")
 def test_steps_without_an_end_are_kept_as_an_incomplete_episode(tmp_path):
     """Never passed off as truncated; a run closed before its first step is a run too."""
     with new_recorder(tmp_path) as recorder:
         record_episode(recorder, [1.0])
         recorder.record_step(3, 1, 2.0)
         recorder.record_step(4, 1, 3.0)
+    assert recorder.stats.episodes == 2
     with open_run(recorder.path) as run:
+        assert run.counts().episodes == 2
         summary = run.episode(1)
         assert (summary.incomplete, summary.truncated, summary.terminated) == (True, False, False)
         assert not summary.running

@@ -34,7 +34,14 @@ from recorder import (
     open_run,
     runlock,
 )
-from recorder.schema import APPLICATION_ID, FILE_NAME, TABLES, VERSION
+from recorder.schema import (
+    APPLICATION_ID,
+    FILE_NAME,
+    RUN_COLUMNS,
+    TABLES,
+    VERSION,
+    row_checksum,
+)
 from recorder.tape import Event
 
 LENGTHS = (5, 1, 7, 3, 40, 2, 2, 9, 30, 1) * 3
@@ -62,10 +69,17 @@ def path(tmp_path) -> Path:
 
 def change(path: Path, *statements: str) -> None:
     """Change a closed run's file as any program could."""
-    connection = sqlite3.connect(path / FILE_NAME, isolation_level=None)
-    for statement in statements:
-        connection.execute(statement)
-    connection.close()
+    with closing(sqlite3.connect(path / FILE_NAME, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def forge_run_row(path: Path) -> None:
+    """Make the checksum of the run's row right again: it keeps out accidents, not intent."""
+    with closing(sqlite3.connect(path / FILE_NAME, isolation_level=None)) as connection:
+        row = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} FROM run").fetchone()
+        if row is not None:
+            connection.execute("UPDATE run SET checksum = ?", (row_checksum(row),))
 
 
 @pytest.mark.parametrize("place", ["missing", "empty", "file"])
@@ -235,6 +249,8 @@ def test_a_flipped_byte_in_a_segment_costs_that_segments_episodes_only(path):
         "UPDATE run SET layout = '['",
         """UPDATE run SET layout = replace(layout, '[]',
             '[{"name": "x", "dtype": "O", "shape": []}]')""",
+        "UPDATE run SET provenance = '5'",
+        "UPDATE run SET env_kwargs = '[]'",
         "UPDATE run SET observation_space = '5'",
         """UPDATE run SET observation_space = '{"type": "Nonsense"}'""",
         """UPDATE run SET observation_space = '{"type": "Box", "dtype": "object", "shape": [2]}'""",
@@ -248,6 +264,9 @@ def test_a_flipped_byte_in_a_segment_costs_that_segments_episodes_only(path):
 def test_tables_that_do_not_fit_each_other_are_damage(path, statement):
     """A file may be made to deceive; steps of one episode are never shown as another's."""
     change(path, statement)
+    with pytest.raises(DamagedTape, match="expected"), open_run(path) as run:
+        run.load(4)
+    forge_run_row(path)
     with pytest.raises(DamagedTape, match="expected"), open_run(path) as run:
         run.load(4)
 
@@ -352,6 +371,7 @@ def test_pages_together_are_the_whole_listing_each_episode_once(mixed, sort, lim
             assert page.total == len(expected)
             assert len(page.episodes) <= limit
             listed += [summary.episode for summary in page.episodes]
+            assert len(listed) <= len(expected)
             if page.next is None:
                 break
             assert len(page.episodes) == limit
@@ -467,19 +487,19 @@ def test_a_run_whose_recorder_ends_between_two_looks_is_finished_not_crashed(tmp
     """Its last words are on the tape before its lock is free."""
     bench = Bench(tmp_path / "run")
     bench.tape.commit([bench.piece(3)])
-    words = iter([[bench.piece(2, [2])], []])
+    words: list[dict] = [{"run": {"status": "finished"}}]
 
     def ends_now(_: Path) -> bool:
-        if (pieces := next(words, None)) is not None:
-            bench.tape.commit(pieces, run={"status": "finished"})
+        if words:
+            bench.tape.commit(**{"pieces": [], **words.pop()})
         return False
 
+    monkeypatch.setattr(runlock, "is_held", ends_now)
     with open_run(bench.path) as run:
-        monkeypatch.setattr(runlock, "is_held", ends_now)
+        assert run.info.status == "finished"
+        words.append({"pieces": [bench.piece(2, [2])]})
         summary = run.episode(0)
         assert (summary.ending, summary.length) == ("terminated", 5)
-        monkeypatch.setattr(runlock, "is_held", ends_now)
-        assert run.info.status == "finished"
 
 
 def test_what_stands_once_is_read_as_it_is_now(tmp_path):

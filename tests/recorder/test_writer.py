@@ -14,6 +14,7 @@ from recorder_kit import Bench, assert_episode_of_bench, never, reward_at
 
 import recorder.writer
 from recorder import DamagedTape, open_run
+from recorder.assemble import Running
 from recorder.tape import Event
 from recorder.writer import RETRY_S, Writer
 
@@ -288,3 +289,30 @@ def test_events_and_changes_outlast_a_failure_and_are_written_once(fed):
     with open_run(fed.bench.path) as run:
         assert [event.text for event in run.events()] == ["first", "second"]
         assert run.info.status == "finished"
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_steps_on_both_sides_of_a_hole_stay_on_their_sides(fed, failing):
+    """Something was lost before it reached the writer, while other work still waited."""
+    fed.feed()
+    if failing:
+        fed.fail(FULL)
+    fed.writer.miss(10, 7, 2, 1)
+    fed.recover()
+    fed.clock.now += RETRY_S
+    fed.bench.position += 7
+    fed.bench.assembler.skip_to(Running(3, 17))
+    fed.feed()
+    assert fed.writer.commit()
+    if failing:  # the disk as well: what waited is lost too, and counted
+        assert fed.counted == (2, 10, 3, 17)
+    else:
+        assert fed.counted == (4, 20, 1, 7)
+    with open_run(fed.bench.path) as run:
+        if not failing:
+            assert_episode_of_bench(run, 0, 0, 5)
+            assert_episode_of_bench(run, 1, 5, 10)
+        assert_episode_of_bench(run, 3, 17, 22)
+        assert_episode_of_bench(run, 4, 22, 27)
+        assert [event.data["steps"] for event in run.events()] == [17 if failing else 7]
+        assert run.counts().steps == fed.writer.counters.steps
