@@ -154,7 +154,7 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path,
         raise sqlite3.OperationalError("database or disk is full")
 
     monkeypatch.setattr(schema, "create", full)
-    with pytest.raises(RunsDirError, match="disk is full.*free some space"):
+    with pytest.raises(RunsDirError, match=r"disk is full.*free some space"):
         new_recorder(tmp_path, run_id="run")
     assert list(tmp_path.iterdir()) == []
 
