@@ -165,7 +165,7 @@ def test_sqlite_says_full_in_two_ways(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:
-        with pytest.raises(sqlite3.OperationalError, match="disk I/O error|disk is full"):
+        with pytest.raises(sqlite3.OperationalError, match=r"disk I/O error|disk is full"):
             connection.execute("INSERT INTO a VALUES (zeroblob(1000000))")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
