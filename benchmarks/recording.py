@@ -6,7 +6,7 @@
 - `bare_added_us_per_step`: what recording adds to a bare loop (`benchmarks.loops`), in
   microseconds a step, drain and close included; `bare_thread_us_per_step` is the part of
   it that the training thread itself spends (its CPU time).
-- `peers`: the same bare loop recorded by others, where they are installed.
+- `peers_added_us_per_step`: what others add (`benchmarks.peers`), where installed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from gymnasium.spaces import Discrete
 
 from benchmarks.loops import SIZE, bare_loop
 from benchmarks.measure import arguments, pairs, quartiles, report
+from benchmarks.peers import added_us_per_step
 from gridworld import QLearningAgent, train
 from recorder import Channel, EpisodeRecorder
+from recorder.packer import is_compiled
 
 CHANNELS = (Channel("q_values", "float64", (4,)), Channel("explored", "bool"))
 
@@ -66,7 +68,9 @@ def bare_seconds(episodes: int, recorded: bool, cpu: list[float]) -> float:
 def main() -> None:
     """Measure and print."""
     options = arguments(__doc__)
-    episodes, bare_episodes, count = (120_000, 80_000, 5) if options.quick else (400_000, 300_000, 15)
+    episodes, bare_episodes, count = (
+        (120_000, 80_000, 5) if options.quick else (400_000, 300_000, 15)
+    )
     _, grid_steps = gridworld_seconds(episodes, recorded=False)
     grid = pairs(
         lambda: gridworld_seconds(episodes, recorded=False)[0],
@@ -90,6 +94,8 @@ def main() -> None:
             "bare_thread_us_per_step": quartiles(own)[1] / bare_steps * 1e6,
             "bare_us_per_step": quartiles(bare.a)[1] / bare_steps * 1e6,
             "bare_throughput_kept": bare.ratio(),
+            "peers_added_us_per_step": added_us_per_step(options.quick),
+            "compiled": is_compiled(),
             "pairs": count,
             "steps": grid_steps,
         },
