@@ -248,7 +248,7 @@ class EpisodeRecorder:
                     "pid": os.getpid(),
                     "at": now,
                 },
-                "redact": tuple(redact),
+                "redact": tuple(redaction.names),
             },
             lambda: self._wall_offset + packer.started,
             commit_interval,

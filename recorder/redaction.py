@@ -29,6 +29,8 @@ class Redaction:
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
+        if isinstance(names, str):
+            raise TypeError(f"expected redact as a list of names, got {names!r}; use [{names!r}]")
         self.names: Collection[str] = sorted({_plain(name) for name in names})
         given = {_plain(name): value for name, value in os.environ.items()}
         self._values = sorted(
