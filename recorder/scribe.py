@@ -44,6 +44,7 @@ from recorder.writer import Counters, Writer
 
 _READ_BYTES = 1 << 20
 _PARENT_LOOK_S = 1.0
+STOP_PATIENCE_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -183,9 +184,15 @@ class Scribe:
         self.writer.change(provenance=json.dumps(facts))
 
     def stop(self, status: str) -> Message:
-        """Write what is left and the final status, and close the tape."""
+        """Write what is left and the final status, and close the tape.
+
+        A disk that fails now has some time to come back before anything is let go.
+        """
         self.stopped = True
         self.writer.change(status=status, ended_at=time.time())
+        deadline = time.monotonic() + STOP_PATIENCE_S
+        while not self.writer.commit() and time.monotonic() < deadline:
+            time.sleep(self.writer.wait_s() or 0.0)
         written = self.writer.commit(last=True)
         self.tape.close()
         return ("stopped", status, written)
