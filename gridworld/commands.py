@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import time
 from contextlib import ExitStack
@@ -97,6 +98,13 @@ class BadRunsDir(BadInput):
     help="Go on recording into this run, in its own environment. The agent begins anew: its "
     "Q-table is not stored yet.",
 )
+@click.option(
+    "--keep",
+    metavar="POLICY",
+    help="Keep the steps of these episodes only, for example 'every 100 | failures'; every "
+    "summary is kept.  [default: all]",
+)
+@click.option("--quota", metavar="SIZE", help="Bound on the run's file, for example 500MB.")
 @click.option("--no-record", is_flag=True, help="Train without recording.")
 @click.option(
     "--steps-per-second", type=float, help="Train no faster than this, for watching and teaching."
@@ -117,6 +125,8 @@ def train(
     runs_dir: Path,
     name: str | None,
     resume: str | None,
+    keep: str | None,
+    quota: str | None,
     no_record: bool,
     steps_per_second: float | None,
     as_json: bool,
@@ -136,6 +146,7 @@ def train(
             env_id, env_kwargs = _environment_of(resume, runs_dir)
         env = make_env(env_id, env_kwargs)
         agent = QLearningAgent(env.observation_space, env.action_space, config, seed=seed)
+        keeping = {"keep": keep, "quota_bytes": None if quota is None else _bytes(quota)}
         if not no_record:
             _check_runs_dir(runs_dir)
     except InvalidHyperparameter as error:
@@ -149,7 +160,7 @@ def train(
         recorder = None
         if not no_record:
             run_name = name or _run_name(env_id, difficulty, map_seed, hazards, seed)
-            recorder = _open_recorder(runs_dir, run_name, env, agent, seed, resume)
+            recorder = _open_recorder(runs_dir, run_name, env, agent, seed, resume, **keeping)
             # If training raises, this closes the tape as interrupted.
             cleanup.enter_context(recorder)
             if resume is not None:
@@ -187,6 +198,17 @@ def _check_counts(episodes: int, seed: int, steps_per_second: float | None) -> N
             f"--steps-per-second must be a number above 0, but got {rate}; leave it out for "
             "full speed."
         )
+
+
+def _bytes(size: str) -> int:
+    """A size such as `500MB` in bytes."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)[bB]?\s*", size)
+    if match is None:
+        raise BadInput(
+            f"--quota must be a size such as 500MB or 2GB, but got {size!r}; write a number and "
+            "kB, MB, GB or TB."
+        )
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
 
 
 def _check_runs_dir(runs_dir: Path) -> None:
@@ -263,6 +285,7 @@ def _open_recorder(
     agent: QLearningAgent,
     seed: int,
     resume: str | None,
+    **keeping: Any,
 ) -> EpisodeRecorder:
     try:
         return EpisodeRecorder(
@@ -279,6 +302,7 @@ def _open_recorder(
             algorithm=agent.algorithm,
             hyperparameters=asdict(agent.config),
             seed=seed,
+            **keeping,
         )
     except RecorderError as error:
         raise BadInput(str(error)) from None

@@ -230,9 +230,17 @@ class Run:
             )
         return self._settled(summary_of(rows[0]))
 
-    def newest(self) -> EpisodeSummary | None:
-        """Return the newest episode, the running one included, or None."""
-        rows = self._rows(f"{_EPISODE} ORDER BY episode DESC LIMIT 1")
+    def newest(self, kept: bool = False) -> EpisodeSummary | None:
+        """Return the newest episode, the running one included, or None.
+
+        Args:
+            kept: the newest whose steps are on the tape, if it is among the last
+                10,000 episodes.
+        """
+        where = ""
+        if kept:
+            where = "WHERE kept = 1 AND episode > (SELECT max(episode) FROM episodes) - 10000"
+        rows = self._rows(f"{_EPISODE} {where} ORDER BY episode DESC LIMIT 1")
         return self._settled(summary_of(rows[0])) if rows else None
 
     def _settled(self, summary: EpisodeSummary) -> EpisodeSummary:

@@ -16,7 +16,7 @@ import logging
 from dataclasses import replace
 from typing import Final, Protocol
 
-from recorder import EpisodeSummary, RecorderError, Steps
+from recorder import EpisodeSummary, RecorderError, Steps, StepsNotKept
 from replay_server.archive import Archive
 from replay_server.clock import Bell, Clock
 from replay_server.encoding import Frame, steps_frame
@@ -279,7 +279,8 @@ class LiveChannel:
         if episode is None or (self.playhead.at_end and newest is not None):
             episode = newest.episode if newest is not None else self._passed + 1
         log.warning("run %s, episode %d: %s", self._source.run_id, episode, error)
-        self._tell_gap("damaged", episode)
+        kept = not isinstance(error, StepsNotKept)  # decided against while it was shown
+        self._tell_gap("damaged" if kept else "not_kept", episode)
         self.summary, self._shown = None, []
 
     def _end(self) -> None:

@@ -172,7 +172,8 @@ def _look(run: Run, known: tuple[int, int] | None) -> Look | None:
     return Look(
         version=version,
         recording=run.info.status == "recording",
-        newest=run.newest(),
+        # Of what a policy took off the tape nothing can be shown.
+        newest=run.newest(kept=True) or run.newest(),
         episodes=counts.episodes,
         steps=counts.steps,
         lost=counts.lost_steps + counts.lost_episodes,
