@@ -115,7 +115,7 @@ def assert_same_segment(a: Segment, b: Segment) -> None:
 
 
 @given(segments())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_a_segment_of_any_layout_and_any_bits_is_decoded_as_it_was(case):
     """Dtype, shape and every bit of each column, ends, flags and last observations."""
     layout, segment = case
@@ -177,7 +177,7 @@ def test_a_blob_cut_short_anywhere_is_damage_and_nothing_else():
 
 
 @given(segments(), st.data())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_changed_bytes_whose_checksum_was_forged_never_raise_anything_but_damage(case, data):
     """A file may be made to deceive: what decodes has the layout's form, what does not is told."""
     layout, segment = case

@@ -84,7 +84,7 @@ def takes(draw: st.DrawFn) -> list[list[tuple[int, list[int]]]]:
 
 
 @given(takes())
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_whatever_comes_the_tape_is_whole_and_has_no_empty_segment(tmp_path_factory, commits):
     """Segments abut, each holds something, and each episode is read back, also while it runs."""
     bench = Bench(tmp_path_factory.mktemp("tape") / "run")
