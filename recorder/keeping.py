@@ -12,6 +12,7 @@ from recorder.judge import Judge, last_rewards
 from recorder.policy_text import parse_policy
 from recorder.pruning import Decision, Ruling
 from recorder.quota import Quota
+from recorder.segments import MAX_STEP
 from recorder.tape import Tape
 
 
@@ -58,9 +59,11 @@ class Keeping:
         self._waiting += decisions
 
     def finish(self) -> None:
-        """No more pieces come."""
+        """No more pieces come, nor decisions: what has none by now is kept."""
         if self._judge is not None:
             self.decide(self._judge.finish())
+        if self._settled is not None:
+            self._settled = MAX_STEP
 
     def ruling(self, pending: Sequence[Piece]) -> Ruling:
         """Return what a commit of these pieces has to do, and note it in their episodes.

@@ -67,16 +67,16 @@ class Policy:
         raise NotImplementedError
 
     def __or__(self, other: Policy | Keep) -> Policy:
-        return Either(_flat(Either, self, as_policy(other)))
+        return Either(_flat(Either, self, policy_of(other)))
 
     def __and__(self, other: Policy | Keep) -> Policy:
-        return Both(_flat(Both, self, as_policy(other)))
+        return Both(_flat(Both, self, policy_of(other)))
 
     def __ror__(self, other: Keep) -> Policy:
-        return as_policy(other) | self
+        return policy_of(other) | self
 
     def __rand__(self, other: Keep) -> Policy:
-        return as_policy(other) & self
+        return policy_of(other) & self
 
 
 class AtOnce(Policy):
@@ -237,23 +237,19 @@ def when(keep: Keep, reason: str | None = None) -> Policy:
     return When(keep, reason or ("keep" if name == "<lambda>" else name))
 
 
-def as_policy(value: Policy | Keep | str) -> Policy:
-    """Return a policy from one, from its text, or from a function as `when` takes.
+def policy_of(value: Policy | Keep) -> Policy:
+    """Return a policy from one, or from a function as `when` takes.
 
     Raises:
-        PolicyError: it is none of these, or a text that cannot be read.
+        PolicyError: it is neither.
     """
     if isinstance(value, Policy):
         return value
-    if isinstance(value, str):
-        from recorder.policy_text import parse_policy
-
-        return parse_policy(value)
     if callable(value):
         return when(value)
     raise PolicyError(
-        f"expected a policy, its text or a function of an episode, got {value!r}; "
-        "write for example keep='every 100 | failures'"
+        f"expected a policy or a function of an episode, got {value!r}; write for example "
+        "every(100) | failures()"
     )
 
 

@@ -27,7 +27,7 @@ from recorder.policies import (
     Outcome,
     Stages,
 )
-from recorder.policy import Policy
+from recorder.policy import Keep, Policy, policy_of
 
 NESTED_MAX = 50
 _TOKEN = re.compile(
@@ -51,6 +51,15 @@ def parse_policy(text: str) -> Policy:
     if parser.kind is not None:
         raise parser.unexpected("'|', '&' or the end")
     return policy
+
+
+def as_policy(value: Policy | Keep | str) -> Policy:
+    """Return a policy from one, from its text, or from a function as `when` takes.
+
+    Raises:
+        PolicyError: it is none of these, or a text that cannot be read.
+    """
+    return parse_policy(value) if isinstance(value, str) else policy_of(value)
 
 
 class _Parser:

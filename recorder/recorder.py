@@ -28,7 +28,8 @@ from recorder.errors import FactsError, RunNotFound, SequenceError, SpaceError
 from recorder.judge import RewardJudge
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
-from recorder.policy import Keep, Policy, as_policy
+from recorder.policy import Keep, Policy
+from recorder.policy_text import as_policy
 from recorder.pruning import check_quota
 from recorder.pump import Pump
 from recorder.redaction import Redaction

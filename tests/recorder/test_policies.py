@@ -36,8 +36,8 @@ from recorder.policies import (
     triggered,
     when,
 )
-from recorder.policy import Both, Either, FinishedEpisode, Policy, Verdict, as_policy
-from recorder.policy_text import parse_policy
+from recorder.policy import Both, Either, FinishedEpisode, Policy, Verdict
+from recorder.policy_text import as_policy, parse_policy
 
 BLANK = FinishedEpisode(
     episode=0, first_step=0, length=1, episode_return=0.0, terminated=True, truncated=False,
@@ -363,7 +363,7 @@ def test_what_makes_a_policy():
     assert as_policy("every 2") == every(2)
     assert as_policy(every(2)) == every(2)
     assert as_policy(len).reason == "len"
-    with pytest.raises(PolicyError, match="expected a policy, its text or a function"):
+    with pytest.raises(PolicyError, match="expected a policy or a function"):
         as_policy(7)
     with pytest.raises(PolicyError, match="got 0 for both"):
         percentile(0, 0)

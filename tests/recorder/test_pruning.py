@@ -221,6 +221,15 @@ def segments_of(path: Path) -> list[tuple[int, int]]:
     return rows
 
 
+def steps_on_tape(run: Run) -> int:
+    """Steps in the segments, without those that were blanked."""
+    count = 0
+    for first, stop in run._rows("SELECT first_step, first_step + count FROM segments"):
+        [(segment, _)] = run._segments.covering(first, stop)
+        count += segment.count - sum(b - a for a, b in blank_rows(segment))
+    return count
+
+
 @pytest.mark.parametrize("keep", POLICIES)
 def test_at_every_commit_what_is_kept_is_exact_and_the_rest_refuses(tmp_path, keep):
     """So does a tape whose writer was killed between any two of them."""
@@ -235,6 +244,10 @@ def test_at_every_commit_what_is_kept_is_exact_and_the_rest_refuses(tmp_path, ke
                         check(run, recording.bounds, len(recording.bounds))
             recording.finish()
             kept = check(run, recording.bounds, len(recording.bounds))
+            lengths = [stop - first for first, stop in recording.bounds]
+            running = recording.bench.position - sum(lengths)
+            assert steps_on_tape(run) == sum(lengths[number] for number in kept) + running
+            assert run._rows("PRAGMA freelist_count") == [(0,)]  # space is given back
         segments_of(recording.bench.path)
         assert kept or keep == "length > 100000"
 
