@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from recorder.errors import ChannelError
+from recorder.facts import as_json, checked_facts
 from recorder.layout import Layout
-from recorder.recorder import EpisodeRecorder, as_json, checked_facts
+from recorder.recorder import EpisodeRecorder
 
 _UNSET: Any = object()
 

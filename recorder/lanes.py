@@ -27,9 +27,10 @@ from recorder.batches import Splitter
 from recorder.blocks import Attic, Block
 from recorder.columns import Column
 from recorder.errors import SequenceError
+from recorder.facts import checked_seed
 from recorder.packer import misfit
 from recorder.packing import pack
-from recorder.recorder import EpisodeRecorder, checked_seed
+from recorder.recorder import EpisodeRecorder
 from recorder.spaces import unflatten
 from recorder.stream import Stream, packed_info
 

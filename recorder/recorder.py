@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import json
 import logging
-import operator
 import os
 import sys
 import time
@@ -15,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from recorder import forks, opening
 from recorder.agents import with_agents
 from recorder.capture import Capture
@@ -24,7 +21,8 @@ from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import FactsError, RunNotFound, SequenceError, SpaceError
+from recorder.errors import RunNotFound, SequenceError, SpaceError
+from recorder.facts import as_json, checked_facts, checked_seed
 from recorder.judge import RewardJudge
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
@@ -574,64 +572,6 @@ class EpisodeRecorder:
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
-
-
-def as_json(value: Any) -> str:
-    """Return `value` as JSON; what JSON has no form for, as its text."""
-
-    def plain(thing: Any) -> Any:
-        if isinstance(thing, np.ndarray):
-            return thing.tolist()
-        if isinstance(thing, np.generic):
-            return thing.item()
-        if isinstance(thing, Mapping):
-            return dict(thing)
-        if isinstance(thing, (set, frozenset, tuple)):
-            return list(thing)
-        return repr(thing)
-
-    return json.dumps(value, default=plain)
-
-
-def checked_facts(
-    epsilon: Any, seed: Any, stage: Any, tags: Any
-) -> tuple[float | None, int | None, str | None, tuple[str, ...]]:
-    """Return an episode's facts as plain values that the tape's columns can hold.
-
-    One that cannot be stored would fail the whole transaction it is written in.
-
-    Raises:
-        FactsError: one of them cannot.
-    """
-    try:
-        epsilon = None if epsilon is None else float(epsilon)
-        seed = None if seed is None else checked_seed(seed)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise FactsError(
-            f"expected numbers as epsilon and seed, got {epsilon!r} and {seed!r} ({error}); "
-            "convert them, or leave them out"
-        ) from error
-    tags = (tags,) if isinstance(tags, str) else tuple(tags)
-    if not all(isinstance(tag, str) and tag and len(tag.split()) == 1 for tag in tags):
-        raise FactsError(f"expected tags as words without spaces, got {tags!r}; use dashes")
-    if stage is not None and not isinstance(stage, str):
-        stage = str(stage)
-    return epsilon, seed, stage, tags
-
-
-def checked_seed(seed: Any) -> int:
-    """Return a seed as an integer that a column of SQLite can hold.
-
-    Raises:
-        FactsError: it takes more than 64 bits.
-    """
-    number = operator.index(seed)
-    if not -(1 << 63) <= number < 1 << 63:
-        raise FactsError(
-            f"expected a seed that fits 64 bits with its sign, got {number}; "
-            "record a shorter one, or put it into hyperparameters as text"
-        )
-    return number
 
 
 def _spaces(

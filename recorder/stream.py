@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from recorder.describe import describe
 from recorder.errors import SequenceError, SpaceError
+from recorder.facts import checked_seed
 from recorder.packing import pack
-from recorder.recorder import EpisodeRecorder, checked_seed
+from recorder.policies import triggered
+from recorder.recorder import EpisodeRecorder
 
 log = logging.getLogger(__name__)
 
@@ -146,6 +148,7 @@ def recorder_for(
     runs_dir: Any,
     options: Mapping[str, Any],
     derived: Mapping[str, Any],
+    episode_trigger: Callable[[int], bool] | None = None,
 ) -> EpisodeRecorder:
     """Return the recorder that is given, or a new one.
 
@@ -155,11 +158,17 @@ def recorder_for(
         options: a new one's arguments.
         derived: the same, as the environment has them; `observation_space` and
             `action_space` among them.
+        episode_trigger: which episodes keep their steps, by number.
 
     Raises:
         SpaceError: the recorder given is of other spaces.
-        TypeError: both a recorder and what makes one are given.
+        TypeError: both a recorder and what makes one are given, or both `episode_trigger` and
+            `keep`.
     """
+    if episode_trigger is not None:
+        if "keep" in options:
+            raise TypeError("expected episode_trigger or keep, got both; combine them in keep")
+        options = {**options, "keep": triggered(episode_trigger)}
     if recorder is None:
         return EpisodeRecorder(runs_dir, **{**derived, **options})
     if options:
