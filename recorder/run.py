@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from recorder import runlock
-from recorder.codec import NO_FINAL, Segment
+from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
 from recorder.columns import Channel
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
@@ -284,6 +284,8 @@ class Run:
         with reading(self._file):
             parts = self._segments.covering(min(first, last - 1 if stop else last), last)
         _check_bounds(summary, [segment for segment, _ in parts])
+        with reading(self._file):
+            self._check_neighbours(summary)
         pieces: dict[str, list[Any]] = {c.name: [] for c in self.layout.steps}
         reached, return_before = first, 0.0
         for index, (segment, before) in enumerate(parts):
@@ -311,6 +313,20 @@ class Run:
         return Steps(
             summary.episode, start, stop, self._named(columns, stop - start), final, return_before
         )
+
+    def _check_neighbours(self, summary: EpisodeSummary) -> None:
+        """Refuse a row that was changed so that it names the steps of another episode."""
+        number, first = summary.episode, summary.first_step
+        for other, start, length in self._rows(
+            "SELECT episode, first_step, length FROM episodes WHERE episode IN (?, ?)",
+            (number - 1, number + 1),
+        ):
+            follows = start + length <= first if other < number else start >= first + summary.length
+            if not follows:
+                raise DamagedTape(
+                    f"expected episodes {min(number, other)} and {max(number, other)} one behind "
+                    "the other on the tape, got rows that say otherwise; see reel check"
+                )
 
     def _named(self, columns: dict[str, Any], count: int) -> dict[str, Any]:
         layout = self.layout
@@ -444,6 +460,11 @@ def _check_bounds(summary: EpisodeSummary, segments: list[Segment]) -> None:
     other episodes as this one's.
     """
     first, last = summary.first_step, summary.first_step + summary.length
+    if summary.length < 1:
+        raise DamagedTape(
+            f"expected episode {summary.episode} to have steps, got a row that says "
+            f"{summary.length}; see reel check"
+        )
     for segment in segments:
         ends = segment.ends + segment.first_step
         begins_within = segment.first_step < first < segment.first_step + segment.count
@@ -462,6 +483,13 @@ def _final(layout: Layout, summary: EpisodeSummary, segment: Any) -> Any:
         if summary.incomplete:  # its recorder died
             return None
         raise DamagedTape(f"expected an episode's end after global step {last - 1}, got none")
+    told = TERMINATED * summary.terminated | TRUNCATED * summary.truncated
+    told |= INCOMPLETE * summary.incomplete
+    if segment.flags[index] & (TERMINATED | TRUNCATED | INCOMPLETE) != told:
+        raise DamagedTape(
+            f"expected episode {summary.episode} to have ended as its row says, got another "
+            "ending on the tape; see reel check"
+        )
     if segment.flags[index] & NO_FINAL:
         return None
     finals = {name: rows[index : index + 1] for name, rows in segment.finals.items()}
