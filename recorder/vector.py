@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic
 
@@ -59,6 +59,8 @@ class RecordVectorEpisodes(
         runs_dir: directory of runs, for a recorder of its own.
         recorder: an existing recorder of the single spaces, which stays open after `close`;
             where None, one is made and closed.
+        episode_trigger: which episodes keep their steps, by their number from 0; all where
+            None. The summary of every episode is kept. For more, see the option `keep`.
         **options: of `EpisodeRecorder`: `name`, `channels`, `infos`, `hyperparameters`, ...
 
     Attributes:
@@ -66,7 +68,8 @@ class RecordVectorEpisodes(
 
     Raises:
         SpaceError: a space cannot be recorded, or is not the recorder's.
-        TypeError: both `recorder` and options are given.
+        TypeError: both `recorder` and what makes one are given, or both `episode_trigger`
+            and `keep`.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class RecordVectorEpisodes(
         runs_dir: str | Path = "runs",
         *,
         recorder: EpisodeRecorder | None = None,
+        episode_trigger: Callable[[int], bool] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(env)
@@ -83,7 +87,7 @@ class RecordVectorEpisodes(
             "action_space": env.single_action_space,
             **_facts_of(env),
         }
-        self.recorder = recorder_for(recorder, runs_dir, options, derived)
+        self.recorder = recorder_for(recorder, runs_dir, options, derived, episode_trigger)
         self._owned = recorder is None
         self._mode = _autoreset_mode(env)
         layout = self.recorder.layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, SupportsFloat
 
@@ -44,6 +45,8 @@ class RecordEpisodes(
         runs_dir: directory of runs, for a recorder of its own.
         recorder: an existing recorder of the same spaces, which stays open after `close`;
             where None, one is made and closed.
+        episode_trigger: which episodes keep their steps, by their number from 0; all where
+            None. The summary of every episode is kept. For more, see the option `keep`.
         **options: of `EpisodeRecorder`: `name`, `channels`, `infos`, `hyperparameters`, ...
 
     Attributes:
@@ -51,7 +54,8 @@ class RecordEpisodes(
 
     Raises:
         SpaceError: a space cannot be recorded, or is not the recorder's.
-        TypeError: both `recorder` and options are given.
+        TypeError: both `recorder` and what makes one are given, or both `episode_trigger`
+            and `keep`.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class RecordEpisodes(
         runs_dir: str | Path = "runs",
         *,
         recorder: EpisodeRecorder | None = None,
+        episode_trigger: Callable[[int], bool] | None = None,
         **options: Any,
     ) -> None:
         derived = {
@@ -67,12 +72,16 @@ class RecordEpisodes(
             "observation_space": env.observation_space,
             "action_space": env.action_space,
         }
-        self.recorder = recorder_for(recorder, runs_dir, options, derived)
+        self.recorder = recorder_for(recorder, runs_dir, options, derived, episode_trigger)
         if recorder is not None:  # an environment made of the spec has a run of its own
             runs_dir, layout = recorder.path.parent, recorder.layout
             options = {"channels": layout.channels, "infos": layout.infos}
         gym.utils.RecordConstructorArgs.__init__(
-            self, _disable_deepcopy=True, runs_dir=runs_dir, **options
+            self,
+            _disable_deepcopy=True,
+            runs_dir=runs_dir,
+            episode_trigger=episode_trigger,
+            **options,
         )
         gym.Wrapper.__init__(self, env)
         self._owned = recorder is None

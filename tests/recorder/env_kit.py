@@ -154,5 +154,5 @@ def assert_same_episode(episode: Episode, log: dict[str, Any]) -> None:
     assert episode.seed == log["seed"]
     if episode.infos is not None:
         assert same(list(episode.infos), log["infos"])
-    if log["q_values"]:
+    if "q_values" in episode.channels and log["q_values"]:
         assert same(list(episode.channels["q_values"]), log["q_values"])

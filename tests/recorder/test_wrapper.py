@@ -240,6 +240,23 @@ def test_an_existing_recorder_is_shared_and_stays_open(tmp_path):
     other.close()
 
 
+def test_an_episode_trigger_says_which_episodes_keep_their_steps(tmp_path):
+    """As Gymnasium's own recorders ask it; summaries are kept of all."""
+    with pytest.raises(TypeError, match="episode_trigger or keep, got both"):
+        RecordEpisodes(Dice("box"), tmp_path, episode_trigger=bool, keep="first 3")
+    env = RecordEpisodes(
+        Dice("box", lasting=True), tmp_path, episode_trigger=lambda episode: episode % 2 == 0
+    )
+    for _ in range(4):
+        env.reset()
+        env.step(0)
+    env.close()
+    with pytest.raises(TypeError, match=r"got both \(keep\)"):
+        RecordEpisodes(Dice("box"), recorder=env.recorder, episode_trigger=bool)
+    with open_run(env.recorder.path) as run:
+        assert [run.episode(number).kept for number in range(4)] == [True, False, True, False]
+
+
 def test_what_the_environment_is_stands_with_the_run(tmp_path):
     """As if the environment itself had been handed to the recorder."""
     env = gym.make("FrozenLake-v1", map_name="4x4", is_slippery=False)
