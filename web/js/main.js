@@ -111,7 +111,8 @@ let written = location.hash;
 let inBar = location.hash;
 
 function address() {
-  if (!state.run || state.problem) return;
+  // While an answer is due, what is shown is not what was asked for: a reload must not lose that.
+  if (!state.run || state.problem || state.waitingSince !== null) return;
   const still = !state.playing && !state.live && state.episode !== null;
   const route = still ? { run: state.run.run, episode: state.episode, step: state.step, speed: state.speed } : { run: state.run.run, speed: state.speed };
   // While it plays the address names the episode at rest last; browsers limit how often it may change.
@@ -125,7 +126,7 @@ function address() {
 
 function openFromAddress() {
   const route = parse(location.hash);
-  written = location.hash;
+  written = inBar = location.hash;
   const speed = route.speed ?? undefined;
   if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
   else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
