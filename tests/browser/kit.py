@@ -120,7 +120,8 @@ PICTURE = "document.getElementById('stage').toDataURL()"
 # Notes what is shown whenever it changes, with the time of the wall clock.
 WATCH = """() => {
   const part = (name) => document.querySelector(`[data-testid="${name}"]`);
-  const number = (text) => /\\d/.test(text) ? Number(text.replaceAll(",", "")) : null;
+  const number = (text) => /\\d/.test(text) ? Number(text.replace(/[^\\d.]/g, "")) : null;
+  const ended = (row) => number(row.children[1].textContent) !== null;
   let before = "";
   window.watched = [];
   const look = () => {
@@ -133,8 +134,7 @@ WATCH = """() => {
       // of the position in the inspector, which is the nearest that has come
       position: Number(document.getElementById("inspector-step").textContent),
       observation: JSON.parse(part("agent-cell").dataset.observation ?? "null"),
-      total: number(part("episode-total").textContent),
-      listed: Math.max(-1, ...rows.map((row) => Number(row.dataset.episode ?? -1))),
+      finished: Math.max(-1, ...rows.filter(ended).map((row) => Number(row.dataset.episode))),
     };
     const now = JSON.stringify(seen);
     if (now === before) return;

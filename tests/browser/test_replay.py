@@ -162,7 +162,10 @@ async def test_the_address_of_a_paused_view_restores_it_paused_in_another_page(
     await expect(other.part("speed")).to_have_value("2")
     await expect(other.chip).to_have_attribute("data-state", "archive")
 
-    # Back and forward, or a hand in the address bar, are followed too.
+    # Back and forward, or a hand in the address bar, are followed too; on a slow machine,
+    # where the page draws between an address and the event that tells of it.
+    devtools = await context.new_cdp_session(other.page)
+    await devtools.send("Emulation.setCPUThrottlingRate", {"rate": 4})
     await other.follow(run="medium", ep=longest, step=43)
     await other.reads_as(tape, longest, 43)
     await other.page.go_back()
