@@ -162,13 +162,16 @@ class Run:
             SELECT (SELECT coalesce(sum(count), 0) FROM rollups
                     WHERE level = (SELECT max(level) FROM rollups)),
                    CASE WHEN lost_steps
+                        AND NOT EXISTS (SELECT 1 FROM episodes WHERE kept = 0)
                    THEN (SELECT coalesce(sum(count), 0) FROM segments)
-                      + (SELECT coalesce(sum(length), 0) FROM episodes WHERE kept = 0)
                    ELSE max(
                        (SELECT coalesce(max(first_step + count), 0) FROM segments
                         WHERE first_step = (SELECT max(first_step) FROM segments)),
                        (SELECT coalesce(max(first_step + length), 0) FROM episodes
-                        WHERE episode = (SELECT max(episode) FROM episodes))) END,
+                        WHERE episode = (SELECT max(episode) FROM episodes)),
+                       CASE WHEN lost_steps THEN
+                       (SELECT coalesce(max(json_extract(data, '$.to_step')), 0) FROM events
+                        WHERE kind = 'gap') ELSE 0 END) - lost_steps END,
                    lost_episodes, lost_steps FROM run
             """
         )

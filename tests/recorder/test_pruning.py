@@ -36,7 +36,7 @@ from recorder.describe import describe
 from recorder.judge import Judge
 from recorder.keeping import Keeping
 from recorder.layout import Layout
-from recorder.policies import every, when
+from recorder.policies import every, stages, when
 from recorder.policy_text import parse_policy
 from recorder.pruning import BLANK, CUT_STEPS, Gone, Ruling, blank_rows, without
 from recorder.writer import Writer
@@ -320,6 +320,41 @@ def test_a_commit_that_failed_anywhere_took_nothing_off_and_may_be_made_again(tm
     assert number > 8
 
 
+def test_what_was_lost_and_what_was_not_kept_are_counted_apart(tmp_path):
+    """Lost steps were never written; steps not kept were, and count as recorded."""
+    recording = Recording(tmp_path / "run", "every 3", seed=5)
+    writer, bench = recording.writer, recording.bench
+    for round_ in range(40):
+        recording.feed()
+        if round_ == 20:
+            writer._let_go(everything=True)
+        elif round_ % 3 == 0:
+            assert writer.commit()
+    recording.finish()
+    assert writer.counters.lost_steps > 0
+    with open_run(bench.path) as run:
+        assert run.counts().lost_steps == writer.counters.lost_steps
+        assert run.counts().steps == bench.position - writer.counters.lost_steps
+        assert run.counts().steps == writer.counters.steps
+
+
+def test_the_last_reward_is_known_where_an_end_is_told_late(tmp_path):
+    bench = Bench(tmp_path / "run")
+    writer = Writer(
+        bench.tape, bench.assembler, 0.0, keeping=Keeping(Judge(parse_policy("successes")))
+    )
+    writer.add(**bench.take(5))  # the last reward is 1
+    writer.commit()
+    writer.add(**bench.take(0, [0]))
+    writer.add(**bench.take(3))  # and here -3
+    writer.add(**bench.take(0, [0]))
+    writer.commit(last=True)
+    bench.tape.close()
+    with open_run(bench.path) as run:
+        assert [run.episode(n).reason for n in range(2)] == ["success", "policy"]
+        assert_episode_of_bench(run, 0, 0, 5)
+
+
 def test_a_damaged_segment_stops_no_recording(tmp_path, caplog):
     """Its steps stay where they are; that they are not kept is said in `episodes`."""
     bench = Bench(tmp_path / "run")
@@ -360,7 +395,7 @@ def test_closed_segments_are_written_anew_once(tmp_path):
 
 @pytest.mark.parametrize(
     "keep",
-    ["every 5 | stages 2 before 3 after", every(5) | when(lambda e: 18 <= e.episode < 23, "then")],
+    ["every 5 | stages 2 before 3 after", every(5) | stages(2, 3) | when(lambda e: False)],
     ids=["in the writer's process", "in ours"],
 )
 def test_a_recorder_keeps_what_its_policy_says(tmp_path, keep):
