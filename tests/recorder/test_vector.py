@@ -221,6 +221,25 @@ def test_a_reset_of_all_in_mid_episode_keeps_what_there_was_as_incomplete(tmp_pa
         assert [e.data["options"] for e in run.events() if e.kind == "options"] == [{"level": 1}]
 
 
+def test_a_reset_just_after_an_end_is_the_reset(tmp_path):
+    """NEXT_STEP mode: the step behind it is a step, the first of its episode."""
+    envs = RecordVectorEpisodes(SyncVectorEnv(dice(2, "box")), tmp_path)
+    envs.reset(seed=0)
+    over = np.zeros(2, dtype=bool)
+    while not over.any():
+        *_, terminations, truncations, _ = envs.step(np.zeros(2, int))
+        over = terminations | truncations
+    first, _ = envs.reset(seed=40)
+    envs.step(np.ones(2, int))
+    envs.close()
+    with open_run(envs.recorder.path) as run:
+        for env, number in enumerate((2, 3)):
+            episode = run.load(number)
+            assert episode.seed == 40 + env
+            assert episode.observations[0].tolist() == first[env].tolist()
+            assert episode.actions[0] == 1
+
+
 def test_a_reset_of_some_leaves_the_others_running(tmp_path):
     """DISABLED mode: the mask is read, and left to the environment."""
     envs = SyncVectorEnv(dice(3, "discrete", lasting=True), autoreset_mode=AutoresetMode.DISABLED)
@@ -376,6 +395,25 @@ def test_memory_follows_the_running_episodes_not_the_run(tmp_path):
         episode = run.load(summary.episode)
         assert episode.observations[:600, 3].tolist() == list(range(600))
         assert episode.rewards.tolist() == list(range(600))
+
+
+def test_blocks_are_thinned_out_again_and_again(tmp_path):
+    """Of eight environments four end, then two, then one: each one's rows stay its own."""
+    lanes = new_lanes(tmp_path, 8, memory_bytes=1 << 30)
+    ending = {200: (0, 1, 3, 6), 400: (2, 7), 500: (4,)}
+    run_lanes(lanes, 600, lambda tick: ending.get(tick, ()))
+    assert len(lanes._blocks[0].envs) == 1
+    lanes.close({})
+    lanes.recorder.close()
+    with open_run(lanes.recorder.path) as run:
+        numbers = by_env(run, 8)
+        for env, (first, *rest) in enumerate(numbers):
+            length = next((tick + 1 for tick, envs in ending.items() if env in envs), 600)
+            episode = run.load(first)
+            assert episode.length == length
+            expected = np.arange(length) + env * 1e6
+            assert (episode.observations[:length, 9] == expected).all()
+            assert sum(run.episode(number).length for number in rest) == 600 - length
 
 
 @pytest.mark.parametrize("text", [False, True])
