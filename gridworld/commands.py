@@ -110,6 +110,12 @@ class BadRunsDir(BadInput):
     "--steps-per-second", type=float, help="Train no faster than this, for watching and teaching."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON.")
+@click.option(
+    "--child",
+    is_flag=True,
+    hidden=True,
+    help="Run by another program: ends when its standard input does, and gives no hints.",
+)
 def train(
     env_id: str,
     difficulty: str | None,
@@ -130,11 +136,12 @@ def train(
     no_record: bool,
     steps_per_second: float | None,
     as_json: bool,
+    child: bool,
 ) -> None:
     """Train a Q-learning agent and record every step.
 
     Ctrl-C ends the training cleanly: all finished episodes are kept, and the one
-    under way is marked incomplete.
+    under way is marked incomplete. The exit code is 1 where not all could be recorded.
     """
     try:
         _check_counts(episodes, seed, steps_per_second)
@@ -156,6 +163,8 @@ def train(
 
     with StopRequest() as stop, ExitStack() as cleanup:
         cleanup.callback(env.close)
+        if child:
+            stop.when_input_ends()
         began = time.perf_counter()
         recorder = None
         if not no_record:
@@ -181,7 +190,16 @@ def train(
         if recorder is not None:
             recorder.close("finished" if result.episodes == episodes else "interrupted")
         summary = _summary(result, recorder, time.perf_counter() - began)
-    click.echo(json.dumps(summary) if as_json else _for_people(summary, episodes, runs_dir))
+    click.echo(
+        json.dumps(summary) if as_json else _for_people(summary, episodes, runs_dir, hint=not child)
+    )
+    if summary["lost_episodes"] or summary["lost_steps"]:
+        click.echo(
+            f"Error: expected to record every step, but {summary['lost_episodes']:,} episodes and "
+            f"{summary['lost_steps']:,} steps are not recorded (see the warnings above).",
+            err=True,
+        )
+        sys.exit(1)
     sys.exit(0 if result.episodes == episodes else stop.exit_code)
 
 
@@ -328,7 +346,7 @@ def _summary(
     }
 
 
-def _for_people(summary: dict[str, Any], episodes: int, runs_dir: Path) -> str:
+def _for_people(summary: dict[str, Any], episodes: int, runs_dir: Path, hint: bool) -> str:
     done, steps, seconds = summary["episodes"], summary["steps"], summary["seconds"]
     line = f"Trained {done:,} episodes, {steps:,} steps, in {seconds:.1f} s"
     if done < episodes:
@@ -336,14 +354,11 @@ def _for_people(summary: dict[str, Any], episodes: int, runs_dir: Path) -> str:
     if summary["mean_return_100"] is not None:
         line += f"; mean return of the last {min(done, 100)}: {summary['mean_return_100']:.2f}"
     lines = [line + "."]
-    if summary["lost_episodes"] or summary["lost_steps"]:
-        lines.append(
-            f"Not recorded: {summary['lost_episodes']:,} episodes, {summary['lost_steps']:,} steps "
-            "(see the warnings above)."
-        )
     if summary["path"] is None:
         lines.append("Nothing was recorded (--no-record).")
     else:
         option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
-        lines += [f"Recorded in {summary['path']}.", f"Watch it: reel serve{option}"]
+        lines.append(f"Recorded in {summary['path']}.")
+        if hint:
+            lines.append(f"Watch it: reel serve{option}")
     return "\n".join(lines)

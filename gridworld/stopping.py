@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the training loop reads between steps.
+"""Ctrl-C, SIGTERM and a closed terminal as a request that the training loop reads between steps.
 
 An exception raised wherever the signal happens to strike could leave a step half
 recorded; a flag read at the end of a step cannot.
@@ -6,17 +6,22 @@ recorded; a flag read at the end of a step cannot.
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP = 1  # SIGHUP's number, which not every platform names
+SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class StopRequest:
-    """While entered, SIGINT and SIGTERM only set `signal`; calling it tells whether one came.
+    """While entered, SIGINT, SIGTERM and SIGHUP only set `signal`; calling it tells whether
+    one came.
 
     The first one gives the handlers back, so a second Ctrl-C ends the process as usual.
+    A SIGHUP that is ignored stays so: that is what `nohup` asks for.
     Enter it on the main thread; elsewhere Python allows no handlers.
     """
 
@@ -30,11 +35,21 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM, as shells have it; 0 when none came."""
+        """130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, as shells have it; 0 when none
+        came."""
         return 0 if self.signal is None else 128 + self.signal
+
+    def when_input_ends(self, descriptor: int = 0) -> None:
+        """Stop, as on SIGHUP, once the other end of standard input is closed.
+
+        Its holder need not do anything: the system closes it even for one that was killed.
+        """
+        threading.Thread(target=self._drain, args=(descriptor,), daemon=True).start()
 
     def __enter__(self) -> StopRequest:
         for number in SIGNALS:
+            if number == HANGUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._previous[number] = signal.signal(number, self._note)
         return self
 
@@ -49,6 +64,16 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._give_back()
+
+    def _drain(self, descriptor: int) -> None:
+        try:
+            # Not sys.stdin: a thread within it at exit holds its lock, which is fatal.
+            while os.read(descriptor, 4096):
+                pass
+        except OSError:
+            pass  # no input at all has ended too
+        if self.signal is None:
+            self.signal = HANGUP
 
     def _give_back(self) -> None:
         while self._previous:

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -17,7 +19,7 @@ from click.testing import CliRunner
 
 from gridworld.commands import train
 from gridworld.stopping import StopRequest
-from recorder import list_runs, open_run
+from recorder import EpisodeRecorder, list_runs, open_run
 
 
 def invoke(*args):
@@ -244,7 +246,9 @@ train(["--env", "Waits-v0", "--episodes", "1000", *sys.argv[1:]])
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["SIGINT", "SIGTERM", "SIGHUP"],
 )
 def test_a_signal_ends_training_cleanly(tmp_path, number, code):
     """Finished episodes are kept, the one under way is incomplete, the summary is printed."""
@@ -295,6 +299,61 @@ def test_a_second_signal_is_not_held_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_hangup_that_is_ignored_stays_so():
+    """`nohup reel train` outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_child_ends_with_its_standard_input(tmp_path):
+    """However its parent ends: what it holds of the pipe is closed. No hint is for it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "reel", "train", "--child", "--episodes", "1000000",
+         "--steps-per-second", "2000", "--runs-dir", str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        while not list_runs(tmp_path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        stdout, stderr = process.communicate(timeout=60)  # closes its input
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert (process.returncode, stderr) == (129, "")
+    assert stdout.startswith("Stopped after")
+    assert "Watch it" not in stdout
+    (run_id,) = list_runs(tmp_path)
+    with open_run(tmp_path / run_id) as run:
+        assert run.info.status == "interrupted"
+
+
+@pytest.mark.parametrize("lost", [{"lost_episodes": 2}, {"lost_steps": 7}])
+def test_what_could_not_be_recorded_fails_the_command(tmp_path, monkeypatch, lost):
+    """The summary is printed all the same; a script sees it by the exit code."""
+
+    class Loses(EpisodeRecorder):
+        @property
+        def stats(self):
+            return replace(super().stats, **lost)
+
+    monkeypatch.setattr("gridworld.commands.EpisodeRecorder", Loses)
+    result = invoke("--runs-dir", tmp_path, "--episodes", 3, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["episodes"] == 3
+    assert len(result.stderr.splitlines()) == 1
+    assert "are not recorded" in result.stderr
+
+
 def test_reel_names_the_command():
     """`reel train` is this command; its help names every option."""
     result = subprocess.run(
@@ -304,6 +363,8 @@ def test_reel_names_the_command():
         check=True,
     )
     for parameter in train.params:
+        if getattr(parameter, "hidden", False):
+            continue
         assert parameter.opts[0] in result.stdout
 
 
