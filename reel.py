@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from typing import TextIO
 
 import click
 
@@ -53,8 +54,9 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code.
 
-    0 done, 2 wrong usage or an error that Reel raises on purpose (one sentence on stderr,
-    no traceback), 130 interrupted. Anything else is a bug and keeps its traceback.
+    0 done, 1 what the system refused (a full disk, say), 2 wrong usage or an error that Reel
+    raises on purpose, each one sentence on stderr and no traceback; 130 interrupted. Anything
+    else is a bug and keeps its traceback.
     """
     try:
         outcome = cli.main(args, prog_name="reel", standalone_mode=False)
@@ -64,9 +66,10 @@ def main(args: list[str] | None = None) -> None:
         error.show()
         raise SystemExit(2) from None
     except BrokenPipeError:
-        # The reader (`| head`) has left. Python would complain once more when it flushes
-        # stdout at exit, so stdout is pointed at nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)  # the reader (`| head`) has left
+        raise SystemExit(1) from None
+    except OSError as error:
+        _tell(f"Error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
         raise SystemExit(1) from None
     except Exception as error:
         # An error of the recorder's comes only from a recorder that was imported.
@@ -76,6 +79,23 @@ def main(args: list[str] | None = None) -> None:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(2) from None
     raise SystemExit(outcome if isinstance(outcome, int) else 0)
+
+
+def _tell(sentence: str) -> None:
+    """Say why it ends, if anybody can hear it; what cannot be written must not speak again."""
+    try:
+        click.echo(sentence, err=True)
+    except OSError:
+        _silence(sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _silence(sys.stdout)
+
+
+def _silence(stream: TextIO) -> None:
+    # Python would complain once more when it flushes the stream at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

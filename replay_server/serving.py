@@ -24,7 +24,9 @@ async def serve_until_stopped(
     trainer: Trainer | None = None,
     exit_when_done: bool = False,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, or until the trainer is done if that is asked for.
+    """Serve until SIGINT, SIGTERM or SIGHUP, or until the trainer is done if that is asked for.
+
+    A SIGHUP that is ignored stays so: that is what `nohup` asks for.
 
     Args:
         config: the server's.
@@ -38,7 +40,9 @@ async def serve_until_stopped(
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue
         loop.add_signal_handler(number, stop.set)
     async with ReplayServer(config) as server:
         announce(server)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -17,6 +19,7 @@ import pytest
 from server_kit import record_run
 
 from recorder import list_runs, open_run
+from replay_server.trainer import environment
 
 PATIENCE = 60.0
 
@@ -56,7 +59,7 @@ async def address_of(process: Process) -> str:
 
 async def test_serve_prints_an_address_that_opens_and_ends_on_signals(runs_dir: Path) -> None:
     record_run(runs_dir, "first", [3])
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         async with reel("serve", "--runs-dir", runs_dir, "--port", 0) as process:
             address = await address_of(process)
             jar = aiohttp.CookieJar(unsafe=True)
@@ -131,7 +134,7 @@ async def test_the_demo_trains_serves_and_leaves(runs_dir: Path) -> None:
         assert (run.info.status, run.counts().episodes) == ("finished", 40)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_demo_and_its_trainer(
     runs_dir: Path, number: signal.Signals
 ) -> None:
@@ -153,6 +156,76 @@ async def test_a_signal_ends_the_demo_and_its_trainer(
     with open_run(runs_dir / run_id) as run:
         assert run.info.status == "interrupted"
         assert run.counts().episodes > 0
+
+
+async def test_a_demo_that_is_killed_takes_its_trainer_along(runs_dir: Path) -> None:
+    async with reel(
+        "demo", "--episodes", 1_000_000, "--steps-per-second", 2000,
+        "--runs-dir", runs_dir, "--port", 0, "--no-browser",
+    ) as process:  # fmt: skip
+        await address_of(process)
+        while not list_runs(runs_dir):
+            await asyncio.sleep(0.05)
+        (run_id,) = list_runs(runs_dir)
+        with open_run(runs_dir / run_id) as run:
+            while not run.counts().episodes:
+                await asyncio.sleep(0.05)
+        process.kill()
+        # The trainer has the other end of these pipes: they end when it does.
+        out, error = await process.communicate()
+        assert b"Traceback" not in error
+        assert b"Watch it" not in out, "the hint is for a person who trained without the demo"
+    with open_run(runs_dir / run_id) as run:
+        assert run.info.status == "interrupted"
+
+
+@pytest.mark.parametrize("path", ["", ":", None])
+async def test_the_demo_works_among_files_named_like_its_modules(
+    tmp_path: Path, runs_dir: Path, path: str | None
+) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    for name in ("reel", "json", "recorder", "gridworld"):
+        (place / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user was run')")
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if path is not None:
+        variables["PYTHONPATH"] = path
+    code = (
+        "import sys; sys.path[:] = sys.argv.pop(1).split(':');"
+        "from replay_server.commands import demo; demo()"
+    )
+    root = Path(__file__).resolve().parents[2]
+    # As an installed `reel` does: the working directory is no place for its modules.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-I", "-c", code, ":".join([str(root), *filter(None, sys.path)]),
+        "--episodes", "3", "--difficulty", "easy", "--runs-dir", str(runs_dir), "--port", "0",
+        "--no-browser", "--exit-when-done",
+        cwd=place, env=variables, stdout=PIPE, stderr=PIPE,
+    )  # fmt: skip
+    _, error = await process.communicate()
+    assert process.returncode == 0, error.decode()
+    assert len(list_runs(runs_dir)) == 1
+
+
+def test_a_trainer_finds_reel_where_it_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = str(Path(__file__).resolve().parents[2])
+    monkeypatch.setenv("PYTHONPATH", ":/elsewhere::")
+    assert environment()["PYTHONPATH"] == f"{root}:/elsewhere"
+    monkeypatch.setattr("replay_server.trainer.sysconfig.get_path", lambda name: root)
+    assert environment()["PYTHONPATH"] == "/elsewhere"
+    monkeypatch.setenv("PYTHONPATH", "")
+    assert "PYTHONPATH" not in environment()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("both", [False, True])
+def test_output_that_cannot_be_written_is_one_sentence(both: bool) -> None:
+    words = [sys.executable, "-m", "reel", "train", "--no-record", "--episodes", "2"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(words, stdout=full, stderr=full if both else PIPE, text=True)
+    assert done.returncode == 1
+    if not both:
+        assert done.stderr == "Error: No space left on device.\n"
 
 
 async def test_a_demo_whose_trainer_fails_says_why(runs_dir: Path) -> None:
