@@ -25,6 +25,7 @@ typedef struct {
     PyObject *coerce;
     PyObject *fallback; /* value where the keyword is missing, or NULL */
     PyObject *dtype;    /* for a: the numpy dtype's buffer format as bytes */
+    long long low, high; /* for q: what the column's dtype can hold */
     int ndim;
     Py_ssize_t shape[8];
 } Column;
@@ -94,7 +95,7 @@ write_value(Column *c, PyObject *value)
         if (!PyLong_CheckExact(value))
             return 0;
         long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-        if (overflow)
+        if (overflow || number < c->low || number > c->high)
             return 0;
         memcpy(c->scratch, &number, sizeof number);
         return 1;
@@ -380,8 +381,8 @@ make_column(Column *c, PyObject *spec, Py_ssize_t capacity)
 {
     const char *code;
     PyObject *shape;
-    if (!PyArg_ParseTuple(spec, "UsnOO!OO", &c->name, &code, &c->width, &c->dtype,
-                          &PyTuple_Type, &shape, &c->coerce, &c->fallback)) {
+    if (!PyArg_ParseTuple(spec, "UsnOO!OOLL", &c->name, &code, &c->width, &c->dtype,
+                          &PyTuple_Type, &shape, &c->coerce, &c->fallback, &c->low, &c->high)) {
         c->name = c->dtype = c->coerce = c->fallback = NULL;
         return -1;
     }

@@ -324,16 +324,23 @@ class WriterLink:
 
 
 def command(run_dir: Path) -> list[str]:
-    """Return the command of the writer's process; tests put a weaker one here."""
-    return [sys.executable, "-m", "recorder.scribe", str(run_dir)]
+    """Return the command of the writer's process; tests put a weaker one here.
+
+    Its modules come from where this process has its own, in the same order, but never from
+    the working directory or the script's: a `json.py` of the user's is nothing to it.
+    """
+    own = str(Path(__file__).resolve().parent.parent)
+    places = [place for place in sys.path[1:] if place]
+    if own not in places:
+        places.append(own)
+    code = (
+        f"import sys; sys.path[:] = sys.argv.pop(1).split({os.pathsep!r}); "
+        "from recorder.scribe import main; main()"
+    )
+    return [sys.executable, "-P", "-c", code, os.pathsep.join(places), str(run_dir)]
 
 
 def _start_writer(run_dir: Path, inherit: Sequence[int]) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
-    # The same modules, wherever this process found them.
-    environment["PYTHONPATH"] = os.pathsep.join(
-        [str(Path(__file__).resolve().parent.parent), *sys.path[1:]]
-    )
     process = subprocess.Popen(
         command(run_dir),
         stdin=subprocess.PIPE,
@@ -341,7 +348,6 @@ def _start_writer(run_dir: Path, inherit: Sequence[int]) -> subprocess.Popen[byt
         bufsize=0,
         pass_fds=inherit,
         start_new_session=True,
-        env=environment,
     )
     sink = process.stdin.fileno()  # type: ignore[union-attr]
     os.set_blocking(sink, False)

@@ -22,7 +22,6 @@ from recorder.packing import pack
 
 ROW_WIDTH_MAX = 16
 _REQUIRED = ...
-_BIG = 1 << 63
 _PLAIN: dict[str, type] = {"q": int, "d": float, "?": bool}
 _FLOATS = {float}
 _ITEM = {"q": "q", "d": "d", "?": "B", "D": "d"}
@@ -59,12 +58,21 @@ class Spec:
         """The specification as the compiled packer reads it."""
         column = self.column
         if self.code == "o":
-            return (column.name, "o", 0, b"", (), self.coerce, self.fallback)
+            return (column.name, "o", 0, b"", (), self.coerce, self.fallback, 0, 0)
         buffer_format = np.empty((), self.stored).data.format.encode()
         width = column.width * self.stored.itemsize
         return (
             column.name, self.code, width, buffer_format, column.shape, self.coerce, self.fallback,
+            *self.limits,
         )  # fmt: skip
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """What an integer must lie within, both included, to be held by the column."""
+        if self.code != "q":
+            return 0, 0
+        info = np.iinfo(self.column.dtype)
+        return int(info.min), int(info.max)
 
     def rows(self, part: Any, count: int) -> Array:
         """Return what `take` gave for this column as an array, `(count, *shape)`."""
@@ -76,9 +84,6 @@ class Spec:
         values = np.frombuffer(part, self.stored).reshape(count, *column.shape)
         if values.dtype == column.dtype:
             return values
-        if values.dtype.kind == "i":  # what a narrow integer cannot hold becomes its limit
-            limits = np.iinfo(column.dtype)
-            values = values.clip(limits.min, limits.max)
         return values.astype(column.dtype)
 
 
@@ -186,8 +191,9 @@ class PythonPacker:
         self._full = full
         self._names = [spec.column.name for spec in specs[positional:]]
         self._known = frozenset(self._names)
-        self._classes = [(i, _PLAIN[s.code]) for i, s in enumerate(specs) if s.code in _PLAIN]
-        self._others = [(i, s) for i, s in enumerate(specs) if s.code not in _PLAIN]
+        # Floats and bools of the right class are taken as they are.
+        self._classes = [(i, _PLAIN[s.code]) for i, s in enumerate(specs) if s.code in "d?"]
+        self._others = [(i, s) for i, s in enumerate(specs) if s.code not in "d?"]
         self._rows: list[list[Any]] = []
         self._taken = 0
         self._error: Exception | None = None
@@ -265,9 +271,7 @@ def _plain(spec: Spec, value: Any) -> Any:
     """A value as its column takes it, copied where it could change later."""
     code = spec.code
     if code in _PLAIN:
-        if value.__class__ is not _PLAIN[code]:
-            value = spec.coerce(value)
-        if code == "q" and not -_BIG <= value < _BIG:
+        if value.__class__ is not _PLAIN[code] or (code == "q" and not _within(spec, value)):
             value = spec.coerce(value)
     elif code == "D":
         clean = value.__class__ is list and len(value) == spec.column.width
@@ -284,16 +288,18 @@ def _plain(spec: Spec, value: Any) -> Any:
     return value
 
 
+def _within(spec: Spec, value: Any) -> bool:
+    low, high = spec.limits
+    return bool(low <= value <= high)
+
+
 def _part(spec: Spec, column: tuple[Any, ...]) -> Any:
     if spec.code == "o":
         return list(column)
     if spec.code == "a":
         return b"".join(column)
     values = chain.from_iterable(column) if spec.code == "D" else column
-    try:
-        return array(_ITEM[spec.code], values).tobytes()
-    except OverflowError:  # integers beyond 64 bits become the limit
-        return array("q", [max(-_BIG, min(value, _BIG - 1)) for value in column]).tobytes()
+    return array(_ITEM[spec.code], values).tobytes()
 
 
 def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:
@@ -315,6 +321,7 @@ def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:
 
 def _scalar(column: Column, python: type) -> Callable[[Any], Any]:
     numbers = {label: number for number, label in enumerate(column.labels)}
+    limits = np.iinfo(column.dtype) if python is int else None
 
     def coerce(value: Any) -> Any:
         if numbers and isinstance(value, str):
@@ -329,7 +336,9 @@ def _scalar(column: Column, python: type) -> Callable[[Any], Any]:
             except OverflowError as error:
                 raise misfit(column, value) from error
         if python is int and isinstance(value, int):
-            return max(-_BIG, min(int(value), _BIG - 1))
+            if limits is None or not limits.min <= value <= limits.max:
+                raise misfit(column, value)
+            return int(value)
         if python is bool and isinstance(value, int) and value in (0, 1):
             return bool(value)
         raise misfit(column, value)
@@ -349,7 +358,12 @@ def as_array(column: Column, value: Any) -> Array:
         if result.dtype != np.dtype(column.dtype):
             if result.dtype.kind not in "biuf":
                 raise TypeError(f"{result.dtype} is not numeric")
-            result = result.astype(column.dtype)
+            with np.errstate(invalid="ignore", over="ignore"):
+                narrowed = result.astype(column.dtype)
+            # A float64 may lose digits to a float32; an integer may not become another.
+            if narrowed.dtype.kind in "biu" and not np.array_equal(narrowed, result):
+                raise OverflowError(f"not all fit {column.dtype}")
+            result = narrowed
     except (TypeError, ValueError, OverflowError) as error:
         raise misfit(column, value) from error
     if result.shape != column.shape:

@@ -66,6 +66,7 @@ class Pump(threading.Thread):
         self._flushes = 0
         self._flushed: dict[int, bool] = {}
         self._stopping: str | None = None
+        self._done = threading.Event()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
         self._link = WriterLink(run_dir, start, inherit, self._answer)
@@ -94,6 +95,8 @@ class Pump(threading.Thread):
             while self._capture.packer.count >= limit:
                 self.wake()
                 self._state.wait(0.1)
+                if not self.is_alive():
+                    self._drop()
 
     def flush(self) -> bool:
         """Wait until all that is recorded now is committed; False if any of it was lost."""
@@ -119,9 +122,10 @@ class Pump(threading.Thread):
 
     def stop(self, status: str) -> None:
         """Write everything and the final status, and end. Blocks until done."""
-        self._stopping = status
+        self._stopping = self._stopping or status
         self.wake()
-        self.join()
+        # Not `join`: interrupted once, it takes the thread for ended ever after.
+        self._done.wait()
 
     def forget(self) -> None:
         """In a forked child: let go of what is the parent's."""
@@ -138,12 +142,18 @@ class Pump(threading.Thread):
 
     def run(self) -> None:
         """Carry until stopped."""
+        try:
+            self._run()
+        finally:
+            self._done.set()
+
+    def _run(self) -> None:
         failed = False
         while self._stopping is None:
             try:
                 self._link.listen(self._interval, self._wake_read)
                 self._carry()
-            except Exception:
+            except BaseException:  # a SystemExit of a user's function among them
                 # A fault of ours costs what was in hand: the writer will miss and count it.
                 # It must not stop the training loop for want of room.
                 self._link.note_error()
@@ -174,13 +184,13 @@ class Pump(threading.Thread):
             places = self._link.move(first, count, marks)
             with self._state:
                 self._state.notify_all()
+            self._link.send_steps(places, self._started_at(), marks, parts)
+            if self._judge is not None:
+                self._tell(self._judge.see(parts, marks, first, count))
             try:
                 self._showcase.add(parts, marks, first, count)
             except Exception:
                 log.exception("an episode could not be shown; recording goes on")
-            self._link.send_steps(places, self._started_at(), marks, parts)
-            if self._judge is not None:
-                self._tell(self._judge.see(parts, marks, first, count))
             if count < TAKE_STEPS:
                 break
         for message in waiting:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recorder import forks, opening
 from recorder.agents import with_agents
+from recorder.callback import CallbackThread
 from recorder.capture import Capture
 from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
@@ -94,8 +95,9 @@ class EpisodeRecorder:
         algorithm: name of the learning algorithm.
         hyperparameters: JSON-ready.
         seed: the run's seed.
-        live_stream_callback: called with each finished `Episode`, in order, on the
-            recorder's thread, so that training never waits for it. An exception in it is
+        live_stream_callback: called with each finished `Episode`, in order, on a thread of
+            its own, so that nothing waits for it; where it is too slow for all, the oldest
+            are left out. An exception in it is
             logged and goes no further.
         commit_interval: seconds.
         keep: which episodes keep their steps, decided once each is known: a policy of
@@ -211,6 +213,7 @@ class EpisodeRecorder:
             opened = opening.make(self.path, self.layout, facts)
         self.run_id = self.path.name
         self.live = LiveQueue()
+        self._callback = CallbackThread(live_stream_callback) if live_stream_callback else None
         self._lock = opened.lock
         self._first_step = opened.first_step
         limit = max(64, min(BUFFER_STEPS, BUFFER_BYTES // max(1, self.layout.bytes_per_step)))
@@ -219,6 +222,7 @@ class EpisodeRecorder:
         packer = self._capture.packer
         packer.episode = opened.episode
         self._closed = False
+        self._ended = False
         self._forked = False
         self._refusal = _closed()
         self._before_close: list[Callable[[], None]] = []
@@ -228,7 +232,11 @@ class EpisodeRecorder:
         self._pump = Pump(
             self._capture,
             Showcase(
-                self.layout, self.live, live_stream_callback, opened.episode, self._first_step
+                self.layout,
+                self.live,
+                None if self._callback is None else self._callback.put,
+                opened.episode,
+                self._first_step,
             ),
             self.path,
             {
@@ -527,15 +535,20 @@ class EpisodeRecorder:
         Args:
             status: stored with the run: `finished` or `interrupted`.
         """
-        if self._closed:
+        if self._ended or self._forked:
             return
-        while self._before_close:
-            self._before_close.pop()()
-        if self.has_open_steps:
-            self.finish_episode(incomplete=True)
-        self._closed = True
-        self._capture.packer.close(self._refusal)
+        if not self._closed:
+            while self._before_close:
+                self._before_close.pop()()
+            if self.has_open_steps:
+                self.finish_episode(incomplete=True)
+            self._closed = True
+            self._capture.packer.close(self._refusal)
+        # An interrupt may end the wait, but not the work: closing again waits on.
         self._pump.stop(status)
+        if self._callback is not None:
+            self._callback.close()
+        self._ended = True
         self._lock.release()
         atexit.unregister(self.close)
 

@@ -81,6 +81,7 @@ class Tape:
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
         self.path = run_dir / schema.FILE_NAME
+        self._file: tuple[int, int] | None = None
         self.layout = layout
         self._connection = connect(
             self.path, isolation_level=None, check_same_thread=False, cached_statements=64
@@ -106,6 +107,7 @@ class Tape:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        self._look()
         if self._connection.in_transaction:  # a rollback failed too
             self._execute("ROLLBACK")
         self._execute("BEGIN IMMEDIATE")
@@ -116,6 +118,19 @@ class Tape:
             if self._connection.in_transaction:
                 self._execute("ROLLBACK")
             raise
+
+    def _look(self) -> None:
+        """See that the file has its name still: what is written into one that was deleted
+        would be acknowledged, and gone when it is closed.
+        """
+        try:
+            found = self.path.stat()
+        except OSError:
+            raise sqlite3.OperationalError("the run's directory was taken away") from None
+        if self._file is None:
+            self._file = (found.st_dev, found.st_ino)
+        elif self._file != (found.st_dev, found.st_ino):
+            raise sqlite3.OperationalError("another file stands in the tape's place")
 
     def migrate(self) -> None:
         """Bring an older tape up to this version's tables."""
