@@ -17,7 +17,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-js test-python lint format bench torture soak screenshots \
+.PHONY: help demo install test test-js test-python lint format bench torture screenshots \
 	clean vendor-is-missing
 
 help: ## list these commands
@@ -66,16 +66,13 @@ bench: $(TEST) ## run the benchmarks; the quick form: make bench ARGS=--quick
 torture: $(TEST) ## the tests that kill, starve and corrupt on purpose
 	@$(BIN)/python -m pytest -m torture $(ARGS)
 
-soak: $(TEST) ## watch memory and latency over a long run
-	@$(BIN)/python -m benchmarks.soak --json $(ARGS)
-
 screenshots: $(TEST) ## take the pictures of docs/ again
 	@$(BIN)/python -m docs.screenshots $(ARGS)
 
 install: $(TEST) ## set up .venv with everything that development needs
 
 clean: ## remove all that was made: .venv, libraries, caches (runs stay)
-	rm -rf $(VENV) web/vendor web/.vendor-* web/node_modules dist build
+	rm -rf $(VENV) web/vendor web/.vendor-* web/node_modules dist build recorder/*.so
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find recorder gridworld replay_server tests benchmarks -name __pycache__ -prune \
 	  -exec rm -rf {} + 2>/dev/null || true

@@ -1,6 +1,6 @@
 """The training thread's side of recording: steps into columns, and the ends of episodes.
 
-The training thread puts in at the back, the writer thread takes from the front; neither
+The training thread puts in at the back, the pump's thread takes from the front; neither
 waits for the other, except where the columns are full.
 """
 

@@ -2,7 +2,7 @@
 
 `make_packer` returns the compiled packer (`_packer.c`, 40 ns a step) where it could be
 built, and its twin in Python, `PythonPacker`, where it could not. Both are called once a
-step, by the training thread, and emptied by `take`, by the writer thread.
+step, by the training thread, and emptied by `take`, by the pump's thread.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from hypothesis import settings
+from recorder_kit import need_compiled
 
 from recorder.packer import is_compiled
 
@@ -18,8 +19,7 @@ settings.load_profile("reel")
 def packer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with the compiled packer, and again with its twin in Python."""
     if request.param == "compiled":
-        if not is_compiled():
-            pytest.skip("the compiled packer was not built")
+        need_compiled()
     else:
         monkeypatch.setitem(sys.modules, "recorder._packer", None)
         monkeypatch.delattr("recorder._packer", raising=False)

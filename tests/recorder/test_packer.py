@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from recorder_kit import need_compiled
 
 from recorder import RecorderError
 from recorder.columns import Column
-from recorder.packer import PythonPacker, is_compiled, make_packer, spec_for
+from recorder.packer import PythonPacker, make_packer, spec_for
 
 COLUMNS = (
     Column("observation", "int64"),
@@ -66,8 +67,7 @@ ANYTHING = st.one_of(
 
 
 def both(capacity: int = 64, full=pytest.fail):
-    if not is_compiled():
-        pytest.skip("the compiled packer was not built")
+    need_compiled()
     specs = tuple(map(spec_for, COLUMNS))
     return make_packer(specs, 3, capacity, full), PythonPacker(specs, 3, capacity, full)
 
