@@ -220,7 +220,7 @@ def _check_counts(episodes: int, seed: int, steps_per_second: float | None) -> N
 
 def _bytes(size: str) -> int:
     """A size such as `500MB` in bytes."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)[bB]?\s*", size)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", size.lower())
     if match is None:
         raise BadInput(
             f"--quota must be a size such as 500MB or 2GB, but got {size!r}; write a number and "
