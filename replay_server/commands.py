@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import json
+import logging
+import math
 import os
+import re
+import socket
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -14,11 +19,13 @@ import click
 
 from recorder import RecorderError, list_runs
 from replay_server.app import DEFAULT_PORT, ReplayServer, ServerConfig
+from replay_server.security import brief
 from replay_server.serving import TrainerFailed, serve_until_stopped
 from replay_server.trainer import Trainer
 
 DEMO_EPISODES = 3000
 DEMO_STEPS_PER_SECOND = 800.0
+DIFFICULTIES = ("easy", "medium", "hard")
 
 
 class BadInput(click.ClickException):
@@ -72,10 +79,10 @@ def serve(
     """
     _check_port(port)
     _check_host(host, allow_remote, allowed_hosts)
-    if token is not None and not (8 <= len(token) <= 256 and token.isascii() and token.isalnum()):
+    if token is not None and not re.fullmatch(r"[A-Za-z0-9_-]{8,256}", token):
         raise BadInput(
-            f"--token must be 8 to 256 letters and digits, but got {len(token)} characters; "
-            "leave it out for a random one."
+            f"--token must be 8 to 256 of the letters a to z, digits, '-' and '_', but got "
+            f"{len(token)} characters; leave it out for a random one."
         )
     try:
         list_runs(runs_dir)
@@ -90,13 +97,23 @@ def serve(
 
 @click.command()
 @click.option(
-    "--episodes", type=int, default=DEMO_EPISODES, show_default=True, help="Episodes to train."
+    "--episodes",
+    type=click.IntRange(min=1),
+    default=DEMO_EPISODES,
+    show_default=True,
+    help="Episodes to train.",
 )
-@click.option("--difficulty", default="medium", show_default=True, help="easy, medium or hard.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--difficulty",
+    type=click.Choice(DIFFICULTIES),
+    default="medium",
+    show_default=True,
+    help="Size of the GridWorld.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option(
     "--steps-per-second",
-    type=float,
+    type=click.FloatRange(min=0, min_open=True),
     default=DEMO_STEPS_PER_SECOND,
     show_default=True,
     help="Train no faster than this, so that there is time to watch.",
@@ -120,6 +137,8 @@ def demo(
     Afterwards the run can be replayed until Ctrl-C.
     """
     _check_port(port)
+    if not math.isfinite(steps_per_second):
+        raise BadInput(f"--steps-per-second must be a finite number, but got {steps_per_second}.")
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -156,9 +175,15 @@ def _serve(
         if open_page:
             _open_browser(server.address)
 
+    logging.getLogger("aiohttp.server").addFilter(brief)
     try:
         asyncio.run(serve_until_stopped(config, announce, trainer, exit_when_done))
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise BadInput(
+                f"--host must be an address of this machine, but got {config.host}; leave it out "
+                "to listen for this machine only, or give 0.0.0.0 for all of its addresses."
+            ) from None
         # asyncio words it at length, with an address in it that is told here already
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         remedy = "stop what uses it, or choose another with --port (0 takes a free one)"

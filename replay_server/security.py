@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 
 from replay_server.encoding import dumps
 
@@ -214,6 +215,18 @@ def harden(policy: Callable[[], str]) -> Callable[[web.Request, web.StreamRespon
         headers.setdefault("Cache-Control", "no-cache")
 
     return prepare
+
+
+def brief(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: a request that is no HTTP is one line, and no traceback.
+
+    Its reason is not told, for it quotes the request, which may hold the token.
+    """
+    fault = record.exc_info[1] if record.exc_info else None
+    if isinstance(fault, HttpProcessingError):
+        record.msg, record.args = "%s (%s)", (record.getMessage(), type(fault).__name__)
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class AccessLogger(AbstractAccessLogger):

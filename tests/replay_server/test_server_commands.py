@@ -75,12 +75,52 @@ async def test_serve_prints_an_address_that_opens_and_ends_on_signals(runs_dir: 
             assert error == b""
 
 
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET /?token=secret\xff\xfe HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+    ids=["no host", "two hosts", "no address"],
+)
+async def test_a_malformed_request_is_one_line_in_the_log(
+    runs_dir: Path, request_bytes: bytes
+) -> None:
+    async with reel("serve", "--runs-dir", runs_dir, "--port", 0) as process:
+        port = int((await address_of(process)).split(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_bytes)
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+        process.terminate()
+        _, error = await process.communicate()
+    assert len(error.splitlines()) == 1, error.decode()
+    assert b"127.0.0.1" in error
+    assert b"secret" not in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--difficulty", "zork"], ["--episodes", "-4"], ["--seed", "-1"], ["--steps-per-second", "0"]],
+    ids=lambda words: words[0],
+)
+async def test_the_demo_is_refused_before_anything_starts(tmp_path: Path, words: list[str]) -> None:
+    async with reel("demo", *words, "--runs-dir", tmp_path / "new", "--no-browser") as process:
+        out, error = await process.communicate()
+    assert process.returncode == 2
+    assert out == b""
+    assert words[0] in error.decode()
+    assert "Traceback" not in error.decode()
+    assert not (tmp_path / "new").exists()
+
+
 async def test_serve_can_print_json_and_take_a_token(runs_dir: Path) -> None:
-    options = ["--runs-dir", runs_dir, "--port", 0, "--token", "sesameopen1", "--json"]
+    options = ["--runs-dir", runs_dir, "--port", 0, "--token", "-sesame_Open1", "--json"]
     async with reel("serve", *options) as process:
         assert process.stdout is not None
         printed = json.loads(await process.stdout.readline())
-        assert printed["address"] == printed["url"] + "/?token=sesameopen1"
+        assert printed["address"] == printed["url"] + "/?token=-sesame_Open1"
         process.terminate()
         await process.communicate()
 
@@ -112,6 +152,21 @@ async def test_a_port_in_use_is_one_sentence(runs_dir: Path) -> None:
         (["serve", "--runs-dir", "{runs}", "--host", "example.com"], "--allow-remote"),
         (["serve", "--runs-dir", "{runs}", "--token", "x y"], "--token must be"),
         (["serve", "--runs-dir", "{runs}", "--token", ""], "--token must be"),
+        (["demo", "--runs-dir", "{runs}", "--steps-per-second", "inf"], "--steps-per-second must"),
+        (["demo", "--runs-dir", "{runs}", "--steps-per-second", "nan"], "--steps-per-second must"),
+        (
+            [
+                "serve",
+                "--runs-dir",
+                "{runs}",
+                "--host",
+                "192.0.2.1",
+                "--allow-remote",
+                "--allow-host",
+                "me",
+            ],
+            "--host must be an address of this machine, but got 192.0.2.1",
+        ),
     ],
 )
 async def test_bad_input_is_one_sentence(tmp_path: Path, words: list[str], says: str) -> None:
@@ -230,9 +285,9 @@ def test_output_that_cannot_be_written_is_one_sentence(both: bool) -> None:
 
 async def test_a_demo_whose_trainer_fails_says_why(runs_dir: Path) -> None:
     async with reel(
-        "demo", "--difficulty", "absurd", "--runs-dir", runs_dir, "--port", 0, "--no-browser"
+        "demo", "--seed", 2**70, "--runs-dir", runs_dir, "--port", 0, "--no-browser"
     ) as process:
         _, error = await process.communicate()
     assert process.returncode == 2
-    assert "absurd" in error.decode()
+    assert str(2**70) in error.decode()
     assert "Traceback" not in error.decode()
