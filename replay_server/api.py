@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from recorder import RecorderError
+from recorder import RecorderError, RunsDirError
 from replay_server.archive import Archive
 from replay_server.encoding import column, dumps
 from replay_server.hub import Hub
@@ -69,14 +69,19 @@ class Api:
 
     async def status(self, _: web.Request) -> Data:
         """The server."""
-        return {
+        try:
+            runs, fault = len(await self._archive.call(self._archive.shelf.ids)), None
+        except RunsDirError as error:  # the server is well, and whoever asks is to know
+            runs, fault = 0, str(error)
+        status: Data = {
             "version": VERSION,
             "protocol": PROTOCOL_VERSION,
             "uptime_s": round(time.monotonic() - self._started, 3),
             "viewers": self._hub.viewers,
-            "runs": len(await self._archive.call(self._archive.shelf.ids)),
+            "runs": runs,
             "recording": self._hub.recording,
         }
+        return status if fault is None else {**status, "error": fault}
 
     async def runs(self, _: web.Request) -> Data:
         """All runs."""

@@ -74,6 +74,7 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._look_bell = Bell(clock)
         self._next_metrics = 0.0
+        self._met: dict[str, str] = {}  # by turn, the error that it met and that was logged
 
     @property
     def recording(self) -> list[str]:
@@ -194,7 +195,7 @@ class Hub:
     async def _scan_beat(self) -> None:
         while True:
             await self._sleep(SCAN_SECONDS)
-            await self._guard(self._scan())
+            await self._guard("scan", self._scan())
 
     async def _look_beat(self) -> None:
         while True:
@@ -202,7 +203,7 @@ class Hub:
             until = self._clock.now() + LOOK_SECONDS if busy else None
             await self._look_bell.wait(until)
             for live in busy:
-                await self._guard(self._look(live))
+                await self._guard(f"look {live.source.run_id}", self._look(live))
             if busy and self._clock.now() >= self._next_metrics:
                 self._next_metrics = self._clock.now() + METRICS_SECONDS
                 for live in busy:
@@ -227,7 +228,7 @@ class Hub:
         self._statuses = await self._archive.statuses(self._statuses)
         recording = {run_id for run_id, (_, records) in self._statuses.items() if records}
         for run_id in recording - set(self._live):
-            await self._guard(self._begin(run_id))
+            await self._guard(f"begin {run_id}", self._begin(run_id))
         for run_id in set(self._live) - recording:
             await self._finish(run_id)
         if known != set(self._statuses) or before != self.recording:
@@ -271,12 +272,18 @@ class Hub:
         for viewer in list(self._watched.get(run_id, ())):
             viewer.push(wire)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
-        """A beat goes on whatever one of its turns met; the next scan sees what is left."""
+    async def _guard(self, turn: str, work: Coroutine[Any, Any, None]) -> None:
+        """A beat goes on whatever one of its turns met; the next scan sees what is left.
+
+        What the same turn met the last time is not said again.
+        """
         try:
             await work
+            self._met.pop(turn, None)
         except RecorderError as error:
-            log.warning("%s", error)
+            if self._met.get(turn) != str(error):
+                self._met[turn] = str(error)
+                log.warning("%s", error)
         except Exception:
             log.exception("a turn of the live hub failed; the next goes on")
 

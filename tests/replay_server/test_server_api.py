@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,11 @@ import aiohttp
 import numpy as np
 import pytest
 from conftest import LENGTHS
-from server_kit import bearer, make_recorder, record_episode, record_run, unpack
+from server_kit import ManualClock, bearer, make_recorder, record_episode, record_run, unpack
 
 from recorder import open_run
 from replay_server import ReplayServer, ServerConfig
+from replay_server.hub import SCAN_SECONDS
 from replay_server.protocol import SERVER_FIELDS
 
 
@@ -133,3 +135,35 @@ async def test_new_deleted_and_unreadable_runs_are_noticed(runs_dir: Path) -> No
             record_episode(recorder, 0, 3)
             runs_now = (await get(session, "/api/runs"))["runs"]
             assert (runs_now[0]["run"], runs_now[0]["status"]) == ("now", "recording")
+
+
+async def test_a_runs_directory_that_goes_away_is_told_once(
+    runs_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record_run(runs_dir, "first", [3])
+    clock = ManualClock()
+    async with (
+        ReplayServer(ServerConfig(runs_dir=runs_dir, port=0), clock=clock) as server,
+        aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
+    ):
+        away = runs_dir.rename(runs_dir.with_name("away"))
+        for told in (1, 2):
+            for _ in range(5):
+                await turn(clock)
+            status = await get(session, "/api/status")
+            assert status["runs"] == 0
+            assert "expected a directory of runs" in status["error"]
+            warnings = [record for record in caplog.records if record.name == "replay_server.hub"]
+            assert len(warnings) == told, "once, and once more after it had come back"
+            away.rename(runs_dir)
+            await turn(clock)
+            status = await get(session, "/api/status")
+            assert status["runs"] == 1
+            assert "error" not in status
+            runs_dir.rename(away)
+
+
+async def turn(clock: ManualClock) -> None:
+    """Let the server look which runs there are, and finish looking."""
+    clock.advance(SCAN_SECONDS)
+    await asyncio.sleep(0.05)
