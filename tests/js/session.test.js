@@ -193,3 +193,16 @@ test("previous and next stay within the run", () => {
   session.episodeBy(1);
   assert.deepEqual(sent.at(-1)[1].seek, { episode: 1, step: 0 });
 });
+
+test("the status of the open run is that of the newest list", () => {
+  const { session, state } = viewer({ run: { ...RUN, status: "recording" } });
+  const finished = { ...RUN, status: "finished", episodes: 12 };
+  assert.equal(session.listed([{ run: "other", status: "recording" }]), false);
+  assert.equal(session.listed([{ run: RUN.run, status: "unreadable", error: "gone" }]), false);
+  assert.equal(state.run.status, "recording");
+  assert.equal(session.listed([finished]), true);
+  assert.deepEqual(state.run, finished);
+  assert.equal(state.episode, 4, "what is shown stays");
+  assert.equal(session.listed([finished]), false);
+  assert.deepEqual(state.runs, [finished]);
+});

@@ -91,7 +91,7 @@ async function readRuns() {
   try {
     const known = new Set(state.runs.map((run) => run.run));
     const first = state.runs.length === 0;
-    state.runs = (await api.runs()).runs;
+    if (session.listed((await api.runs()).runs)) inspector.setRun();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (state.empty && state.runs.length > 0) session.open({});
     else if (begun && !first && begun.run !== state.run?.run) {

@@ -28,6 +28,21 @@ export class Session extends Inbox {
     return this.send("open", data);
   }
 
+  /**
+   * The list of runs is here, and with it the open run as it is now: it may have ended.
+   * @param {import("../types.js").Run[]} runs
+   * @returns {boolean}  whether the open run's status is another
+   */
+  listed(runs) {
+    const { state } = this;
+    state.runs = runs;
+    const now = runs.find(({ run }) => run === state.run?.run);
+    // One that cannot be read says nothing but that; what is known of it stays.
+    if (!now || now.status === "unreadable" || now.status === state.run?.status) return false;
+    state.run = now;
+    return true;
+  }
+
   /** Opens again what was shown, after the connection was lost. */
   resume() {
     const { state } = this;
