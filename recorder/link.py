@@ -330,7 +330,9 @@ def command(run_dir: Path) -> list[str]:
     the working directory or the script's: a `json.py` of the user's is nothing to it.
     """
     own = str(Path(__file__).resolve().parent.parent)
-    places = [place for place in sys.path[1:] if place]
+    # The first is the script's directory, or the working one, unless `-P` left it out.
+    known = sys.path if sys.flags.safe_path else sys.path[1:]
+    places = [place for place in known if place]
     if own not in places:
         places.append(own)
     code = (
