@@ -130,7 +130,7 @@ def _sqlite_rows(folder: Path) -> tuple[Callable[..., Any], Callable[..., Any], 
 
 def _mcap(folder: Path) -> tuple[Callable[..., Any], Callable[..., Any], Callable[[], Any]]:
     """A message a step into MCAP, as JSON."""
-    from mcap.writer import Writer  # type: ignore[import-not-found, unused-ignore]
+    from mcap.writer import Writer
 
     stream = (folder / "steps.mcap").open("wb")
     writer: Any = Writer(stream)
