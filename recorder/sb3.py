@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ from recorder.errors import ChannelError
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.stream import recorder_for
+
+HELD_STEPS = 64
+HELD_S = 0.05
 
 Array = np.ndarray[Any, Any]
 
@@ -133,6 +137,12 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._lanes: Lanes | SingleLane = make_lanes(
             self.recorder, env.num_envs, self._observations, self._actions
         )
+        self._single = self._lanes if isinstance(self._lanes, SingleLane) else None
+        self._held: list[tuple[Any, ...]] = []
+        self._due = time.perf_counter()
+        self.recorder.before_close(self._hand_over)
+        self._source.open()
+        self._channels.open()
         self._lanes.observe(self._source.first(model))
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
@@ -150,37 +160,55 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             actions = given["actions"]
         if self._normalize is not None:
             rewards = self._normalize.get_original_reward()
-        lanes, source = self._lanes, self._source
-        if isinstance(lanes, SingleLane):
-            # Nearly every CartPole has but one environment, and a step of it is short: what
-            # `act` and `step` do, without copies of what nobody changes, and with numbers as
-            # the recorder takes them at once.
-            action = self._actions.item(actions, 0)
-            lanes.stream.record(
-                action.item() if self._discrete else action,
-                rewards.item(),
-                _plain(infos[0]) if self._infos else None,
-                self._channels.of_one(given),
+        lanes, source, said = self._lanes, self._source, self._channels.take(given)
+        if self._single is not None:
+            # Its steps are short, and code that runs once between two networks runs cold, at
+            # three times its cost. So a step is held here and recorded with those after it.
+            # All is safe to hold: the arrays are the step's own, and PPO's rewards, which it
+            # goes on changing, are copied by `item`.
+            info = _plain(infos[0]) if self._infos else None
+            self._held.append(
+                (actions, rewards.item(), info, said, source.observations(given["new_obs"]))
             )
+            ended: tuple[int, ...] = (0,) if dones[0] else ()
+            if not ended and len(self._held) < HELD_STEPS and time.perf_counter() < self._due:
+                return True
+            self._hand_over()
         else:
-            lanes.act(actions, self._channels.of_step(given))
+            lanes.act(actions, self._channels.of_step(said))
             lanes.step(rewards, [_plain(info) for info in infos] if self._infos else None)
-        ends = dones.tolist()
-        ended = [i for i, done in enumerate(ends) if done] if True in ends else ()
+            ends = dones.tolist()
+            ended = tuple(i for i, done in enumerate(ends) if done) if True in ends else ()
         for i in ended:
             truncated = bool(infos[i].get("TimeLimit.truncated", False))
             lanes.end(i, source.terminal(i, infos[i]), not truncated, truncated, self._facts())
-        lanes.observe(source.observations(given["new_obs"]))
+        if self._single is None or ended:
+            lanes.observe(source.observations(given["new_obs"]))
         for i in ended:
             lanes.begin(i)
         return True
 
+    def _hand_over(self) -> None:
+        """Record the steps held, of the only environment."""
+        held, self._held = self._held, []
+        self._due = time.perf_counter() + HELD_S
+        if not held or self._single is None:
+            return
+        stream, of_one = self._single.stream, self._channels.of_one
+        for actions, reward, info, said, following in held:
+            action = self._actions.item(actions, 0)
+            stream.record(action.item() if self._discrete else action, reward, info, of_one(said))
+            stream.observe(self._observations.item(following, 0))
+
     def _on_training_end(self) -> None:
+        self._hand_over()
         self._lanes.close(self._facts())
         self._channels.close()
         self._source.close()
-        if self._given is None and self.recorder is not None:
-            self.recorder.close()
+        if self.recorder is not None:
+            self.recorder.before_close(self._hand_over, remove=True)
+            if self._given is None:
+                self.recorder.close()
 
     def _facts(self) -> Mapping[str, Any]:
         model: Any = self.model
@@ -207,14 +235,16 @@ class _Source:
             # cannot be had back exactly: keep them on their way up.
             self._below: Any = normalize.venv
             self.space = self._below.observation_space
-            self._watch(self._below)
         elif isinstance(env, VecTransposeImage) and not env.skip:
             self.space = env.venv.observation_space
             is_dict = isinstance(self.space, gym_spaces.Dict)
             self._transposed = list(env.image_space_keys) if is_dict else [None]
 
-    def _watch(self, below: Any) -> None:
-        step_wait = below.step_wait
+    def open(self) -> None:
+        """Watch what comes up to `VecNormalize`."""
+        if self._normalize is None:
+            return
+        step_wait = self._below.step_wait
 
         def watched() -> Any:
             result = step_wait()
@@ -226,7 +256,7 @@ class _Source:
             }
             return result
 
-        below.step_wait = watched
+        self._below.step_wait = watched
 
     def close(self) -> None:
         """Watch no more."""
@@ -264,15 +294,21 @@ class _Channels:
 
     declared: tuple[Channel, ...] = ()
 
+    def open(self) -> None:
+        """Training begins."""
+
     def start(self) -> None:
         """A rollout begins."""
 
-    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the channels of the step that was just made, a row an environment."""
+    def take(self, given: Mapping[str, Any]) -> Any:
+        """Return what was said of the step that was just made, as it was said."""
+
+    def of_step(self, said: Any) -> dict[str, Any]:
+        """Return that as channels, a row an environment."""
         return {}
 
-    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the same of the only environment, as plain numbers and lists."""
+    def of_one(self, said: Any) -> dict[str, Any]:
+        """Return that as channels of the only environment, plain numbers and lists."""
         return {}
 
     def close(self) -> None:
@@ -296,11 +332,13 @@ class _QValues(_Channels):
         self._no_values = np.full((n, self._actions), np.nan, dtype=np.float32)
         self._no_row = [math.nan] * self._actions
         self._explored, self._greedy = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
-        self._hook = model.q_net.register_forward_hook(self._hear)
         self.declared = (
             Channel("q_values", "float32", (self._actions,)),
             Channel("explored", "bool"),
         )
+
+    def open(self) -> None:
+        self._hook = self._model.q_net.register_forward_hook(self._hear)
 
     def _hear(self, module: Any, asked: Any, answer: Any) -> None:
         if not answer.requires_grad:
@@ -309,24 +347,21 @@ class _QValues(_Channels):
     def start(self) -> None:
         self._answers.clear()
 
-    def _take(self) -> Any:
-        """The answer to the policy's question of this step, `(n_envs, actions)`, or None."""
+    def take(self, given: Mapping[str, Any]) -> Any:
         model = self._model
         held = self._answers.get(model.num_timesteps - model.n_envs)
         self._answers.clear()
         return held[1] if held is not None and held[0] is model._last_obs else None
 
-    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self._take()
-        if answer is None:
+    def of_step(self, said: Any) -> dict[str, Any]:
+        if said is None:
             return {"q_values": self._no_values, "explored": self._explored}
-        return {"q_values": answer.cpu().numpy(), "explored": self._greedy}
+        return {"q_values": said.cpu().numpy(), "explored": self._greedy}
 
-    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self._take()
-        if answer is None:
+    def of_one(self, said: Any) -> dict[str, Any]:
+        if said is None:
             return {"q_values": self._no_row, "explored": True}
-        return {"q_values": answer.tolist()[0], "explored": False}
+        return {"q_values": said.tolist()[0], "explored": False}
 
     def close(self) -> None:
         self._hook.remove()
@@ -337,14 +372,16 @@ class _ValueAndLogProb(_Channels):
 
     declared = (Channel("value", "float32"), Channel("log_prob", "float32"))
 
-    def of_step(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "value": given["values"].cpu().numpy().reshape(-1),
-            "log_prob": given["log_probs"].cpu().numpy().reshape(-1),
-        }
+    def take(self, given: Mapping[str, Any]) -> Any:
+        return given["values"], given["log_probs"]
 
-    def of_one(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"value": given["values"].item(), "log_prob": given["log_probs"].item()}
+    def of_step(self, said: Any) -> dict[str, Any]:
+        value, log_prob = (tensor.cpu().numpy().reshape(-1) for tensor in said)
+        return {"value": value, "log_prob": log_prob}
+
+    def of_one(self, said: Any) -> dict[str, Any]:
+        value, log_prob = said
+        return {"value": value.item(), "log_prob": log_prob.item()}
 
 
 def _channels_of(model: Any) -> _Channels:
