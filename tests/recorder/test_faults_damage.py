@@ -18,7 +18,7 @@ from recorder import DamagedTape, RecorderError, open_run
 from recorder.check import check_run
 from recorder.recover import recover_run
 
-EPISODES = 700
+EPISODES = 280
 
 
 def times(short: int, full: int) -> list:
@@ -34,7 +34,7 @@ def written(tmp_path_factory) -> Path:
     )
     step = 0
     for episode in range(EPISODES):
-        length = 30_000 if episode == 300 else length_of(episode)
+        length = 20_000 if episode == 100 else length_of(episode)
         for at, reward in enumerate(rewards_at(step, step + length), step):
             recorder.record_step(
                 at % 9, at % 4, reward, q_values=[at / 8, -1.0, 0.0, 2.0], explored=at % 3 == 0
@@ -46,10 +46,10 @@ def written(tmp_path_factory) -> Path:
             truncated=episode % 3 == 0,
             epsilon=1 / (1 + episode),
             seed=episode if episode % 5 == 0 else None,
-            stage="maze" if episode > 500 else None,
+            stage="maze" if episode > 180 else None,
             tags=("tagged",) if episode % 100 == 0 else (),
         )
-        if episode % 200 == 0:
+        if episode % 100 == 0:
             recorder.event("note", f"at {episode}", number=episode)
     recorder.close()
     return recorder.path
@@ -166,7 +166,7 @@ def test_a_file_cut_short_is_refused_or_shown_as_far_as_it_is_whole(written, tmp
 DAMAGES = [
     ("UPDATE episodes SET episode_return = episode_return + 1 WHERE episode = 5", "episodes 5"),
     ("UPDATE episodes SET epsilon = 0.123 WHERE episode = 5", "rollups 64 0"),
-    ("UPDATE episodes SET stage = 'else' WHERE episode = 600", "rollups 64 9"),
+    ("UPDATE episodes SET stage = 'else' WHERE episode = 200", "rollups 64 3"),
     ("UPDATE episodes SET tags = 'other' WHERE episode = 100", "rollups 64 1"),
     ("UPDATE episodes SET started_at = started_at + 1 WHERE episode = 9", "rollups 64 0"),
     ("UPDATE episodes SET terminated = 1, truncated = 0 WHERE episode = 3", "episodes 3"),

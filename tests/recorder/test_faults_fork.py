@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -114,15 +115,20 @@ def test_children_that_outlive_a_killed_trainer_hold_neither_pipe_nor_lock(tmp_p
         "child = os.fork()\n"
         "if child == 0:\n"
         "    time.sleep(600)\n"
-        "print(child, flush=True)\n"
+        "print(child, recorder._pump.writer_pid, flush=True)\n"
         "time.sleep(600)\n"
     )
     trainer = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", program, str(tmp_path)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    child = int(trainer.stdout.readline())
+    child, writer = map(int, trainer.stdout.readline().split())
     try:
+        if Path("/proc").is_dir():
+            held = [str(entry.readlink()) for entry in Path(f"/proc/{child}/fd").iterdir()]
+            assert not [name for name in held if name.startswith(str(tmp_path))]
+            for end in (0, 1):
+                assert str(Path(f"/proc/{writer}/fd/{end}").readlink()) not in held
         trainer.kill()
         trainer.wait()
         deadline = time.monotonic() + PATIENCE_S

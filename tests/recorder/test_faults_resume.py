@@ -159,6 +159,28 @@ def test_a_place_that_cannot_be_written_is_refused_and_nothing_is_left(tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_migration_that_fails_half_way_leaves_the_version_it_found(tmp_path, monkeypatch):
+    """Its changes and the new number come together or not at all; the next try may succeed."""
+    new_recorder(tmp_path, run_id="run").close()
+    connection = sqlite3.connect(tmp_path / "run" / "run.db", isolation_level=None)
+
+    def half(c):
+        c.execute("UPDATE run SET name = 'half'")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(schema, "VERSION", 3)
+    monkeypatch.setitem(schema.MIGRATIONS, 1, lambda c: c.execute("UPDATE run SET name = 'two'"))
+    monkeypatch.setitem(schema.MIGRATIONS, 2, half)
+    look = "SELECT name, (SELECT user_version FROM pragma_user_version) FROM run"
+    with pytest.raises(OSError, match="no space"):
+        schema.migrate(connection)
+    assert connection.execute(look).fetchall() == [("two", 2)]
+    monkeypatch.setitem(schema.MIGRATIONS, 2, lambda c: c.execute("UPDATE run SET name = 'three'"))
+    schema.migrate(connection)
+    assert connection.execute(look).fetchall() == [("three", 3)]
+    connection.close()
+
+
 @pytest.mark.parametrize("version", [1])
 def test_a_tape_of_each_version_is_read_and_taken_up(tmp_path, version):
     """The golden file was made by the Reel that wrote this version; see `make_golden.py`."""

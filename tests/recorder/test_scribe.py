@@ -1,160 +1,131 @@
-"""What the writer's process does with messages. No process and no pipe is needed."""
+"""A writer that takes over from another: nothing is missing, nothing stands twice.
+
+Here the two are objects, so that the first can die at the worst moment: when it has
+committed, and nobody has heard of it.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import astuple
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from recorder_kit import Bench, assert_episode_of_bench
+from faults_kit import ACTIONS, STATES, assert_whole, length_of, rewards_at
+from gymnasium import spaces
+from recorder_kit import run_row
 
-from recorder import DamagedTape, open_run
+from recorder import open_run
+from recorder.check import check_run
+from recorder.codec import TERMINATED
+from recorder.describe import describe
+from recorder.layout import Layout
+from recorder.packer import make_packer, spec_for
 from recorder.place import Place
 from recorder.scribe import Scribe
+from recorder.tape import Tape
+
+LAYOUT = Layout(describe(spaces.Discrete(STATES)), describe(spaces.Discrete(ACTIONS)))
+FRAMES = 12
+EPISODES_A_FRAME = 5
 
 
-class Told:
-    """A scribe on a `Bench`'s tape, and the messages that a recorder would send it."""
-
-    def __init__(self, run_dir: Path) -> None:
-        self.bench = Bench(run_dir)
-        self.bench.tape.close()
-        self.place = Place()
-        self.scribe = self.new_scribe()
-
-    def new_scribe(self, again: bool = False) -> Scribe:
-        layout = self.bench.layout
-        start = {
-            "observation_space": layout.observation_space,
-            "action_space": layout.action_space,
-            "layout": layout.as_json(),
-            "episode": 0,
-            "first_step": 0,
-            "lost_before": (0, 0),
-            "interval": 0.1,
-            "redact": (),
-            "at": astuple(self.place),
-            "again": again,
-        }
-        return Scribe(self.bench.path, start)
-
-    def steps(self, steps: int, ends: list[int], spoil: Any = None) -> tuple[Any, list[Any]]:
-        """A message of steps and ends, which `spoil` may change, and its columns."""
-        take = self.bench.take(steps, ends)
-        before = self.place
-        marks = take["marks"]
-        self.place = Place(
-            before.position + steps,
-            before.episodes + len(marks),
-            marks[-1][0] if marks else before.begun,
-        )
-        columns = take["columns"]
-        parts = [columns[name].tobytes() for name in ("observation", "action", "reward")]
-        if spoil is not None:
-            marks, parts = spoil(marks, parts)
-        return ("steps", astuple(before), steps, 100.0, marks), parts
-
-    def send(self, steps: int, ends: list[int], spoil: Any = None) -> None:
-        self.scribe.handle(*self.steps(steps, ends, spoil))
-
-    def flush(self) -> bool:
-        answer = self.scribe.handle(("flush", 1, astuple(self.place)))
-        assert answer is not None
-        assert answer[:2] == ("flushed", 1)
-        return bool(answer[2])
-
-    @property
-    def counted(self) -> tuple[int, int, int, int]:
-        c = self.scribe.writer.counters
-        return c.episodes, c.steps, c.lost_episodes, c.lost_steps
+def frames() -> list[tuple]:
+    """Messages as the pump sends them, an event behind each frame of steps."""
+    specs = [spec_for(column) for column in LAYOUT.steps]
+    made, step, episode, place = [], 0, 0, Place()
+    for frame in range(FRAMES):
+        packer = make_packer(specs, 3, 1000, lambda: None)
+        marks, first = [], step
+        for _ in range(EPISODES_A_FRAME):
+            stop = step + length_of(episode)
+            for at, reward in enumerate(rewards_at(step, stop), step):
+                packer(at % STATES, at % ACTIONS, reward)
+            marks.append((stop, (stop % STATES,), TERMINATED, 0.5, None, None, 1.0, 0.1, ()))
+            step, episode = stop, episode + 1
+        count, _, parts = packer.take(1000)
+        made.append((("steps", astuple(place), count, 1.0, marks), parts, place))
+        assert count == step - first
+        place = Place(step, episode, step, place.events)
+        made.append((("event", 1.0 + frame, episode, step, "note", "", "{}"), (), place))
+        place = Place(step, episode, step, place.events + 1)
+    return [*made, (None, None, place)]
 
 
-@pytest.fixture
-def told(tmp_path) -> Told:
-    return Told(tmp_path / "run")
-
-
-def test_what_is_sent_is_on_the_tape_once_it_is_flushed(told):
-    """Acknowledged after the commit."""
-    told.send(10, [4, 10])
-    told.send(3, [])
-    assert told.flush()
-    assert told.counted == (2, 13, 0, 0)
-    told.send(0, [0])
-    assert told.scribe.stop("finished") == ("stopped", "finished", True)
-    with open_run(told.bench.path) as run:
-        assert run.info.status == "finished"
-        for number, (first, stop) in enumerate([(0, 4), (4, 10), (10, 13)]):
-            assert_episode_of_bench(run, number, first, stop)
+def start(at: Place, again: bool) -> dict:
+    return {
+        "observation_space": LAYOUT.observation_space,
+        "action_space": LAYOUT.action_space,
+        "layout": json.loads(json.dumps(LAYOUT.as_json())),
+        "episode": 0, "first_step": 0, "lost_before": (0, 0), "interval": 0.1, "redact": (),
+        "at": astuple(at), "again": again,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda marks, parts: ([(*marks[0][:1], ("x",), *marks[0][2:]), *marks[1:]], parts),
-        lambda marks, parts: ([mark[:-1] for mark in marks], parts),
-        lambda marks, parts: (marks, [parts[0][:-1], *parts[1:]]),
-        lambda marks, parts: (marks, parts[1:]),
-    ],
-    ids=["a value of another kind", "marks of another form", "bytes missing", "a column missing"],
+    ("known", "committed"),
+    [(k, c) for k in (0, 3, 10) for c in range(0, 2 * FRAMES + 1, 3) if k <= c],
 )
-def test_a_message_that_makes_no_sense_costs_what_it_holds_and_nothing_else(told, caplog, spoil):
-    """A new process would be sent the same again, and die of it again."""
-    told.send(10, [4, 10])
-    told.send(10, [5], spoil)
-    told.send(10, [5, 7])
-    assert told.flush()
-    assert "could not be made sense of" in caplog.text
-    assert told.counted == (4, 20, 1, 10)
-    assert told.scribe.writer.counters.errors == 1
-    c = told.scribe.writer.counters
-    assert (c.settled_episodes, c.settled_steps) == (5, 30)
-    told.scribe.stop("finished")
-    with open_run(told.bench.path) as run:
-        assert [event.data["steps"] for event in run.events()] == [10]
-        assert_episode_of_bench(run, 0, 0, 4)
-        assert_episode_of_bench(run, 1, 4, 10)
-        with pytest.raises(DamagedTape, match="lost"):
-            run.load(3)  # it began in what is missing
-        assert_episode_of_bench(run, 4, 25, 27)
-        assert run.counts().lost_steps == 10
+def test_what_is_sent_again_stands_on_the_tape_once(tmp_path, known, committed):
+    """Whatever the first had committed, and however little of that was known."""
+    path = tmp_path / "run"
+    path.mkdir()
+    tape = Tape(path, LAYOUT)
+    tape.create(run_row("run", LAYOUT))
+    tape.close()
+    sent = frames()
+    total = sent[-1][2]
+    first = Scribe(path, start(Place(), False))
+    for message, parts, _ in sent[:committed]:
+        first.handle(message, parts)
+    assert first.writer.commit()
+    for message, parts, _ in sent[committed:-1]:  # and lost with it
+        first.handle(message, parts)
+    first.tape.close()
+
+    second = Scribe(path, start(sent[known][2], True))
+    for message, parts, _ in sent[known:-1]:
+        second.handle(message, parts)
+    assert second.handle(("stop", "finished", astuple(total))) == ("stopped", "finished", True)
+    counters = second.writer.counters
+    assert (counters.episodes, counters.steps) == (total.episodes, total.position)
+    assert (counters.lost_episodes, counters.lost_steps) == (0, 0)
+    assert (counters.settled_steps, counters.settled_events) == (total.position, total.events)
+    with open_run(path) as run:
+        assert run.counts().episodes == total.episodes
+        assert_whole(run, range(total.episodes))
+        assert [event.at for event in run.events()] == [1.0 + n for n in range(FRAMES)]
+    assert check_run(path).clean
 
 
-@pytest.mark.parametrize("committed", [0, 1, 2, 3])
-def test_a_new_process_goes_on_where_the_tape_stands_whatever_it_is_sent_again(told, committed):
-    """Messages that had been committed already are left out; none is missing, none double."""
-    messages = [told.steps(10, [4, 10]), told.steps(5, []), told.steps(20, [0, 3, 20])]
-    for message in messages[:committed]:
-        told.scribe.handle(*message)
-    if committed:
-        assert told.scribe.writer.commit()
-    told.scribe.tape.close()  # it dies
-    end = told.place
-    told.place = Place()
-    told.scribe = told.new_scribe(again=True)
-    for message in messages:
-        told.scribe.handle(*message)
-    told.place = end
-    assert told.flush()
-    assert told.counted == (5, 35, 0, 0)
-    told.scribe.stop("finished")
-    with open_run(told.bench.path) as run:
-        for number, (first, stop) in enumerate([(0, 4), (4, 10), (10, 15), (15, 18), (18, 35)]):
-            assert_episode_of_bench(run, number, first, stop)
+@pytest.mark.parametrize("committed", [0, 1, 7])
+def test_what_neither_the_tape_nor_the_pump_has_is_a_hole(tmp_path, committed):
+    """The frames between were more than the reserve could hold."""
+    path = tmp_path / "run"
+    path.mkdir()
+    tape = Tape(path, LAYOUT)
+    tape.create(run_row("run", LAYOUT))
+    tape.close()
+    sent = frames()
+    total, resumed = sent[-1][2], sent[16][2]
+    first = Scribe(path, start(Place(), False))
+    for message, parts, _ in sent[:committed]:
+        first.handle(message, parts)
+    assert first.writer.commit()
+    first.tape.close()
+    have = sent[committed][2]
 
-
-def test_an_integer_beyond_its_dtype_becomes_the_limit(told):
-    """In the last observation as in the others: it costs nobody else anything."""
-    beyond = 1 << 70
-
-    def spoil(marks: list[Any], parts: list[Any]) -> tuple[list[Any], list[Any]]:
-        return [(mark[0], (beyond,), *mark[2:]) for mark in marks], parts
-
-    told.send(2, [1, 2], spoil)
-    assert told.flush()
-    assert told.scribe.writer.counters.errors == 0
-    with open_run(told.bench.path) as run:
-        assert run.load(1).observations.tolist() == [1, np.iinfo(np.int64).max]
-    told.scribe.tape.close()
+    second = Scribe(path, start(resumed, True))
+    for message, parts, _ in sent[16:-1]:
+        second.handle(message, parts)
+    second.handle(("stop", "finished", astuple(total)))
+    counters = second.writer.counters
+    assert counters.lost_steps == resumed.position - have.position
+    assert counters.lost_episodes == resumed.episodes - have.episodes
+    assert counters.steps + counters.lost_steps == total.position
+    assert counters.episodes + counters.lost_episodes == total.episodes
+    with open_run(path) as run:
+        assert_whole(run, [*range(have.episodes), *range(resumed.episodes, total.episodes)])
+        (gap,) = [event for event in run.events() if event.kind == "gap"]
+        assert (gap.episode, gap.global_step) == (have.episodes, have.position)
+        assert gap.data["steps"] == counters.lost_steps
+    assert check_run(path).clean
