@@ -112,9 +112,12 @@ def test_children_that_outlive_a_killed_trainer_hold_neither_pipe_nor_lock(tmp_p
         "recorder = new_recorder(sys.argv[1], run_id='run')\n"
         "recorder.record_step(0, 0, 1.0)\n"
         "assert recorder.flush()\n"
+        "forked, told = os.pipe()\n"
         "child = os.fork()\n"
         "if child == 0:\n"
+        "    os.write(told, b'!')\n"
         "    time.sleep(600)\n"
+        "os.read(forked, 1)\n"
         "print(child, recorder._pump.writer_pid, flush=True)\n"
         "time.sleep(600)\n"
     )
