@@ -12,6 +12,7 @@ import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ from recorder.tape import END_LOST, EPISODE_COLUMNS, EVENT_COLUMNS
 
 FINDINGS_MAX = 1000
 _ROWS = 4096  # a multiple of the smallest roll-up
+_MAY_BE_NULL = {"episode_return", "epsilon", "seed", "stage", "reason", "tags"}
+_TYPES: dict[str, type] = {
+    "episode_return": float, "epsilon": float, "started_at": float, "duration_s": float,
+    "stage": str, "reason": str, "tags": str,
+}  # fmt: skip
 _ENDING = TERMINATED | TRUNCATED | INCOMPLETE
 
 
@@ -200,6 +206,9 @@ class _Check:
             ).fetchone()
             if row is None:
                 return
+            if row[0] < at:  # keys out of order; going on could go round in circles
+                self._report.add("segments", f"the segment at {row[0]} is out of order")
+                return
             at = row[0] + 1
             self._report.segments += 1
             place = f"segments {row[0]}"
@@ -232,8 +241,14 @@ class _Check:
             ).fetchall()
             if not rows:
                 break
+            if any(b[0] <= a[0] for a, b in pairwise([(at - 1,), *rows])):
+                self._report.add("episodes", f"rows from {at:,} on are out of order")
+                break
             at = rows[-1][0] + 1
-            for values in rows:
+            sound = [row for row in rows if _is_sound(row)]
+            for values in set(rows) - set(sound):
+                self._report.add(f"episodes {values[0]}", "it holds what its columns cannot")
+            for values in sound:
                 row = dict(zip(EPISODE_COLUMNS, values, strict=True))
                 self._contiguous(row, number, stop)
                 number, stop = row["episode"] + 1, row["first_step"] + row["length"]
@@ -242,7 +257,7 @@ class _Check:
                 if with_steps:
                     self._steps(row)
             self._report.episodes += len(rows)
-            for summed in _summed(fresh, rows):
+            for summed in _summed(fresh, sound):
                 expected[summed[0], summed[1]] = summed
             self._compare_rollups(expected, at)
         self._compare_rollups(expected, None)
@@ -366,6 +381,14 @@ def _summed(fresh: rollups.Rollups, rows: list[tuple[Any, ...]]) -> Iterator[Seq
             stretch = []
         if row is not None and not _open(row, running, reason):
             stretch.append(row)
+
+
+def _is_sound(row: tuple[Any, ...]) -> bool:
+    """Whether a row holds what its columns are declared to hold: damaged ones may not."""
+    return all(
+        isinstance(value, _TYPES.get(name, int)) or (value is None and name in _MAY_BE_NULL)
+        for name, value in zip(EPISODE_COLUMNS, row, strict=True)
+    )
 
 
 def _open(row: tuple[Any, ...], running: int, reason: int) -> bool:

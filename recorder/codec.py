@@ -93,13 +93,24 @@ def open_row(
         DamagedTape: the row is not what was written.
     """
     before = math.nan if return_before is None else return_before
-    if codec != CODEC or checksum(first_step, count, codec, blob, before) != check:
+    try:
+        right = codec == CODEC and checksum(first_step, count, codec, blob, before) == check
+    except (TypeError, struct.error):  # a damaged row may hold anything
+        right = False
+    if not right:
         raise DamagedTape(
-            f"expected steps {first_step:,} to {first_step + count - 1:,} as they were written, "
-            "got other bytes (checksum differs); restore the run from a copy, or save what is "
-            "whole: reel recover"
+            f"expected steps {_shown(first_step, 0)} to {_shown(first_step, count, -1)} as they "
+            "were written, got other bytes (checksum differs); restore the run from a copy, or "
+            "save what is whole: reel recover"
         )
     return decode(layout, first_step, count, blob)
+
+
+def _shown(*numbers: Any) -> str:
+    try:
+        return f"{sum(numbers):,}"
+    except TypeError:
+        return "?"
 
 
 def encode(layout: Layout, segment: Segment) -> bytes:

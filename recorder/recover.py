@@ -80,13 +80,14 @@ def recover_run(path: str | Path, name: str | None = None) -> Recovered:
     path = Path(path)
     source = open_tape(path)
     try:
-        row, layout = _run_row(source, path)
+        row, layout, sound = _run_row(source, path)
         facts = {**row, "status": "recovered"}
         run_dir = make_run_dir(path.parent, name, f"{path.name}-recovered")
         opened = opening.make(run_dir, layout, facts)
         tape = Tape(run_dir, layout)
         try:
-            return _Recovery(source, layout, tape, run_dir, row["created_at"]).run(path.name)
+            recovery = _Recovery(source, layout, tape, run_dir, row["created_at"])
+            return recovery.run(path.name, sound)
         finally:
             tape.close()
             opened.lock.release()
@@ -94,10 +95,14 @@ def recover_run(path: str | Path, name: str | None = None) -> Recovered:
         source.close()
 
 
-def _run_row(source: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], Layout]:
+def _run_row(source: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], Layout, bool]:
+    """The run's row, the layout in it, and whether its checksum is right."""
     try:
-        values = source.execute(f"SELECT {', '.join(_COPIED)} FROM run").fetchone()
-        row = dict(zip(_COPIED, values, strict=True))
+        names = (*schema.RUN_COLUMNS, "checksum")
+        values = source.execute(f"SELECT {', '.join(names)} FROM run").fetchone()
+        stored = dict(zip(names, values, strict=True))
+        sound = schema.row_checksum(values[:-1]) == stored["checksum"]
+        row = {name: stored[name] for name in _COPIED}
         layout = Layout.from_json(
             *(json.loads(row[n]) for n in ("observation_space", "action_space", "layout"))
         )
@@ -106,7 +111,7 @@ def _run_row(source: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], La
             f"expected at least the spaces and channels of {path}, got none that can be read "
             f"({error!r}); only a copy helps"
         ) from error
-    return row, layout
+    return row, layout, sound
 
 
 class _Recovery:
@@ -128,14 +133,18 @@ class _Recovery:
         self._assembler = Assembler(layout)
         self._after_gap = False
         self._gaps: list[Event] = []
+        self._notes: list[Event] = []
         self._buckets: dict[int, dict[int, Row]] = {}
         # Of all rows that can be read: number, first step, step behind the last, kept.
         names = ("episode", "first_step", "first_step + length", "kept")
         rows = [row for row in rows_of(source, "episodes", "episode", names) if _whole(row)]
         self._index = np.array(rows, dtype=np.int64).reshape(len(rows), 4)
 
-    def run(self, run_id: str) -> Recovered:
+    def run(self, run_id: str, row_is_sound: bool) -> Recovered:
         """Copy everything."""
+        if not row_is_sound:
+            text = "the run's own row was damaged: names and settings may be wrong"
+            self._notes.append(Event(time.time(), 0, 0, "note", text))
         stop: int | None = None  # where the segment before ended, if its last episode is known
         for segment in self._segments():
             begin = segment.first_step
@@ -209,7 +218,7 @@ class _Recovery:
             columns = dict(zip(EPISODE_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
             if rollups.checksum_of(columns) != check:
                 return {}
-        except (sqlite3.Error, TypeError, ValueError, KeyError, OverflowError):
+        except (sqlite3.Error, AttributeError, TypeError, ValueError, OverflowError):
             return {}
         found = {}
         for values in rows:
@@ -314,7 +323,7 @@ class _Recovery:
 
     def _finish(self, run_id: str) -> None:
         result, at = self._result, self._assembler.running
-        events = [*self._events(), *self._gaps]
+        events = [*self._events(), *self._notes, *self._gaps]
         text = f"{result.steps:,} steps of {result.episodes:,} episodes recovered from run {run_id}"
         events.append(Event(time.time(), at.episode, at.first_step, "recovered", text))
         changes = {

@@ -23,7 +23,7 @@ from recorder.listing import EpisodePage, read_page, summary_of
 from recorder.packing import unpack
 from recorder.pruning import BY_POLICY
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
-from recorder.schema import FILE_NAME
+from recorder.schema import FILE_NAME, RUN_COLUMNS, row_checksum
 from recorder.spaces import gather
 from recorder.tape import EPISODE_COLUMNS, Event
 
@@ -120,6 +120,12 @@ class Run:
         if len(rows) != 1:
             raise DamagedTape(f"expected one row in table run of {self.path}, got {len(rows)}")
         row = rows[0]
+        if row_checksum([row[name] for name in RUN_COLUMNS]) != row["checksum"]:
+            # It names the columns of every step.
+            raise DamagedTape(
+                f"expected table run of {self.path} as it was written, got another row (checksum "
+                "differs); restore the file from a copy, or save what is whole: reel recover"
+            )
         for name in (
             "env_kwargs", "observation_space", "action_space", "layout", "presentation",
             "hyperparameters", "provenance",

@@ -81,10 +81,14 @@ def _read(
                 return found, False
             size //= 4
             continue
+        keys: list[int] = [row[0] for row in rows]  # type: ignore[misc]
+        ordered = keys == sorted(set(keys), reverse=order == "DESC")
+        if not ordered or (keys and not (low <= min(keys) and max(keys) <= high)):
+            return found, False  # keys that are damaged: no way to tell what stands where
         found += rows
         if len(rows) < size:
             return found, True
-        last = int(rows[-1][0])  # type: ignore[call-overload]
+        last = keys[-1]
         if order == "ASC":
             low = last + 1
         else:

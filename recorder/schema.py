@@ -143,4 +143,4 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def row_checksum(row: Sequence[Any]) -> int:
     """CRC-32 over a row's values as SQLite gives them back."""
-    return zlib.crc32(json.dumps(list(row)).encode())
+    return zlib.crc32(json.dumps(list(row), default=repr).encode())
