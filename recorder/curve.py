@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Curve:
         min: least value, NaN where there is none.
         mean: mean value.
         max: greatest value.
+        step: global step at which each point's first episode began, `(n,)`.
+        time: when that was, unix seconds, `(n,)`.
     """
 
     metric: str
@@ -42,6 +45,8 @@ class Curve:
     min: Array
     mean: Array
     max: Array
+    step: Array
+    time: Array
 
 
 def read_curve(
@@ -67,7 +72,25 @@ def read_curve(
         rows = _rollup_rows(connection, METRICS[metric], level, first, last)
     else:
         rows = _episode_rows(connection, metric, first, last)
-    return _grouped(metric, first, last, bucket, rows)
+    episode, count, least, mean, most = _grouped(first, bucket, rows)
+    step, time = _places(connection, episode)
+    return Curve(metric, first, last, bucket, episode, count, least, mean, most, step, time)
+
+
+def _places(connection: sqlite3.Connection, episodes: Array) -> tuple[Array, Array]:
+    """Where on the other x-axes these episodes began: global steps, unix seconds."""
+    rows = connection.execute(
+        "SELECT episode, first_step, started_at FROM episodes "
+        "WHERE episode IN (SELECT value FROM json_each(?)) ORDER BY episode",
+        (json.dumps(episodes.astype(np.int64).tolist()),),
+    ).fetchall()
+    places = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+    if len(rows) == len(episodes):
+        return places[:, 1], places[:, 2]
+    # A damaged tape may lack rows: the places that are known lead from one to the next.
+    known = places if len(places) else np.zeros((1, 3))
+    step, time = (np.interp(episodes, known[:, 0], known[:, column]) for column in (1, 2))
+    return step, time
 
 
 def _episode_rows(connection: sqlite3.Connection, metric: str, first: int, last: int) -> Array:
@@ -91,23 +114,20 @@ def _rollup_rows(
     return np.array(rows, dtype=np.float64).reshape(len(rows), 6)
 
 
-def _grouped(metric: str, first: int, last: int, bucket: int, rows: Array) -> Curve:
+def _grouped(first: int, bucket: int, rows: Array) -> list[Array]:
+    """Return the arrays of a `Curve` from `episode` to `max`."""
     groups = (rows[:, 0].astype(np.int64) - first) // bucket
     starts = np.flatnonzero(np.diff(groups, prepend=-1))
     if not len(starts):
         blank = np.empty(0)
-        return Curve(metric, first, last, bucket, blank, blank, blank, blank, blank)
+        return [blank] * 5
     known = np.add.reduceat(rows[:, 5], starts)
     with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
         sums = np.add.reduceat(np.where(rows[:, 5] > 0, rows[:, 4], 0.0), starts)
-    return Curve(
-        metric,
-        first,
-        last,
-        bucket,
+    return [
         groups[starts] * bucket + first,
         np.add.reduceat(rows[:, 1], starts).astype(np.int64),
         np.fmin.reduceat(rows[:, 2], starts),
         np.divide(sums, known, out=np.full(len(starts), np.nan), where=known > 0),
         np.fmax.reduceat(rows[:, 3], starts),
-    )
+    ]

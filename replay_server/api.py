@@ -9,12 +9,14 @@ import functools
 import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any, Final
 
 from aiohttp import web
 
-from recorder import RecorderError, RunsDirError
+from recorder import ListingError, RecorderError, Run, RunsDirError
 from replay_server.archive import Archive
+from replay_server.downloads import FORMATS, MAX_BYTES, Download, Format, bytes_of, download
 from replay_server.encoding import column, dumps
 from replay_server.hub import Hub
 from replay_server.messages import Data, episode_row, final_observation
@@ -28,6 +30,7 @@ SORTS: Final = ("newest", "oldest", "best", "worst", "longest", "shortest")
 METRICS: Final = ("episode_return", "length", "epsilon")
 MAX_STEPS: Final = 10_000
 MAX_POINTS: Final = 10_000
+MAX_EVENTS: Final = 1_000
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -59,6 +62,7 @@ class Api:
             "/api/runs/{run}/episodes/{episode}": self.episode,
             "/api/runs/{run}/episodes/{episode}/steps": self.steps,
             "/api/runs/{run}/curve": self.curve,
+            "/api/runs/{run}/events": self.events,
         }.items():
             app.router.add_get(path, _answering(handler))
         app.router.add_get("/{path:(?!api/|ws$).*}", self.page)
@@ -110,9 +114,22 @@ class Api:
         """One episode."""
         return episode_row(await self._archive.episode(_run_id(request), _episode(request)))
 
-    async def steps(self, request: web.Request) -> Data:
-        """Steps of an episode."""
+    async def events(self, request: web.Request) -> Data:
+        """What was marked on the run's timeline."""
+        first = _integer(request, "from", 0, 0, MAX_INTEGER)
+        last = _integer(request, "to", MAX_INTEGER, 0, MAX_INTEGER)
+        marked = await self._archive.read(_run_id(request), lambda run: run.events())
+        found = [event for event in marked if first <= event.episode < last]
+        return {
+            "events": [asdict(event) for event in found[:MAX_EVENTS]],
+            "total": len(found),
+        }
+
+    async def steps(self, request: web.Request) -> Data | web.Response:
+        """Steps of an episode, as a message has them or as a file to take away."""
         run_id = _run_id(request)
+        if "format" in request.query:
+            return await self._download(request, run_id)
         summary = await self._archive.episode(run_id, _episode(request))
         start = min(_integer(request, "from", 0, 0, MAX_INTEGER), summary.length)
         stop = _integer(request, "to", start + 1000, 0, MAX_INTEGER)
@@ -131,6 +148,31 @@ class Api:
             answer["final_observation"] = final_observation(rows)
         return answer
 
+    async def _download(self, request: web.Request, run_id: str) -> web.Response:
+        form: Format = _choice(request, "format", tuple(FORMATS))
+        number = _episode(request)
+        start = _integer(request, "from", 0, 0, MAX_INTEGER)
+        stop = _integer(request, "to", MAX_INTEGER, 0, MAX_INTEGER)
+
+        def make(run: Run) -> Download:
+            summary = run.episode(number)
+            size = bytes_of(run.steps(number, 0, 1)) * max(0, min(stop, summary.length) - start)
+            if size > MAX_BYTES:
+                raise ListingError(
+                    f"expected at most {MAX_BYTES >> 20} MiB of steps in one file, got "
+                    f"{size >> 20} MiB; take them in parts with from= and to="
+                )
+            return download(form, run_id, summary, run.steps(number, start, stop))
+
+        file = await self._archive.read(run_id, make)
+        return web.Response(
+            body=file.body,
+            headers={
+                "Content-Type": file.media_type,
+                "Content-Disposition": f'attachment; filename="{file.name}"',
+            },
+        )
+
     async def curve(self, request: web.Request) -> Data:
         """A metric over the run."""
         run_id = _run_id(request)
@@ -143,7 +185,8 @@ class Api:
         curve, counts = await self._archive.read(
             run_id, lambda run: (run.curve(metric, first, last, points), run.counts())
         )
-        series = {name: getattr(curve, name) for name in ("episode", "count", "min", "mean", "max")}
+        names = ("episode", "count", "min", "mean", "max", "step", "time")
+        series = {name: getattr(curve, name) for name in names}
         return {
             "metric": metric,
             "from": curve.first,
@@ -173,7 +216,7 @@ class Api:
                       "got another path; start at /")  # fmt: skip
 
 
-def _answering(handler: Callable[[web.Request], Awaitable[Data]]) -> Handler:
+def _answering(handler: Callable[[web.Request], Awaitable[Data | web.Response]]) -> Handler:
     @functools.wraps(handler)
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -182,6 +225,8 @@ def _answering(handler: Callable[[web.Request], Awaitable[Data]]) -> Handler:
             if fault.code in ("unknown_run", "unknown_episode", "not_kept"):
                 raise problem(404, fault.code, str(fault)) from None
             raise problem(400, fault.code, str(fault)) from None
+        if isinstance(data, web.Response):
+            return data
         return web.Response(text=dumps(data), content_type="application/json")
 
     return answer

@@ -9,7 +9,7 @@ import numpy as np
 from recorder import EpisodeSummary, Steps
 from replay_server.encoding import Frame, column, control_frame, speed_value
 from replay_server.playhead import Playhead, Status
-from replay_server.protocol import MessageId
+from replay_server.protocol import Loop, MessageId
 
 Data = dict[str, Any]
 
@@ -121,10 +121,15 @@ def state(
         "step": max(0, place.step) if placed else 0,
         "length": place.length if placed else None,
         "speed": speed_value(1.0 if live else playhead.speed),
-        "loop": playhead.loop,
+        "loop": loop_value(playhead.loop),
         "autoplay": playhead.autoplay,
         "behind": max(0, finished - 1 - place.episode) if placed else 0,
     }
+
+
+def loop_value(loop: Loop) -> str | Data:
+    """A loop as messages spell it."""
+    return loop if isinstance(loop, str) else {"from": loop[0], "to": loop[1]}
 
 
 def error(code: str, message: str, id: MessageId = None) -> Data:

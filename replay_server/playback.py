@@ -137,7 +137,7 @@ class Playback:
         moves = min(playhead.due(), await self._archive.fitting(self.run, self.summary))
         crossings = EPISODES_PER_FRAME
         while moves > 0 and not playhead.starved:
-            if not playhead.at_end:
+            if not (playhead.at_end or playhead.turns):
                 moves -= await self._move(moves)
                 continue
             crossings -= 1
@@ -152,7 +152,7 @@ class Playback:
         assert self.run is not None
         assert self.summary is not None
         playhead, summary = self.playhead, self.summary
-        made = max(0, min(moves, playhead.limit - playhead.step))
+        made = max(0, min(moves, playhead.bound - playhead.step))
         stop = max(0, min(playhead.step + made + 1, summary.length))
         ends = playhead.length is not None and playhead.step + made >= playhead.length
         rows = last = None
@@ -183,6 +183,8 @@ class Playback:
         assert self.summary is not None
         playhead = self.playhead
         following: EpisodeSummary | None = self.summary
+        if isinstance(playhead.loop, tuple):
+            return await self._turn_back()
         if playhead.loop == "off":
             following = await self._following() if playhead.autoplay else None
         if following is None:
@@ -192,6 +194,21 @@ class Playback:
         self.summary, self._sent = following, 0
         playhead.cross(following.episode, *extent(following))
         self._send(episode_start(following, 0, 0.0))
+        return True
+
+    async def _turn_back(self) -> bool:
+        """Go from point B of the loop to point A. False if A cannot be read."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead, summary = self.playhead, self.summary
+        playhead.turn_back()
+        try:
+            row = await self._archive.rows(self.run, summary, playhead.step, playhead.step + 1)
+        except RecorderError:  # told as a gap when it was passed
+            playhead.finish()
+            return False
+        self._sent = playhead.step
+        self._send(episode_start(summary, row.start, row.return_before))
         return True
 
     async def _following(self) -> EpisodeSummary | None:

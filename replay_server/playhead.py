@@ -56,9 +56,21 @@ class Playhead:
         return self.length is not None and self.step >= self.length
 
     @property
+    def turns(self) -> bool:
+        """At or behind point B of an A-B loop, where playback goes back to A."""
+        return isinstance(self.loop, tuple) and self.step >= self.loop[1]
+
+    @property
     def starved(self) -> bool:
         """At the last row that is on tape of an episode that goes on."""
-        return not self.at_end and self.step >= self.limit
+        return not self.at_end and not self.turns and self.step >= self.limit
+
+    @property
+    def bound(self) -> int:
+        """The last position that playback goes to before it turns, crosses or waits."""
+        if isinstance(self.loop, tuple) and not self.turns:
+            return min(self.loop[1], self.limit)
+        return self.limit
 
     @property
     def status(self) -> Status:
@@ -91,6 +103,13 @@ class Playhead:
         same, when looping)."""
         self.episode, self.step = episode, min(0, limit)
         self.length, self.limit = length, limit
+        self._moves += 1
+
+    def turn_back(self) -> None:
+        """Make the move from B, or from the end if that comes first, back to A."""
+        assert isinstance(self.loop, tuple)
+        first = self.loop[0]
+        self.step = first if first < self.limit else 0
         self._moves += 1
 
     def play(self) -> None:
@@ -141,7 +160,7 @@ class Playhead:
             move made led to the end.
         """
         start = self.step + 1
-        made = max(0, min(moves, self.limit - self.step))
+        made = max(0, min(moves, self.bound - self.step))
         self.step += made
         self._moves += made
         stop = self.step + 1 if self.length is None else min(self.step + 1, self.length)

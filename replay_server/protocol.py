@@ -65,7 +65,7 @@ ErrorCode = Literal[
     "bad_message", "unknown_type", "bad_field", "unknown_run", "unknown_episode",
     "not_open", "damaged", "internal",
 ]  # fmt: skip
-Loop = Literal["off", "episode"]
+Loop = Literal["off", "episode"] | tuple[int, int]  # from A to B, as positions
 
 
 class ProtocolError(Exception):
@@ -234,9 +234,6 @@ def _control(fields: _Fields) -> Control:
     live = fields.boolean("live")
     if live is False:
         fields.refuse("live", "true (to leave live, pause or seek)")
-    loop = fields.get("loop")
-    if loop not in (None, "off", "episode"):
-        fields.refuse("loop", '"off" or "episode"')
     seek = fields.get("seek")
     target = None
     if seek is not None:
@@ -249,7 +246,7 @@ def _control(fields: _Fields) -> Control:
         speed=fields.speed("speed"),
         seek=target,
         live=bool(live),
-        loop=loop,
+        loop=fields.loop("loop"),
         autoplay=fields.boolean("autoplay"),
         id=fields.id,
     )
@@ -315,6 +312,22 @@ class _Fields:
         if not _is_number(value) or not MIN_SPEED <= value <= MAX_SPEED:
             self.refuse(name, 'a number from 0.1 to 1000, or "max"')
         return float(value)
+
+    def loop(self, name: str) -> Loop | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if value == "off":
+            return "off"
+        if value == "episode":
+            return "episode"
+        if not isinstance(value, dict):
+            self.refuse(name, '"off", "episode" or an object like {"from": 3, "to": 12}')
+        inner = _Fields(self._kind, value, self.id, prefix=f"{name}.")
+        first, last = inner.integer("from"), inner.integer("to")
+        if not 0 <= first < last:
+            self.refuse(name, "from a position on to a later one, both 0 or more")
+        return first, last
 
 
 def _is_number(value: Any) -> bool:

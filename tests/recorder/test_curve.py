@@ -128,6 +128,15 @@ def test_a_curve_is_what_all_episodes_together_say(run: Run, values, metric, poi
     assert as_points(curve) == [pytest.approx(point, nan_ok=True) for point in expected]
 
 
+@pytest.mark.parametrize("points", [3, 60, 1000])
+def test_every_point_knows_where_it_stands_on_the_other_axes(run: Run, points):
+    """The global step and the time at which its first episode began."""
+    curve = run.curve("episode_return", points=points)
+    began = [run.episode(int(episode)) for episode in curve.episode]
+    assert curve.step.tolist() == [summary.first_step for summary in began]
+    assert curve.time.tolist() == [summary.started_at for summary in began]
+
+
 def test_the_finest_curve_is_the_episodes_themselves(run: Run, values):
     """One point each, and the range is exactly what was asked for."""
     curve = run.curve("episode_return", 7, 290, 1000)

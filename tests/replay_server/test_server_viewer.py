@@ -183,6 +183,29 @@ async def test_a_loop_starts_the_episode_over(server: ReplayServer, connect: Con
     assert rows == [(0, step) for step in range(LENGTHS[0])] * 3
 
 
+async def test_an_a_b_loop_goes_back_to_a_and_counts_the_return_on(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.ask("open", run="archived", episode=3, step=8, playing=False)
+    state = await viewer.ask("control", loop={"from": 10, "to": 20}, speed="max")
+    assert state["loop"] == {"from": 10, "to": 20}
+    await viewer.send("control", playing=True)
+    messages = await viewer.collect("episode_start", **{"from": 10})
+    assert rows_of(messages[1:]) == [(3, step) for step in range(9, 21)]
+    for _ in range(3):
+        again = await viewer.collect("episode_start", **{"from": 10})
+        assert rows_of(again) == [(3, step) for step in range(10, 21)]
+        start = again[-1][1]
+        assert start["return_before"] == pytest.approx(sum(t / 8 - 1 for t in range(10)))
+    # Behind B it goes back to A at once; B behind the end is the end.
+    await viewer.ask("control", seek={"step": 50})
+    await viewer.until("episode_start", **{"from": 10})
+    await viewer.ask("control", loop={"from": 290, "to": 400}, seek={"step": 280})
+    await viewer.until("episode_end")
+    await viewer.until("episode_start", **{"from": 290})
+
+
 async def test_without_autoplay_it_ends_and_play_means_again(
     server: ReplayServer, connect: Connect
 ) -> None:
