@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("gridworld.commands:train", "Train an agent and record every step."),
     "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),
     "demo": ("replay_server.commands:demo", "Train, serve and open the page, all at once."),
+    "play": ("replay_server.watching:play", "Play an episode in the terminal."),
+    "watch": ("replay_server.watching:watch", "Follow a run live in the terminal."),
     "check": ("recorder.commands:check", "Look whether a run is as it was written."),
     "recover": ("recorder.commands:recover", "Save what is whole of a damaged run."),
 }
