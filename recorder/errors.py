@@ -107,3 +107,21 @@ class ListingError(RecorderError):
     """A sort, cursor, limit or metric that does not exist."""
 
     code = "bad_field"
+
+
+class ExpressionError(RecorderError):
+    """A filter that does not parse.
+
+    Attributes:
+        expected: what would have been right there.
+        came: what stands there.
+        position: where, in characters from the start of the filter.
+    """
+
+    code = "bad_filter"
+
+    def __init__(self, expected: str, came: str, position: int) -> None:
+        super().__init__(f"expected {expected} at position {position} of the filter, got {came}")
+        self.expected = expected
+        self.came = came
+        self.position = position
