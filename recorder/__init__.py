@@ -38,7 +38,8 @@ from recorder.errors import (
 from recorder.listing import EpisodePage
 from recorder.livequeue import LiveQueue
 from recorder.recorder import EpisodeRecorder, RecorderStats
-from recorder.run import Counts, Run, RunInfo, RunSummary, open_run
+from recorder.run import Run, open_run
+from recorder.runrow import Counts, RunInfo, RunSummary
 from recorder.tape import Event
 
 if TYPE_CHECKING:
