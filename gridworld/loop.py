@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import gymnasium as gym
 
+from gridworld.keyframes import Keyframes
+
 if TYPE_CHECKING:
     from recorder import EpisodeRecorder
 
@@ -92,7 +94,8 @@ def train(
     Args:
         recorder: is given every step, with the channels `q_values` (the row that the
             action was chosen on, before the update) and `explored`, and the end of
-            every episode. It is not closed.
+            every episode; now and then, and at the end, the whole Q-table of an agent
+            that has one as `q_values`. It is not closed.
         callbacks: each is called with every finished episode. One that raises is
             logged, the first time, and training goes on.
         should_stop: asked before each episode and after each step; when true, training
@@ -105,6 +108,7 @@ def train(
     incomplete = False
     act, update, step = agent.act, agent.update, env.step
     record = recorder.record_step if recorder is not None else None
+    frames = None if recorder is None else Keyframes(recorder, agent)
     began = perf_counter()
 
     while finished < episodes and not should_stop():
@@ -141,6 +145,8 @@ def train(
                 epsilon=epsilon,
             )
         steps += length
+        if frames is not None and steps >= frames.due:
+            frames.store(steps)
         if incomplete:
             break
         agent.end_episode()
@@ -153,10 +159,13 @@ def train(
                 callback(result)
         finished += 1
 
+    seconds = perf_counter() - began
+    if frames is not None:
+        frames.store(steps)
     return TrainingResult(
         episodes=finished,
         steps=steps,
-        seconds=perf_counter() - began,
+        seconds=seconds,
         mean_return_100=sum(recent) / len(recent) if recent else None,
         incomplete=incomplete,
     )

@@ -83,6 +83,7 @@ class QLearningAgent:
     """
 
     algorithm: ClassVar[str] = "q-learning"
+    visited_only: ClassVar[bool] = True  # `update` changes the row it was given, and no other
 
     def __init__(
         self,

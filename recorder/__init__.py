@@ -21,9 +21,11 @@ from recorder.errors import (
     EpisodeNotFound,
     ExpressionError,
     FactsError,
+    KeyframeError,
     LayoutMismatch,
     ListingError,
     NewerSchema,
+    NoQTable,
     NotARun,
     PolicyError,
     RecorderError,
@@ -37,6 +39,7 @@ from recorder.errors import (
 )
 from recorder.listing import EpisodePage
 from recorder.livequeue import LiveQueue
+from recorder.qtables import QTable
 from recorder.recorder import EpisodeRecorder, RecorderStats
 from recorder.run import Run, open_run
 from recorder.runrow import Counts, RunInfo, RunSummary
@@ -60,12 +63,15 @@ __all__ = [
     "Event",
     "ExpressionError",
     "FactsError",
+    "KeyframeError",
     "LayoutMismatch",
     "ListingError",
     "LiveQueue",
     "NewerSchema",
+    "NoQTable",
     "NotARun",
     "PolicyError",
+    "QTable",
     "RecordEpisodes",
     "RecordVectorEpisodes",
     "RecorderError",

@@ -20,6 +20,7 @@ from recorder import codec, rollups, runlock, schema
 from recorder.assemble import Ended
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
 from recorder.errors import DamagedTape
+from recorder.keyframes import KEYFRAME_COLUMNS, of_row
 from recorder.layout import Layout
 from recorder.pruning import BLANK
 from recorder.reader import open_tape, reading
@@ -149,6 +150,7 @@ class _Check:
     def run(self) -> None:
         layout = self._run_row()
         self._events()
+        self._keyframes()
         if layout is not None:
             self._tape = self._segments(layout)
             self._next()
@@ -193,6 +195,14 @@ class _Check:
                 f"it says that {self._lost[0]:,} steps and {self._lost[1]:,} episodes were lost, "
                 f"the gaps on its timeline say {steps:,} and {episodes:,}",
             )
+
+    def _keyframes(self) -> None:
+        names = ", ".join(KEYFRAME_COLUMNS)
+        for row in self._execute(f"SELECT {names} FROM keyframes ORDER BY name, global_step"):
+            try:
+                of_row(row)
+            except DamagedTape as error:
+                self._report.add(f"keyframes {row[0]} {row[1]}", str(error))
 
     def _segments(self, layout: Layout) -> Iterator[Segment]:
         """Segments that are whole, in order."""

@@ -160,6 +160,22 @@ def decode(layout: Layout, first_step: int, count: int, blob: bytes) -> Segment:
     return Segment(first_step, columns, ends, flags, finals)
 
 
+def decode_states(layout: Layout, count: int, blob: bytes) -> tuple[Array, Array, Array]:
+    """Return a segment's observations where they are numbers, its ends and its flags.
+
+    Several times faster than `decode`: the other columns are passed over.
+
+    Raises:
+        DamagedTape: the bytes are no segment of this layout.
+    """
+    reader = _Frames(blob)
+    states = reader.column(layout.steps[0], count)
+    for _ in layout.steps[1:]:
+        reader.skip()
+    ends = reader.column(_ENDS, None, most=count + 1).astype(np.int64)
+    return states, ends, reader.column(_FLAGS, len(ends))
+
+
 _ENDS = Column("ends", "int64")
 _FLAGS = Column("flags", "uint8")
 
@@ -189,7 +205,7 @@ def _frame(kind: int, itemsize: int, payload: bytes) -> bytes:
 def _encode_column(column: Column, rows: Any, order: Array | None = None) -> bytes:
     if column.packed:
         lengths = np.fromiter(map(len, rows), "<u4", len(rows))
-        return _frame(PACKED_ROWS, 0, _compress(lengths.tobytes() + b"".join(rows)))
+        return _frame(PACKED_ROWS, 0, compress(lengths.tobytes() + b"".join(rows)))
     if column.dtype.startswith(("int", "uint")) and not column.shape:
         signed = column.dtype.startswith("int")
         rows = _narrow(rows)
@@ -207,14 +223,15 @@ def _encode_column(column: Column, rows: Any, order: Array | None = None) -> byt
         bits[1:] ^= bits[:-1].copy()
         raw, kind = bits.view(np.uint8), TABLE
     planes = raw.reshape(-1, itemsize).T
-    return _frame(kind, mark, _compress(planes.tobytes()))
+    return _frame(kind, mark, compress(planes.tobytes()))
 
 
-def _compress(data: bytes) -> bytes:
+def compress(data: bytes) -> bytes:
+    """Return the bytes as a zstd frame that tells its size."""
     return zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compress(data)
 
 
-def _decompress(data: bytes, size: int | None, most: int = MAX_FRAME) -> bytes:
+def decompress(data: bytes, size: int | None, most: int = MAX_FRAME) -> bytes:
     """Decompress, never into more than what the layout allows.
 
     The zstandard package trusts the size in the frame's header over `max_output_size`,
@@ -249,6 +266,10 @@ class _Frames:
         """The kind of the frame that comes next."""
         return self._head()[0]
 
+    def skip(self) -> None:
+        """Pass over the next column."""
+        self._at += _HEAD.size + self._head()[2]
+
     def finish(self) -> None:
         if self._at != len(self._blob):
             raise DamagedTape("expected the end of the segment, got more bytes")
@@ -264,7 +285,7 @@ class _Frames:
         if kind == PACKED_ROWS:
             if not column.packed or count is None:
                 raise DamagedTape(f"expected numbers in column {column.name!r}, got packed rows")
-            return _split_rows(_decompress(payload, None), count)
+            return _split_rows(decompress(payload, None), count)
         stored = _stored_dtype(column, mark)
         if kind == CONSTANT:
             if len(payload) != stored.itemsize * column.width:
@@ -276,7 +297,7 @@ class _Frames:
             raise DamagedTape(f"expected a kind of column, got number {kind}")
         size = None if count is None else count * column.width * stored.itemsize
         bound = most * stored.itemsize if count is None else MAX_FRAME
-        data = np.frombuffer(_decompress(payload, size, bound), np.uint8)
+        data = np.frombuffer(decompress(payload, size, bound), np.uint8)
         if len(data) % stored.itemsize:
             raise DamagedTape(f"expected whole numbers in {column.name!r}, got a part of one")
         flat = np.ascontiguousarray(data.reshape(stored.itemsize, -1).T)

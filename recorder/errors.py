@@ -103,6 +103,18 @@ class PolicyError(RecorderError):
     code = "bad_policy"
 
 
+class KeyframeError(RecorderError):
+    """A table that cannot be a keyframe: no numbers, or too many."""
+
+    code = "bad_keyframe"
+
+
+class NoQTable(RecorderError):
+    """A run that records no Q-values of numbered states, so that it has no Q-table."""
+
+    code = "no_qtable"
+
+
 class ListingError(RecorderError):
     """A sort, cursor, limit or metric that does not exist."""
 

@@ -128,11 +128,11 @@ class WriterLink:
         count = after.position - before.position
         self._send(("steps", astuple(before), count, started_at, marks), parts, before, after)
 
-    def send_event(self, message: Message) -> None:
-        """Send an `event` message."""
+    def send_event(self, message: Message, parts: Sequence[Any] = ()) -> None:
+        """Send an `event` or a `keyframe` message; both count as events."""
         before = self._place
         self._place = replace(before, events=before.events + 1)
-        self._send(message, (), before, self._place)
+        self._send(message, parts, before, self._place)
 
     def tell(self, message: Message) -> None:
         """Send what is nothing without the writer that has the steps: no other is told."""

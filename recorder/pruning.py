@@ -11,7 +11,7 @@ gap of `CUT_STEPS` parts a segment in two.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -180,3 +180,15 @@ def _emptied(rows: Array, where: Array) -> Array:
     rows = rows.copy()
     rows[where] = b"" if rows.dtype == object else 0
     return rows
+
+
+def unblanked(segment: Segment) -> Iterator[Segment]:
+    """The parts of a segment whose steps were kept."""
+    low = 0
+    for at in np.flatnonzero(segment.flags & BLANK).tolist():
+        start = int(segment.ends[at - 1]) if at else 0
+        if start > low:
+            yield cut(segment, low, start)
+        low = int(segment.ends[at])
+    if low < segment.count:
+        yield cut(segment, low, segment.count)

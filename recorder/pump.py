@@ -12,13 +12,14 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from recorder.capture import Capture
 from recorder.frames import Message
 from recorder.judge import RewardJudge
+from recorder.keyframes import Keyframe
 from recorder.link import WriterLink
 from recorder.pruning import Decision
 from recorder.showcase import Showcase
@@ -61,7 +62,7 @@ class Pump(threading.Thread):
         self._started_at = started_at
         self._interval = interval
         self._judge = judge
-        self._outbox: list[Message] = []
+        self._outbox: list[tuple[Message, Sequence[Any]]] = []
         self._state = threading.Condition()
         self._flushes = 0
         self._flushed: dict[int, bool] = {}
@@ -103,7 +104,7 @@ class Pump(threading.Thread):
         with self._state:
             self._flushes += 1
             number = self._flushes
-            self._outbox.append(("flush", number))
+            self._outbox.append((("flush", number), ()))
             self.wake()
             self._state.wait_for(lambda: number in self._flushed or not self.is_alive())
             written = self._flushed.pop(number, False)
@@ -114,10 +115,21 @@ class Pump(threading.Thread):
 
     def add_event(self, event: Event) -> None:
         """Store an event with the next commit."""
-        self._outbox.append(
-            ("event", event.at, event.episode, event.global_step, event.kind, event.text,
-             json.dumps(event.data))
+        message = (
+            "event", event.at, event.episode, event.global_step, event.kind, event.text,
+            json.dumps(event.data),
         )  # fmt: skip
+        self._outbox.append((message, ()))
+        self.wake()
+
+    def add_keyframe(self, keyframe: Keyframe) -> None:
+        """Store a keyframe with the next commit."""
+        values = keyframe.values
+        message = (
+            "keyframe", keyframe.name, keyframe.global_step, keyframe.episode,
+            values.dtype.str, values.shape, keyframe.replaced, keyframe.visited_only,
+        )  # fmt: skip
+        self._outbox.append((message, (values.tobytes(),)))
         self.wake()
 
     def stop(self, status: str) -> None:
@@ -193,11 +205,11 @@ class Pump(threading.Thread):
                 log.exception("an episode could not be shown; recording goes on")
             if count < TAKE_STEPS:
                 break
-        for message in waiting:
+        for message, values in waiting:
             if message[0] == "flush":
                 self._link.ask(*message)
             else:
-                self._link.send_event(message)
+                self._link.send_event(message, values)
 
     def _tell(self, decisions: list[Decision]) -> None:
         if decisions:

@@ -25,6 +25,7 @@ from recorder.episode import Episode
 from recorder.errors import RunNotFound, SequenceError, SpaceError
 from recorder.facts import as_json, checked_facts, checked_seed
 from recorder.judge import RewardJudge
+from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
 from recorder.policy import Keep, Policy
@@ -509,6 +510,41 @@ class EpisodeRecorder:
                 str(text),
                 plain,
             )
+        )
+
+    def keyframe(
+        self,
+        table: Any,
+        *,
+        name: str = "q_values",
+        replaced: bool = False,
+        visited_only: bool = False,
+    ) -> None:
+        """Store a whole table as it is now, so that it can be had at any step (`Run.q_table`).
+
+        Now and then is enough, and at the end: between keyframes the rows that steps recorded
+        tell the rest. It is copied at once, and costs the loop no more than that.
+
+        Args:
+            table: numbers, `(states, ...)`, at most 16 MiB. Row `i` is that of the `i`-th
+                observation, counted from the space's `start`.
+            name: the channel that records its rows.
+            replaced: the table has just taken the place of another: loaded, reset, or the
+                first of a training. Store the other one before.
+            visited_only: a row changes only by a step taken from its state, and before the
+                next step is recorded; so what a later visit recorded is what it was.
+
+        Raises:
+            KeyframeError: no table of numbers, or too large.
+            SequenceError: the recorder is closed.
+        """
+        if self._closed:
+            raise self._refusal
+        packer = self._capture.packer
+        step = self._first_step + packer.position
+        values = as_table(name, table)
+        self._pump.add_keyframe(
+            Keyframe(name, step, packer.episode, values, replaced, visited_only)
         )
 
     @property

@@ -8,6 +8,7 @@ run is only read. Steps and episodes keep their numbers, so what is missing is a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -23,8 +24,9 @@ from recorder.assemble import Assembler, Ended, Piece, Running
 from recorder.catalogue import make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, Segment
 from recorder.errors import DamagedTape
+from recorder.keyframes import KEYFRAME_COLUMNS, Keyframe, of_row
 from recorder.layout import Layout
-from recorder.pruning import BLANK
+from recorder.pruning import unblanked
 from recorder.reader import open_tape
 from recorder.salvage import rows_of
 from recorder.segments import SEGMENT_COLUMNS
@@ -154,7 +156,7 @@ class _Recovery:
                     stop = None
                     continue
                 segment = codec.cut(segment, int(segment.ends[0]), segment.count)
-            for part in _unblanked(segment):
+            for part in unblanked(segment):
                 if part.first_step != self._reached:
                     self._cut_off()
                     self._skip_to(part.first_step)
@@ -331,7 +333,13 @@ class _Recovery:
             "lost_steps": result.lost_steps,
             "ended_at": time.time(),
         }
-        self._tape.commit([], events, changes)
+        self._tape.commit([], events, changes, keyframes=self._keyframes())
+
+    def _keyframes(self) -> Iterator[Keyframe]:
+        """Those whose checksum is right."""
+        for _, *row in rows_of(self._source, "keyframes", "rowid", ("rowid", *KEYFRAME_COLUMNS)):
+            with contextlib.suppress(DamagedTape):
+                yield of_row(tuple(row))
 
     def _events(self) -> Iterator[Event]:
         """Events whose checksum is right; gaps are told anew."""
@@ -343,15 +351,3 @@ class _Recovery:
 
 def _whole(row: tuple[object, ...]) -> bool:
     return all(isinstance(value, int) and abs(value) < 1 << 62 for value in row)
-
-
-def _unblanked(segment: Segment) -> Iterator[Segment]:
-    """The parts of a segment whose steps were kept."""
-    low = 0
-    for at in np.flatnonzero(segment.flags & BLANK).tolist():
-        start = int(segment.ends[at - 1]) if at else 0
-        if start > low:
-            yield codec.cut(segment, low, start)
-        low = int(segment.ends[at])
-    if low < segment.count:
-        yield codec.cut(segment, low, segment.count)

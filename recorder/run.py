@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from recorder import runlock
+from recorder.codec import Segment
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
-from recorder.errors import EpisodeNotFound, StepsNotKept
+from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, read_page, summary_of
 from recorder.pruning import BY_POLICY
+from recorder.qtables import QRange, QTable, QTables
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
 from recorder.runrow import Counts, RunInfo, RunSummary, checked_row, read_counts, read_summary
 from recorder.schema import FILE_NAME
@@ -189,6 +191,65 @@ class Run:
             summary = self.episode(number)
             steps = self.steps(number)
         return whole(summary, steps)
+
+    def q_table(self, step: int | None = None, *, episode: int | None = None) -> QTable:
+        """Return the Q-table as it was at a moment of the training.
+
+        Args:
+            step: a global step, 0 to the run's end: the table that the action of that step was
+                chosen on. Given an `episode`, a step of that episode.
+            episode: the moment at which this episode began. Neither: the run's end.
+
+        Raises:
+            NoQTable: the run has none.
+            EpisodeNotFound: the run has no such episode.
+            ListingError: a step that the run does not have.
+            DamagedTape: bytes on the tape are not what was written.
+        """
+        with self._lock, reading(self._file):
+            end = self.end_step
+            if episode is not None:
+                summary = self.episode(episode)
+                step = summary.first_step + max(0, min(step or 0, summary.length))
+            if step is None:
+                step = end
+            if not 0 <= step <= end:
+                raise ListingError(
+                    f"expected a step of run {self.run_id!r}, 0 to {end}, got {step}"
+                )
+            return self._q_tables.at(step, end)
+
+    def q_range(self) -> QRange:
+        """Return what a colour scale over all Q-values of the run has to cover.
+
+        Raises:
+            NoQTable: the run has none.
+            DamagedTape: bytes on the tape are not what was written.
+        """
+        with self._lock, reading(self._file):
+            return self._q_tables.range(self.end_step)
+
+    def keyframes(self) -> list[tuple[int, int]]:
+        """Return the global step and the episode of each stored Q-table, in order.
+
+        Raises:
+            NoQTable: the run has none.
+        """
+        with self._lock, reading(self._file):
+            return self._q_tables.keyframes()
+
+    @cached_property
+    def _q_tables(self) -> QTables:
+        def covering(first: int, stop: int) -> list[Segment]:
+            return [segment for segment, _ in self._segments.covering(first, stop)]
+
+        return QTables(self.layout, self._rows, covering)
+
+    @property
+    def end_step(self) -> int:
+        """The global step behind the last."""
+        newest = self.newest()
+        return 0 if newest is None else newest.first_step + newest.length
 
     def curve(
         self,

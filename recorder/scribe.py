@@ -7,10 +7,10 @@ is killed: what had reached the pipe is still written.
 
     python -m recorder.scribe RUN_DIR
 
-Messages in: `start`, `steps`, `decide`, `event`, `flush`, `stop`. Out: `counters` after each
-commit, `flushed`, `stopped`. A new writer in the place of one that died is told from
-where the work is sent again; what it finds on the tape already it leaves out, and what
-neither it nor the tape has it counts as lost.
+Messages in: `start`, `steps`, `decide`, `event`, `keyframe`, `flush`, `stop`. Out:
+`counters` after each commit, `flushed`, `stopped`. A new writer in the place of one that
+died is told from where the work is sent again; what it finds on the tape already it leaves
+out, and what neither it nor the tape has it counts as lost.
 """
 
 from __future__ import annotations
@@ -29,11 +29,14 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recorder import provenance
 from recorder.assemble import Assembler, Running
 from recorder.codec import INCOMPLETE, NO_FINAL
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.keeping import keeping_for
+from recorder.keyframes import Keyframe
 from recorder.layout import Layout
 from recorder.packer import spec_for
 from recorder.place import Place
@@ -126,6 +129,10 @@ class Scribe:
                 self.writer.counters.settled_events += 1
             else:
                 self.writer.add_event(event)
+        elif kind == "keyframe":
+            name, step, episode, dtype, shape, *flags = fields
+            values = np.frombuffer(parts[0], dtype).reshape(shape)
+            self.writer.add_keyframe(Keyframe(name, step, episode, values, *flags))
         elif kind == "decide":
             self.writer.decide(Decision(*fields) for fields in fields[0])
         elif kind == "flush":

@@ -20,6 +20,7 @@ import numpy as np
 
 from recorder import codec, rollups, schema
 from recorder.assemble import Ended, Piece, Running
+from recorder.keyframes import KEYFRAME_COLUMNS, Keyframe, to_row
 from recorder.layout import Layout
 from recorder.pruning import Decision, Ruling
 from recorder.segments import SEGMENT_COLUMNS, Segments
@@ -204,6 +205,7 @@ class Tape:
         run: dict[str, Any] | None = None,
         after_gap: bool = False,
         ruling: Ruling | None = None,
+        keyframes: Iterable[Keyframe] = (),
     ) -> None:
         """Write pieces, events and changes to the run's row in one transaction.
 
@@ -215,6 +217,7 @@ class Tape:
             run: columns of the run's row and their new values.
             after_gap: what came before the pieces was lost.
             ruling: what a recording policy or a quota decided; None where there is none.
+            keyframes: tables; one that is there already is written again.
 
         Raises:
             sqlite3.Error: the write failed.
@@ -231,6 +234,7 @@ class Tape:
             if pieces and pieces[-1].running.length:
                 self._write_columns("episodes", _running_columns(pieces[-1].running))
             self._write_rows("events", EVENT_COLUMNS, [_event_row(event) for event in events])
+            self._write_rows("keyframes", KEYFRAME_COLUMNS, [to_row(frame) for frame in keyframes])
             for alike in _alike(ruling.decisions if ruling else ()):
                 # What is gone does not come back.
                 self._execute(

@@ -18,6 +18,7 @@ from typing import Any
 from recorder.assemble import Assembler, Piece
 from recorder.codec import Array
 from recorder.keeping import Keeping
+from recorder.keyframes import Keyframe
 from recorder.marks import Mark
 from recorder.pruning import Decision
 from recorder.tape import Event, Tape
@@ -26,6 +27,7 @@ TAKE_STEPS = 32768
 TAKE_BYTES = 16 << 20
 PENDING_STEPS = 1 << 20
 PENDING_BYTES = 128 << 20
+PENDING_KEYFRAMES = 8
 RETRY_S = 0.5
 
 log = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ class Writer:
         self._interval = interval
         self._clock = clock
         self._events: list[Event] = []
+        self._keyframes: list[Keyframe] = []
         self._changes: dict[str, Any] = {}
         self._pending: list[Piece] = []
         self._pending_steps = 0
@@ -113,6 +116,13 @@ class Writer:
     def add_event(self, event: Event) -> None:
         """Store an event with the next commit."""
         self._events.append(event)
+
+    def add_keyframe(self, keyframe: Keyframe) -> None:
+        """Store a keyframe with the next commit. While none succeeds, the newest few wait."""
+        self._keyframes.append(keyframe)
+        while len(self._keyframes) > PENDING_KEYFRAMES:
+            self._keyframes.pop(0)
+            self.counters.settled_events += 1
 
     def decide(self, decisions: Iterable[Decision]) -> None:
         """Carry out decisions on episodes that were added, with the next commit."""
@@ -157,7 +167,8 @@ class Writer:
 
     def _waiting(self) -> bool:
         decided = self._keeping is not None and self._keeping.waiting
-        return bool(self._pending or self._events or self._changes or self._lost or decided)
+        asked = self._events or self._keyframes or self._changes
+        return bool(self._pending or asked or self._lost or decided)
 
     def tick(self) -> None:
         """Commit if it is time."""
@@ -186,7 +197,9 @@ class Writer:
             }
         try:
             ruling = self._keeping.ruling(self._pending) if self._keeping else None
-            self._tape.commit(self._pending, events, changes, bool(self._lost), ruling)
+            self._tape.commit(
+                self._pending, events, changes, bool(self._lost), ruling, self._keyframes
+            )
         except Exception as error:
             # The disk's fault or one of ours: neither may end the recording.
             ours = not isinstance(error, (sqlite3.Error, OSError))
@@ -199,8 +212,9 @@ class Writer:
             return False
         if self._keeping is not None and ruling is not None:
             self._keeping.committed(ruling)
-        self.counters.settled_events += len(self._events)
+        self.counters.settled_events += len(self._events) + len(self._keyframes)
         self._events.clear()
+        self._keyframes.clear()
         self._changes.clear()
         self._lost.clear()
         for piece in self._pending:

@@ -21,6 +21,7 @@ from replay_server.encoding import column, dumps
 from replay_server.hub import Hub
 from replay_server.messages import Data, episode_row, final_observation
 from replay_server.protocol import MAX_INTEGER, PROTOCOL_VERSION
+from replay_server.qtables import as_json
 from replay_server.security import problem
 from replay_server.static import MEDIA_TYPES, Site
 from replay_server.version import VERSION
@@ -62,6 +63,7 @@ class Api:
             "/api/runs/{run}/episodes/{episode}": self.episode,
             "/api/runs/{run}/episodes/{episode}/steps": self.steps,
             "/api/runs/{run}/curve": self.curve,
+            "/api/runs/{run}/qtable": self.q_table,
             "/api/runs/{run}/events": self.events,
         }.items():
             app.router.add_get(path, _answering(handler))
@@ -196,6 +198,15 @@ class Api:
             "points": {name: values.tolist() for name, values in series.items()},
         }
 
+    async def q_table(self, request: web.Request) -> Data:
+        """The Q-table at a moment of the training."""
+        episode, step = (
+            None if name not in request.query else _integer(request, name, 0, 0, MAX_INTEGER)
+            for name in ("episode", "step")
+        )
+        data = await self._archive.q_table(_run_id(request), episode, step)
+        return await self._archive.call(as_json, data)
+
     async def page(self, request: web.Request) -> web.StreamResponse:
         """A file of the page."""
         found = self._site.find(request.path)
@@ -222,7 +233,7 @@ def _answering(handler: Callable[[web.Request], Awaitable[Data | web.Response]])
         try:
             data = await handler(request)
         except RecorderError as fault:
-            if fault.code in ("unknown_run", "unknown_episode", "not_kept"):
+            if fault.code in ("unknown_run", "unknown_episode", "not_kept", "no_qtable"):
                 raise problem(404, fault.code, str(fault)) from None
             raise problem(400, fault.code, str(fault)) from None
         if isinstance(data, web.Response):

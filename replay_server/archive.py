@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from recorder import DamagedTape, Episode, EpisodeSummary, RecorderError, Run, Steps
+from replay_server.messages import Data
+from replay_server.qtables import QTables
 from replay_server.shelf import Shelf, Signature, describe
 from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, short_episodes
 
@@ -41,6 +43,7 @@ class Archive:
         self.shelf = Shelf(runs_dir, max_open)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reel-archive")
         self._cache = StepsCache(cache_bytes)
+        self._q_tables = QTables()
         self._stretch: dict[str, int] = {}
         self._described: dict[str, tuple[Signature, dict[str, Any]]] = {}
 
@@ -132,6 +135,10 @@ class Archive:
         """How many rows of this run one message may carry (they can be large)."""
         await self._stretch_rows(run_id, summary)
         return self._stretch[run_id]
+
+    async def q_table(self, run_id: str, episode: int | None, step: int | None) -> Data:
+        """The data of a `qtable` message; see `QTables.read`."""
+        return await self.read(run_id, lambda run: self._q_tables.read(run, episode, step))
 
     async def is_recording(self, run_id: str) -> bool:
         """Whether a live process records the run now."""

@@ -26,6 +26,7 @@ CLIENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "open": ("run", "episode", "step", "live", "playing", "speed"),
     "control": ("playing", "speed", "seek", "live", "loop", "autoplay"),
     "step": ("by",),
+    "qtable": ("run", "episode", "step"),
     "ping": ("t",),
 }
 SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
@@ -50,6 +51,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
         "epoch", "episode", "length", "episode_return", "terminated", "truncated",
         "incomplete", "final_observation",
     ),
+    "qtable": ("id", "run", "episode", "step", "start", "exact", "range", "columns"),
     "metrics": (
         "run", "recording", "episodes", "steps", "episodes_per_s", "steps_per_s",
         "return_100", "length_100", "epsilon", "lost", "viewers",
@@ -63,7 +65,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 MessageId = str | int | float | None
 ErrorCode = Literal[
     "bad_message", "unknown_type", "bad_field", "unknown_run", "unknown_episode",
-    "not_open", "damaged", "internal",
+    "not_open", "no_qtable", "damaged", "internal",
 ]  # fmt: skip
 Loop = Literal["off", "episode"] | tuple[int, int]  # from A to B, as positions
 
@@ -124,6 +126,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class QTableAt:
+    """Asks for a `qtable`: of a moment of a run, the viewer's own where None."""
+
+    run: str | None = None
+    episode: int | None = None
+    step: int | None = None
+    id: MessageId = None
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Asks for a `pong` with the same `t`."""
 
@@ -131,7 +143,7 @@ class Ping:
     id: MessageId = None
 
 
-ClientMessage = Open | Control | Step | Ping
+ClientMessage = Open | Control | Step | QTableAt | Ping
 
 
 def parse(payload: bytes | str) -> ClientMessage:
@@ -154,6 +166,13 @@ def parse(payload: bytes | str) -> ClientMessage:
             if not by:
                 fields.refuse("by", "a whole number other than 0")
             return Step(by, id)
+        case "qtable":
+            return QTableAt(
+                fields.text("run"),
+                fields.optional_integer("episode"),
+                fields.optional_integer("step"),
+                id,
+            )
         case "ping":
             return Ping(fields.number("t"), id)
     known = ", ".join(CLIENT_FIELDS)

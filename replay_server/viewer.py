@@ -27,7 +27,9 @@ from replay_server.protocol import (
     MessageId,
     Ping,
     ProtocolError,
+    QTableAt,
 )
+from replay_server.qtables import message as qtable_message
 from replay_server.steering import Steering
 from replay_server.version import VERSION
 
@@ -60,6 +62,7 @@ class Viewer:
         deadline: float,
     ) -> None:
         self._hub = hub
+        self._archive = archive
         self._socket = socket
         self._bell = Bell(clock)
         self.outbox = Outbox(socket, self._bell.ring, deadline)
@@ -162,6 +165,8 @@ class Viewer:
             elif isinstance(message, Ping):
                 id: dict[str, Any] = {} if message.id is None else {"id": message.id}
                 self._say("pong", {**id, "t": message.t})
+            elif isinstance(message, QTableAt):
+                await self._tell_q_table(message)
             else:
                 await self._steering.obey(message)
         except ProtocolError as refusal:
@@ -171,6 +176,15 @@ class Viewer:
         except Exception:
             log.exception("a message could not be obeyed")
             self._refuse("internal", _OURS, message.id)
+
+    async def _tell_q_table(self, message: QTableAt) -> None:
+        run_id = message.run or self._playback.run
+        if run_id is None:
+            raise ProtocolError(
+                "not_open", "expected a run, or an open message first; name the run", message.id
+            )
+        data = await self._archive.q_table(run_id, message.episode, message.step)
+        self.outbox.put(qtable_message(data, binary=self._steering.binary, id=message.id))
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """What fails while nobody asked for anything is told once, and playback stops."""
@@ -197,7 +211,7 @@ _OURS: Final = "expected to obey, got a fault of the server; its log says more"
 def error_code(fault: RecorderError) -> str:
     """The protocol's word for an error of the tape."""
     code = fault.code
-    if code in ("unknown_run", "unknown_episode"):
+    if code in ("unknown_run", "unknown_episode", "no_qtable", "bad_field"):
         return code
     if code in ("not_a_run", "newer_schema", "bad_runs_dir"):
         return "unknown_run"

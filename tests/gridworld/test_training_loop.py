@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from gridworld import QLearningAgent, QLearningConfig, train
+from gridworld import QLearningAgent, QLearningConfig, keyframes, train
 from gridworld.pacing import Throttle
 
 
@@ -16,7 +17,7 @@ class Notebook:
     """Stands in for a recorder: keeps what it is given, rows copied as a recorder does."""
 
     def __init__(self):
-        self.steps, self.episodes = [], []
+        self.steps, self.episodes, self.keyframes = [], [], []
 
     def record_step(self, observation, action, reward, *, q_values, explored):
         self.steps.append((observation, action, reward, tuple(q_values), explored))
@@ -32,6 +33,10 @@ class Notebook:
     def finish_episode(self, final_observation, **ends):
         self.episodes.append((self.steps, final_observation, ends))
         self.steps = []
+
+    def keyframe(self, table, *, replaced=False, visited_only=False):
+        assert not self.steps  # between episodes
+        self.keyframes.append((len(self.episodes), replaced, visited_only))
 
 
 class Watched(gym.Wrapper):
@@ -258,3 +263,16 @@ def test_a_throttle_stops_waiting_when_asked():
     env.step(0)
     env.step(0)
     assert 105 <= time.now < 105.2
+
+
+def test_the_whole_table_is_recorded_at_both_ends_and_now_and_then(monkeypatch):
+    monkeypatch.setattr(keyframes, "STEPS", 200)
+    monkeypatch.setattr(keyframes, "STEPS_PER_ENTRY", 1)
+    _, _, notebook, _ = run(episodes=60)
+    frames = notebook.keyframes
+    assert frames[0] == (0, True, True)
+    assert frames[-1] == (60, False, True)
+    lengths = [len(steps) for steps, *_ in notebook.episodes]
+    between = [sum(lengths[a:b]) for (a, *_), (b, *_) in itertools.pairwise(frames[:-1])]
+    assert len(between) > 2
+    assert all(200 <= steps < 200 + max(lengths) for steps in between)

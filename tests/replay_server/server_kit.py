@@ -111,12 +111,13 @@ class Client:
         if message.type is aiohttp.WSMsgType.BINARY:
             assert self.socket.protocol == MSGPACK
             kind, data = msgpack.unpackb(message.data)
-            assert kind == "steps"
+            assert kind in ("steps", "qtable")
         else:
             kind, data = json.loads(message.data)
         assert set(data) <= set(SERVER_FIELDS[kind]), (kind, sorted(data))
         if kind == "steps":
             assert data["count"] > 0
+        if kind in ("steps", "qtable"):
             data["columns"] = {name: unpack(column) for name, column in data["columns"].items()}
         return kind, data
 

@@ -143,7 +143,7 @@ def test_an_odd_id_is_refused_and_not_repeated(id: object) -> None:
 def test_an_unknown_type_names_the_known_ones() -> None:
     error = refusal('["play", {"id": "a"}]')
     assert (error.code, error.id) == ("unknown_type", "a")
-    assert "one of open, control, step, ping" in str(error)
+    assert "one of open, control, step, qtable, ping" in str(error)
     assert 'got "play"' in str(error)
 
 
