@@ -46,8 +46,8 @@ class Run:
         self._file = self.path / FILE_NAME
         self._connection = open_tape(self.path)
         self._lock = threading.RLock()
-        segments = SegmentReader(self._connection, self._lock, self.layout)
-        self._steps = EpisodeReader(self._file, self.layout, segments, self._rows)
+        self._segments = SegmentReader(self._connection, self._lock, self.layout)
+        self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
 
     @property
     def run_id(self) -> str:
