@@ -11,17 +11,20 @@ while it is still being written too.
 
 from typing import TYPE_CHECKING, Any
 
+from recorder.afterwards import Pruned, prune_run
 from recorder.catalogue import find_run, is_run_id, list_runs
 from recorder.columns import Channel
 from recorder.curve import Curve
 from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import (
     ChannelError,
+    DamagedLabels,
     DamagedTape,
     EpisodeNotFound,
     ExpressionError,
     FactsError,
     KeyframeError,
+    LabelError,
     LayoutMismatch,
     ListingError,
     NewerSchema,
@@ -37,10 +40,12 @@ from recorder.errors import (
     SpaceError,
     StepsNotKept,
 )
+from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
 from recorder.listing import EpisodePage
 from recorder.livequeue import LiveQueue
 from recorder.qtables import QTable
 from recorder.recorder import EpisodeRecorder, RecorderStats
+from recorder.removal import Removed, remove_run
 from recorder.run import Run, open_run
 from recorder.runrow import Counts, RunInfo, RunSummary
 from recorder.tape import Event
@@ -54,8 +59,10 @@ __all__ = [
     "ChannelError",
     "Counts",
     "Curve",
+    "DamagedLabels",
     "DamagedTape",
     "Episode",
+    "EpisodeLabels",
     "EpisodeNotFound",
     "EpisodePage",
     "EpisodeRecorder",
@@ -64,6 +71,8 @@ __all__ = [
     "ExpressionError",
     "FactsError",
     "KeyframeError",
+    "LabelError",
+    "Labels",
     "LayoutMismatch",
     "ListingError",
     "LiveQueue",
@@ -71,11 +80,13 @@ __all__ = [
     "NoQTable",
     "NotARun",
     "PolicyError",
+    "Pruned",
     "QTable",
     "RecordEpisodes",
     "RecordVectorEpisodes",
     "RecorderError",
     "RecorderStats",
+    "Removed",
     "Run",
     "RunBusy",
     "RunExists",
@@ -89,8 +100,13 @@ __all__ = [
     "StepsNotKept",
     "find_run",
     "is_run_id",
+    "label_episode",
+    "label_run",
     "list_runs",
     "open_run",
+    "prune_run",
+    "read_labels",
+    "remove_run",
 ]
 
 

@@ -9,9 +9,13 @@ import os
 import re
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recorder.errors import RunExists, RunNotFound, RunsDirError
 from recorder.schema import FILE_NAME
+
+if TYPE_CHECKING:
+    from recorder.runrow import RunInfo
 
 RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -67,6 +71,21 @@ def find_run(runs_dir: str | Path, run_id: str) -> Path:
             + (f"there are: {shown}" if known else "there are none yet: record one (reel train)")
         )
     return Path(runs_dir) / run_id
+
+
+def matches(run_id: str, info: RunInfo, text: str) -> bool:
+    """Return whether each word of `text` stands somewhere in what is said of a run.
+
+    Looked at are id, name, tags, note, environment, algorithm and status; case is no matter.
+    """
+    said = " ".join(
+        filter(
+            None,
+            (run_id, info.name, *info.tags, info.note, info.env_id, info.algorithm,
+             info.status),
+        )
+    ).casefold()  # fmt: skip
+    return all(word in said for word in text.casefold().split())
 
 
 def slug(text: str) -> str:

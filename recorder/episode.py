@@ -94,7 +94,8 @@ class EpisodeSummary:
         duration_s: seconds.
         kept: whether its steps are on the tape.
         reason: why they were kept or not, where a policy decided.
-        tags: free words.
+        tags: free words, those of the recording first, then those of `recorder.labels`.
+        note: what a person wrote of it afterwards.
     """
 
     episode: int
@@ -113,6 +114,7 @@ class EpisodeSummary:
     kept: bool
     reason: str | None
     tags: tuple[str, ...]
+    note: str = ""
 
     @property
     def ending(self) -> str:

@@ -137,3 +137,15 @@ class ExpressionError(RecorderError):
         self.expected = expected
         self.came = came
         self.position = position
+
+
+class LabelError(RecorderError):
+    """A name, tag or note that cannot be stored."""
+
+    code = "bad_label"
+
+
+class DamagedLabels(RecorderError):
+    """The names, tags and notes beside a tape are not what was written."""
+
+    code = "damaged_labels"

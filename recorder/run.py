@@ -15,6 +15,7 @@ from recorder.codec import Segment
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
+from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, read_page, summary_of
 from recorder.pruning import BY_POLICY
@@ -48,6 +49,7 @@ class Run:
         self._lock = threading.RLock()
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
         self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
+        self._labels = LabelReader(self.path)
 
     @property
     def run_id(self) -> str:
@@ -82,7 +84,25 @@ class Run:
             status = "crashed"
         names = RunInfo.__dataclass_fields__
         facts = {name: row[name] for name in names if name in row}
-        return RunInfo(**{**facts, "status": status, "channels": self.layout.channels})
+        said, fault = self._labels.known()
+        return RunInfo(**{
+            **facts,
+            "name": said.name or row["name"],
+            "status": status,
+            "channels": self.layout.channels,
+            "tags": said.tags,
+            "note": said.note,
+            "labels_fault": fault,
+        })  # fmt: skip
+
+    @property
+    def labels(self) -> Labels:
+        """What people said of the run and its episodes since, as it is now.
+
+        Raises:
+            DamagedLabels, NewerSchema: the file beside the tape cannot be read.
+        """
+        return self._labels.read()
 
     def is_recording(self) -> bool:
         """Whether a live process records into this run."""
@@ -147,13 +167,17 @@ class Run:
         return self._settled(summary_of(rows[0])) if rows else None
 
     def _settled(self, summary: EpisodeSummary) -> EpisodeSummary:
-        """An episode that nobody goes on with is incomplete, not running."""
-        if not summary.running or self.is_recording():
-            return summary
-        # Its recorder may have ended it after the row was read, and gone.
-        rows = self._rows(f"{_EPISODE} WHERE episode = ?", (summary.episode,))
-        summary = summary_of(rows[0]) if rows else summary
-        return replace(summary, running=False, incomplete=True) if summary.running else summary
+        """What stands in its row, and what is known beside it.
+
+        An episode that nobody goes on with is incomplete, not running.
+        """
+        if summary.running and not self.is_recording():
+            # Its recorder may have ended it after the row was read, and gone.
+            rows = self._rows(f"{_EPISODE} WHERE episode = ?", (summary.episode,))
+            summary = summary_of(rows[0]) if rows else summary
+            if summary.running:
+                summary = replace(summary, running=False, incomplete=True)
+        return self._labels.known()[0].told_of(summary)
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> Steps:
         """Return rows `[start, stop)` of an episode's steps.

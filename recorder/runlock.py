@@ -7,15 +7,17 @@ its process dies, however it dies. The lock file's text says who holds it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 
-from recorder.errors import RunBusy
+from recorder.errors import RunBusy, RunsDirError
 from recorder.schema import LOCK_NAME
 
 _RETRY_S = 0.5
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class RunLock:
@@ -23,11 +25,21 @@ class RunLock:
 
     Raises:
         RunBusy: another recorder holds it.
+        RunsDirError: something else stands in the lock's place, such as a link.
     """
 
     def __init__(self, run_dir: Path) -> None:
         self._path = run_dir / LOCK_NAME
-        self._fd: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # The holder's name is written into it: never through a link, into another file.
+            self._fd: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise
+            raise RunsDirError(
+                f"expected a file, or none, at {self._path}, got something else "
+                f"({error.strerror}); take it away"
+            ) from error
         # A reader that asks `is_held` holds a shared lock for some microseconds: try twice.
         deadline = time.monotonic() + _RETRY_S
         while not _try(self._fd, fcntl.LOCK_EX):
@@ -59,7 +71,7 @@ class RunLock:
 def is_held(run_dir: Path) -> bool:
     """Return whether some process records into this run now."""
     try:
-        fd = os.open(run_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(run_dir / LOCK_NAME, os.O_RDONLY | _FLAGS)
     except OSError:
         return False
     try:

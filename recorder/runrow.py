@@ -25,7 +25,9 @@ class RunInfo:
     """What stands once for a run.
 
     `status` is `recording` (a live process holds the run), `finished`, `interrupted`, or
-    `crashed` (its recorder died without a word).
+    `crashed` (its recorder died without a word). `name`, `tags` and `note` are what people
+    called and said of it since (`recorder.labels`); where that cannot be read,
+    `labels_fault` says why, and `name` is the one recorded.
     """
 
     run_id: str
@@ -43,6 +45,9 @@ class RunInfo:
     hyperparameters: dict[str, Any]
     seed: int | None
     provenance: dict[str, Any]
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    labels_fault: str | None = None
 
 
 @dataclass(frozen=True)

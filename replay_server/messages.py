@@ -32,6 +32,8 @@ def episode_row(summary: EpisodeSummary) -> Data:
         "kept": summary.kept,
         "reason": summary.reason,
         "running": summary.running,
+        "tags": summary.tags,
+        "note": summary.note,
     }
 
 

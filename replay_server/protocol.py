@@ -32,7 +32,7 @@ CLIENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "hello": ("protocol", "server", "heartbeat"),
     "run": (
-        "run", "name", "created_at", "status", "env_id", "env_kwargs", "algorithm",
+        "run", "name", "tags", "note", "created_at", "status", "env_id", "env_kwargs", "algorithm",
         "hyperparameters", "seed", "presentation", "channels", "observation_space",
         "action_space", "episodes", "steps", "last_return_100", "best_return",
         "size_bytes", "provenance",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from recorder import Run, find_run, list_runs, open_run
+from recorder.labels import LABELS_NAME
 
 TAPE: Final = "run.db"
 Signature = tuple[int, ...]
@@ -68,10 +69,10 @@ class Shelf:
                 self._shrink()
 
     def signature(self, run_id: str) -> Signature:
-        """Changes whenever the tape has been written to. Reads no file's contents."""
+        """Changes whenever the tape or its labels were written to. Reads no file's contents."""
         path = self.runs_dir / run_id
         parts: list[int] = []
-        for name in (TAPE, f"{TAPE}-wal"):
+        for name in (TAPE, f"{TAPE}-wal", LABELS_NAME):
             try:
                 stat = (path / name).stat()
             except OSError:
@@ -153,6 +154,8 @@ def describe(shelf: Shelf, run_id: str, run: Run) -> dict[str, Any]:
     return {
         "run": run_id,
         "name": info.name,
+        "tags": info.tags,
+        "note": info.note,
         "created_at": info.created_at,
         "status": info.status,
         "env_id": info.env_id,

@@ -13,7 +13,8 @@ import pytest
 from conftest import LENGTHS
 from server_kit import ManualClock, bearer, make_recorder, record_episode, record_run, unpack
 
-from recorder import open_run
+from recorder import label_episode, label_run, open_run
+from recorder.labels import LABELS_NAME
 from replay_server import ReplayServer, ServerConfig
 from replay_server.hub import SCAN_SECONDS
 from replay_server.protocol import SERVER_FIELDS
@@ -167,3 +168,20 @@ async def turn(clock: ManualClock) -> None:
     """Let the server look which runs there are, and finish looking."""
     clock.advance(SCAN_SECONDS)
     await asyncio.sleep(0.05)
+
+
+async def test_what_people_say_of_a_run_shows_at_once(
+    session: aiohttp.ClientSession, archived: Path
+) -> None:
+    (before,) = (await get(session, "/api/runs"))["runs"]
+    assert (before["tags"], before["note"]) == ([], "")
+    label_run(archived / "archived", name="The maze", add_tags=["paper"], note="see page 3")
+    label_episode(archived / "archived", 3, add_tags=["odd"], note="look")
+    try:
+        (run,) = (await get(session, "/api/runs"))["runs"]
+        assert (run["name"], run["tags"], run["note"]) == ("The maze", ["paper"], "see page 3")
+        page = await get(session, "/api/runs/archived/episodes?sort=oldest")
+        assert [row["note"] for row in page["episodes"]][2:5] == ["", "look", ""]
+        assert page["episodes"][3]["tags"] == ["odd"]
+    finally:
+        (archived / "archived" / LABELS_NAME).unlink()
