@@ -13,7 +13,7 @@ from gymnasium.envs.registration import registry
 from gridworld import grid, rendering
 from gridworld.config import GridWorldConfig
 from gridworld.errors import InvalidGrid
-from gridworld.presentation import Presentation, grid_presentation
+from gridworld.presentation import Presentation, endings, grid_presentation
 
 ENV_ID = "GridWorld-v0"
 
@@ -141,8 +141,11 @@ class GridWorldEnv(gym.Env[Any, Any]):
     @property
     def presentation(self) -> Presentation:
         """How the world is drawn (`grid`, docs/protocol.md)."""
+        words = {"goal": self.config.goal_reward, "hazard": self.config.hazard_reward}
         return grid_presentation(
-            self.config.desc, tuple(zip(grid.ACTION_NAMES, grid.MOVES, strict=True))
+            self.config.desc,
+            tuple(zip(grid.ACTION_NAMES, grid.MOVES, strict=True)),
+            endings=endings(words, step_reward=self.config.step_reward, good="goal"),
         )
 
     def _slipped(self, action: int) -> int:

@@ -6,7 +6,8 @@ What makes Taxi a grid with a passenger is said here, as data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -77,13 +78,42 @@ def grid_presentation(
     }
 
 
+def endings(
+    rewards: Mapping[str, float | None], *, good: str, step_reward: float = 0.0
+) -> dict[str, Any]:
+    """What a terminated episode is called, by the reward of its last step.
+
+    Args:
+        rewards: that reward, for each word; None where any will do.
+        good: the word for success.
+        step_reward: what every other step earns.
+    """
+    words = [
+        {"word": word, "reward": reward, "good": word == good} for word, reward in rewards.items()
+    ]
+    return {"step_reward": step_reward, "words": words}
+
+
 def _frozen_lake(env: FrozenLakeEnv) -> Presentation:
     looks = {"S": "S", "G": "G", "H": "X"}
-    cells = [
-        "".join(looks.get(letter.decode(), ".") for letter in row)
-        for row in np.asarray(env.desc).tolist()
-    ]
-    return grid_presentation(cells, (LEFT, DOWN, RIGHT, UP))
+    desc = np.asarray(env.desc)
+    letters = [letter.decode() for letter in desc.ravel().tolist()]
+    columns = desc.shape[1]
+    looked = "".join(looks.get(letter, ".") for letter in letters)
+    cells = [looked[first : first + columns] for first in range(0, len(looked), columns)]
+    # Its rewards can be chosen, and only its table of transitions tells of them.
+    earned = {
+        letters[to]: float(reward)
+        for at, outcomes in env.P.items()
+        for _, to, reward, _ in itertools.chain.from_iterable(outcomes.values())
+        if letters[at] not in "GH" and letters[to] != "S"
+    }
+    words = {"goal": earned.get("G"), "hole": earned.get("H")}
+    return grid_presentation(
+        cells,
+        (LEFT, DOWN, RIGHT, UP),
+        endings=endings(words, step_reward=earned.get("F", 0.0), good="goal"),
+    )
 
 
 def _cliff_walking(env: CliffWalkingEnv) -> Presentation:
@@ -91,7 +121,10 @@ def _cliff_walking(env: CliffWalkingEnv) -> Presentation:
     # the bottom right, the cliff between them.
     rows, columns = env.shape
     cells = ["." * columns] * (rows - 1) + ["S" + "X" * (columns - 2) + "G"]
-    return grid_presentation(cells, (UP, RIGHT, DOWN, LEFT))
+    # The cliff costs, but only the goal ends an episode.
+    return grid_presentation(
+        cells, (UP, RIGHT, DOWN, LEFT), endings=endings({"goal": None}, good="goal")
+    )
 
 
 def _taxi(env: TaxiEnv) -> Presentation:
@@ -139,6 +172,7 @@ def _taxi(env: TaxiEnv) -> Presentation:
             {"cell": cell, "text": letter} for cell, letter in zip(stands, letters, strict=True)
         ],
         markers=markers,
+        endings=endings({"delivered": None}, good="delivered"),
     )
 
 

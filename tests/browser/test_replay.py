@@ -190,7 +190,7 @@ async def test_an_episode_is_opened_from_the_list_by_number_and_by_rank(
     rows = viewer.part("episode-row").filter(visible=True)
     for place, episode in enumerate(best):
         row = rows.and_(viewer.page.locator(f'[data-episode="{episode}"]'))
-        await expect(row).to_have_attribute("aria-posinset", str(place + 1))
+        await expect(row).to_have_attribute("aria-rowindex", str(place + 1))
         await row.click()
         await viewer.reads_as(tape, episode, 0)
         await expect(row).to_have_attribute("aria-selected", "true")

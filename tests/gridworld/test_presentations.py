@@ -190,3 +190,54 @@ def test_blackjack_names_its_three_numbers():
     assert presentation["kind"] == "vector"
     assert len(presentation["labels"]) == 3
     assert [action["name"] for action in presentation["actions"]] == ["stick", "hit"]
+
+
+def called(presentation, rewards):
+    """What the viewer calls a terminated episode of these rewards, as docs/protocol.md says."""
+    rule = presentation["endings"]
+    last = sum(rewards) - rule["step_reward"] * (len(rewards) - 1)
+    fits = (w for w in rule["words"] if w["reward"] is None or w["reward"] == pytest.approx(last))
+    return next(fits, {"word": "terminated"})["word"]
+
+
+@pytest.mark.parametrize(
+    ("env_id", "kwargs", "words"),
+    [
+        ("GridWorld-v0", {"hazards": True}, {"goal", "hazard"}),
+        (
+            "GridWorld-v0",
+            {"hazards": True, "step_reward": -0.25, "goal_reward": 3, "hazard_reward": -7},
+            {"goal", "hazard"},
+        ),
+        ("FrozenLake-v1", {}, {"goal", "hole"}),
+        ("FrozenLake-v1", {"is_slippery": False, "map_name": "8x8"}, {"goal", "hole"}),
+    ],
+)
+def test_endings_are_told_apart_by_where_the_agent_is(env_id, kwargs, words):
+    """Against the cell in which each episode of a random agent ended."""
+    env = gym.make(env_id, **kwargs)
+    presentation = presentation_of(env)
+    env.action_space.seed(3)
+    looks = {"G": {"goal"}, "X": {"hazard", "hole"}}
+    seen = set()
+    for seed in range(3000):
+        env.reset(seed=seed)
+        rewards, over, terminated = [], False, False
+        while not over:
+            observation, reward, terminated, truncated, _ = env.step(env.action_space.sample())
+            rewards.append(float(reward))
+            over = terminated or truncated
+        if terminated:
+            row, column = drawn_cell(presentation, int(observation))
+            word = called(presentation, rewards)
+            assert word in looks[presentation["cells"][row][column]]
+            seen.add(word)
+            if seen == words:
+                break
+    assert seen == words
+
+
+def test_what_can_end_in_one_way_only_is_called_that():
+    """CliffWalking ends at its goal, Taxi when the passenger is delivered."""
+    assert called(presentation_of(gym.make("CliffWalking-v1")), [-1, -100, -1]) == "goal"
+    assert called(presentation_of(gym.make("Taxi-v4")), [-1, -10, 20]) == "delivered"

@@ -10,7 +10,7 @@ import { decode, encode } from "../../web/js/logic/messages.js";
 import { format, parse } from "../../web/js/logic/route.js";
 import { colour, inkOn, LockedRange, luminance } from "../../web/js/logic/scales.js";
 import { SeenValues } from "../../web/js/logic/seen.js";
-import { robustSpan, smooth } from "../../web/js/logic/smooth.js";
+import { robustSpan, rollingQuartiles } from "../../web/js/logic/rolling.js";
 import { steps } from "./wire.js";
 
 test("messages: text is JSON, bytes go to the decoder that was handed in", () => {
@@ -56,11 +56,11 @@ test("speeds: up and down again is where one was", () => {
 });
 
 test("routes: a view survives the address, zeros included", () => {
-  const view = { run: "maze-7", episode: 0, step: 0, speed: 2 };
+  const view = { run: "maze-7", episode: 0, step: 0, speed: 2, view: { x: "step" } };
   assert.deepEqual(parse(format(view)), view);
-  assert.equal(format(view), "#run=maze-7&ep=0&step=0&speed=2");
+  assert.equal(format(view), "#run=maze-7&ep=0&step=0&speed=2&x=step");
   assert.equal(format({ run: "maze-7", speed: 1 }), "#run=maze-7");
-  assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null });
+  assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null, view: {} });
   assert.equal(parse("#speed=max").speed, "max");
 });
 
@@ -86,6 +86,14 @@ test("formats: an incomplete episode is never passed off as a timeout", () => {
   assert.equal(text.ending({ episode: 1, truncated: true }).word, "timeout");
   assert.equal(text.ending({ episode: 1, terminated: true }).word, "terminated");
   assert.equal(text.ending({ episode: 1, running: true }).word, "running");
+  const words = [{ word: "goal", reward: 20, good: true }, { word: "hazard", reward: -20 }];
+  const grid = { kind: "grid", endings: { step_reward: -0.1, words } };
+  const ended = { episode: 1, length: 8, terminated: true };
+  assert.deepEqual(text.ending({ ...ended, episode_return: 19.3 }, grid), { word: "goal", kind: "goal" });
+  assert.deepEqual(text.ending({ ...ended, episode_return: -20.7 }, grid), { word: "hazard", kind: "failed" });
+  assert.equal(text.ending({ ...ended, episode_return: 5 }, grid).word, "terminated");
+  assert.equal(text.ending({ ...ended, terminated: false, truncated: true, episode_return: 19.3 }, grid).word, "timeout");
+  assert.equal(text.ending({ ...ended, episode_return: 5 }, { kind: "grid", endings: { words: [{ word: "delivered", good: true }] } }).word, "delivered");
 });
 
 const TAXI = new Grid({
@@ -144,10 +152,21 @@ test("waiting: three seconds, then longer, spread, and never above 36 s", () => 
   assert.ok(delay(2, () => 0) < delay(2, () => 1));
 });
 
-test("smoothing: weighted, centred, and honest at the ends", () => {
-  assert.deepEqual(smooth([0, 3, 6], [1, 1, 1], 3), [0, 3, 6]);
-  assert.deepEqual(smooth([0, 0, 9, 0, 0], [1, 1, 1, 1, 1], 3), [0, 3, 3, 3, 0]);
-  assert.deepEqual(smooth([null, null], [1, 1], 5), [null, null]);
+test("rolling quartiles: centred, honest at the ends, unknown values left out", () => {
+  const values = Array.from({ length: 60 }, (_, i) => (i % 11 === 0 ? null : Math.sin(i * 7.3) * 10));
+  const by = (sorted, q) => {
+    const at = (sorted.length - 1) * q;
+    const [a, b] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]];
+    return a + (b - a) * (at - Math.floor(at));
+  };
+  const { low, median, high } = rollingQuartiles(values, 9);
+  values.forEach((_, i) => {
+    const reach = Math.min(4, i, values.length - 1 - i);
+    const window = values.slice(i - reach, i + reach + 1).filter((v) => v !== null).sort((a, b) => a - b);
+    if (window.length === 0) return assert.equal(median[i], null);
+    [low, median, high].forEach((line, q) => assert.ok(Math.abs(line[i] - by(window, (q + 1) / 4)) < 1e-9, `${i}`));
+  });
+  assert.deepEqual(rollingQuartiles([null, Number.NaN], 5).median, [null, null]);
 });
 
 test("a y-axis shows everything, unless a few outliers would flatten the rest", () => {

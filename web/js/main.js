@@ -9,9 +9,12 @@ import { reward } from "./logic/format.js";
 import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { format, parse } from "./logic/route.js";
 import { Session } from "./logic/session.js";
+import { Settings } from "./logic/settings.js";
+import { recording } from "./logic/state.js";
 import { ApiError, api } from "./net/api.js";
 import { Filler } from "./net/filler.js";
 import { Socket } from "./net/socket.js";
+import { Compare } from "./view/compare.js";
 import { Curve } from "./view/curve.js";
 import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
@@ -20,11 +23,13 @@ import { Inspector } from "./view/inspector.js";
 import { Notices } from "./view/notices.js";
 import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
+import { Ticks } from "./logic/ticks.js";
 import { TopBar } from "./view/topbar.js";
 import { Transport } from "./view/transport.js";
 
 const clock = () => performance.now();
 const redraw = perFrame((now) => draw(now));
+const settings = new Settings();
 
 const session = new Session((type, data) => socket.send(encode(type, data)), notify, clock);
 const { state } = session;
@@ -37,9 +42,11 @@ const theme = new Theme(() => {
 const stage = new Stage(session, theme, redraw);
 const transport = new Transport(session, theme, redraw);
 const inspector = new Inspector(session, theme, () => stage.seen.range);
-const episodes = new Episodes(session);
-const curve = new Curve(session, theme);
+const ticks = new Ticks(redraw);
+const episodes = new Episodes(session, ticks);
+const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to));
 const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
+const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
 const filler = new Filler(session, api.steps, redraw);
 const notices = new Notices(
   session,
@@ -47,7 +54,9 @@ const notices = new Notices(
     retryNow: () => socket.connect(),
     openNewest: () => session.open({}),
     openLast: () => session.open({ run: session.target.run, playing: false }),
-    again: () => session.open(session.target),
+    again: () => (state.missing ? session.seek(state.step, state.episode) : session.open(session.target)),
+    next: () => session.episodeBy(1),
+    reload: () => location.reload(),
   },
   redraw,
 );
@@ -60,6 +69,7 @@ function draw(now) {
   topBar.draw();
   curve.draw();
   episodes.draw();
+  compare.draw(now);
   notices.draw(clock());
   address();
 }
@@ -72,6 +82,7 @@ function notify(event, detail) {
       inspector.setRun();
       episodes.setRun();
       curve.setRun();
+      void readEvents();
     }
     if (state.runs.length === 0) void readRuns();
   }
@@ -79,6 +90,8 @@ function notify(event, detail) {
     episodes.refresh();
     void curve.refresh();
   }
+  if (event === "end" && recording(state) && clock() - eventsRead > EVENTS_MS) void readEvents();
+  if (event === "episode") session.clearPoints();
   if (event === "moved" || event === "end") filler.consider();
   if (event === "runs") void readRuns();
   if (event === "error" && !state.problem && !state.empty) notices.toast(detail.message, { kind: "alarm" });
@@ -104,6 +117,27 @@ async function readRuns() {
   redraw();
 }
 
+const EVENTS_MS = 5_000;
+let eventsRead = 0;
+/** What the run's timeline marks; while it records, now and then again. */
+async function readEvents() {
+  const run = state.run?.run;
+  if (!run) return;
+  eventsRead = clock();
+  try {
+    const { events } = await api.events(run);
+    if (state.run?.run === run) state.events = events;
+    redraw();
+  } catch {
+    // The page does without marks; the episodes' own errors tell of a run that cannot be read.
+  }
+}
+
+/** @param {unknown} error */
+function complain(error) {
+  notices.toast(error instanceof Error ? error.message : String(error), { kind: "alarm" });
+}
+
 /* -- the address: written when something rests, read when a person changes it -------- */
 
 let written = location.hash;
@@ -114,7 +148,8 @@ function address() {
   // While an answer is due, what is shown is not what was asked for: a reload must not lose that.
   if (!state.run || state.problem || state.waitingSince !== null) return;
   const still = !state.playing && !state.live && state.episode !== null;
-  const route = still ? { run: state.run.run, episode: state.episode, step: state.step, speed: state.speed } : { run: state.run.run, speed: state.speed };
+  const common = { run: state.run.run, speed: state.speed, view: settings.view() };
+  const route = still ? { ...common, episode: state.episode, step: state.step } : common;
   // While it plays the address names the episode at rest last; browsers limit how often it may change.
   if (!still && !state.live && state.episode !== null) Object.assign(route, { episode: state.episode, step: 0 });
   const hash = format(route);
@@ -128,6 +163,7 @@ function openFromAddress() {
   const route = parse(location.hash);
   written = inBar = location.hash;
   const speed = route.speed ?? undefined;
+  settings.restore(route.view);
   if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
   else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
 }
@@ -182,14 +218,18 @@ const keyboard = new Keyboard({
   slower: () => transport.faster(-1),
   faster: () => transport.faster(1),
   normal: () => session.setSpeed(1),
-  loop: () => transport.toggleLoop(),
+  loop: () => session.nextLoop(),
+  pointA: () => session.setPoint("a"),
+  pointB: () => session.setPoint("b"),
+  event: ({ by }) => void session.eventBy(by ?? 1, api.episode).catch(complain),
   live: () => session.goLive(),
   episode: ({ by }) => session.episodeBy(by ?? 1),
   search: () => byId("goto").focus(),
   overlay: () => stage.nextOverlay(),
   fullscreen,
   help: () => keyboard.toggleHelp(),
-  close: () => document.activeElement instanceof HTMLElement && document.activeElement.blur(),
+  compare: () => void compare.toggle(),
+  close: () => (compare.isOpen ? compare.close() : document.activeElement instanceof HTMLElement && document.activeElement.blur()),
 });
 
 function fullscreen() {
@@ -200,7 +240,7 @@ function fullscreen() {
 on(byId("fullscreen"), "click", fullscreen);
 on(byId("theme"), "click", () => theme.toggle());
 on(byId("share"), "click", () => {
-  const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed });
+  const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed, view: settings.view() });
   void notices.copy(new URL(at || "#", location.href).href, "Link copied");
 });
 on(document, "visibilitychange", redraw);
@@ -219,6 +259,11 @@ function announce() {
     setText(byId("announce"), `episode ${state.episode}, step ${state.step}${earned === undefined ? "" : `, reward ${reward(earned)}`}`);
   }, Math.max(250, 1_000 - (clock() - announced)));
 }
+
+settings.add("ov", { get: () => stage.overlay, set: (overlay) => stage.setOverlay(/** @type {any} */ (overlay)) });
+curve.settings(settings);
+compare.settings(settings);
+episodes.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.

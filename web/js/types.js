@@ -16,6 +16,7 @@
  * @property {[number, number][]} [walls]
  * @property {{cell: number, text: string}[]} [labels]  of a grid's cells
  * @property {Marker[][]} [markers]
+ * @property {{step_reward?: number, words?: {word: string, reward?: number | null, good?: boolean}[]}} [endings]
  *
  * @typedef {object} Run
  * @property {string} run
@@ -58,6 +59,8 @@
  * @property {number} [lost]
  * @property {number} [viewers]
  *
+ * @typedef {{at: number, episode: number, global_step: number, kind: string, text: string}} RunEvent
+ * @typedef {"off" | "episode" | {from: number, to: number}} Loop  the last from A to B, as positions
  * @typedef {{reason: string, from_episode: number, to_episode: number, episodes: number}} Gap
  * @typedef {{code: string, message: string, id?: number | string}} Problem
  * @typedef {number | "max"} Speed

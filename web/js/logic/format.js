@@ -58,16 +58,31 @@ export function cell(value) {
 }
 
 /**
- * How an episode ended, in one word, with the class that colours it.
+ * How an episode ended, in one word, with the class that colours it. Where the presentation
+ * says what the last reward means, the word is that of the environment.
  * @param {import("../types.js").EpisodeRow} episode
+ * @param {import("../types.js").Presentation} [presentation]
  * @returns {{word: string, kind: "goal" | "failed" | "timeout" | "incomplete" | "running"}}
  */
-export function ending(episode) {
+export function ending(episode, presentation) {
   if (episode.running) return { word: "running", kind: "running" };
   if (episode.incomplete) return { word: "incomplete", kind: "incomplete" };
-  if (episode.terminated) return { word: "terminated", kind: "goal" };
+  if (episode.terminated) return termination(episode, presentation?.endings) ?? { word: "terminated", kind: "goal" };
   if (episode.truncated) return { word: "timeout", kind: "timeout" };
   return { word: DASH, kind: "running" };
+}
+
+/**
+ * @param {import("../types.js").EpisodeRow} episode
+ * @param {import("../types.js").Presentation["endings"]} endings
+ * @returns {{word: string, kind: "goal" | "failed"} | null}
+ */
+function termination({ episode_return: earned, length }, endings) {
+  if (!endings || !isNumber(earned) || !isNumber(length)) return null;
+  const last = earned - (endings.step_reward ?? 0) * (length - 1);
+  const close = (/** @type {number} */ r) => Math.abs(last - r) <= 1e-6 * Math.max(1, Math.abs(earned), Math.abs(r));
+  const found = endings.words?.find(({ reward: r }) => r === null || r === undefined || close(r));
+  return found ? { word: found.word, kind: found.good ? "goal" : "failed" } : null;
 }
 
 /** @param {number | "max"} speed */

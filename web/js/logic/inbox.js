@@ -19,6 +19,8 @@ import { initialState } from "./state.js";
  *            playing?: boolean, speed?: import("../types.js").Speed}} Target
  */
 
+const PROTOCOL = 1;
+
 const MIRRORED = /** @type {const} */ (["status", "playing", "live", "speed", "loop", "autoplay", "behind"]);
 
 export class Inbox {
@@ -44,6 +46,9 @@ export class Inbox {
 
   /** @param {import("../types.js").Message} message */
   receive({ type, data }) {
+    if (type === "hello") this.state.newer = data.protocol > PROTOCOL ? data.protocol : null;
+    // Nothing is certain of what a newer server says: better to show none of it.
+    if (this.state.newer !== null) return this.notify("moved");
     const late = data.epoch !== undefined && data.epoch < this.state.epoch;
     if (late) return;
     switch (type) {
@@ -58,8 +63,7 @@ export class Inbox {
       case "episode_end":
         return this.#end(data);
       case "gap":
-        this.state.gap = { .../** @type {any} */ (data), at: this.now() };
-        return this.notify("gap", data);
+        return this.#gap(/** @type {any} */ (data));
       case "metrics":
         return this.#metrics(data);
       case "status":
@@ -75,10 +79,11 @@ export class Inbox {
   #run(run) {
     const { state } = this;
     const other = state.run?.run !== run.run;
-    Object.assign(state, { run, problem: null, empty: false });
+    Object.assign(state, { run, problem: null, empty: false, gone: false });
     if (other) {
       this.cache.clear(null);
-      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, pausedLive: null });
+      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, events: [], pausedLive: null });
+      state.points = { a: null, b: null };
     }
     this.notify("run", other);
   }
@@ -110,6 +115,7 @@ export class Inbox {
     state.length = length ?? (other ? null : state.length);
     if (!other) return;
     state.info = null;
+    state.missing = null;
     if (this.cache.episode !== episode) this.cache.clear(episode);
     this.notify("episode", episode);
   }
@@ -121,6 +127,7 @@ export class Inbox {
     this.cache.start(data);
     if (state.episode !== data.episode) this.#moveTo(data.episode, data.from ?? 0, data.length ?? null);
     state.length = data.length ?? null;
+    state.missing = null;
     state.info = { ...data, running: data.length === null || data.length === undefined };
     this.notify("moved");
   }
@@ -147,6 +154,18 @@ export class Inbox {
     state.waitingSince = null;
     this.notify("end");
     this.notify("moved");
+  }
+
+  /** @param {import("../types.js").Gap} data */
+  #gap(data) {
+    const { state } = this;
+    state.gap = { ...data, at: this.now() };
+    const shown = state.episode !== null && data.from_episode <= state.episode && state.episode <= data.to_episode;
+    if (shown && data.reason !== "skipped") {
+      state.missing = data;
+      state.waitingSince = null;
+    }
+    this.notify("gap", data);
   }
 
   /** @param {any} data */

@@ -29,6 +29,8 @@ export class EpisodePages {
     this.ended = false;
     /** @type {string | null} */
     this.error = null;
+    /** What the server says of the question itself. @type {{message: string, position?: number} | null} */
+    this.problem = null;
     /** Rises with each reset: answers to older questions are dropped. */
     this.generation = 0;
   }
@@ -86,14 +88,17 @@ export class EpisodePages {
         this.cursors = [null];
         this.ended = false;
       }
-      this.error = null;
+      this.error = this.problem = null;
       this.total = answer.total;
       this.pages.set(page, answer.episodes);
       if (answer.next === null || answer.next === undefined) this.ended = true;
       else this.cursors[page + 1] = answer.next;
       this.#evict(page);
     } catch (error) {
-      if (generation === this.generation) this.error = error instanceof Error ? error.message : String(error);
+      if (generation !== this.generation) return;
+      this.error = error instanceof Error ? error.message : String(error);
+      const { status, position } = /** @type {any} */ (error);
+      this.problem = status === 400 ? { message: this.error, position } : null;
     } finally {
       if (generation === this.generation) this.loading.delete(page);
       this.changed();

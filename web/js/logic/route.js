@@ -1,10 +1,15 @@
 /**
  * The address of a view: `#run=...&ep=412&step=37&speed=2`. A link restores that
- * moment, paused; without an episode it means the run as it goes.
+ * moment, paused; without an episode it means the run as it goes. Behind these stand the
+ * settings of the panels, each under a short name of its own, where they are not the usual ones.
  *
  * @typedef {{run: string | null, episode: number | null, step: number | null,
- *            speed: import("../types.js").Speed | null}} Route
+ *            speed: import("../types.js").Speed | null, view: Record<string, string>}} Route
  */
+
+const OWN = new Set(["run", "ep", "step", "speed"]);
+/** A link is typed, mailed and cut off: settings longer than this are no settings. */
+const LONGEST = 500;
 
 /** @param {string} hash @returns {Route} */
 export function parse(hash) {
@@ -15,6 +20,7 @@ export function parse(hash) {
     episode: whole(fields.get("ep")),
     step: whole(fields.get("step")),
     speed: speed === "max" ? "max" : positive(speed),
+    view: Object.fromEntries([...fields].filter(([name, value]) => !OWN.has(name) && value.length <= LONGEST)),
   };
 }
 
@@ -27,6 +33,7 @@ export function format(route) {
     fields.set("step", String(route.step ?? 0));
   }
   if (route.speed && route.speed !== 1) fields.set("speed", String(route.speed));
+  for (const [name, value] of Object.entries(route.view ?? {})) if (value && !OWN.has(name)) fields.set(name, value);
   const text = fields.toString();
   return text ? `#${text}` : "";
 }

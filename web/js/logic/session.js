@@ -4,6 +4,7 @@
  */
 
 import { Inbox } from "./inbox.js";
+import { marksOf, nextEvent, nextMark } from "./marks.js";
 import { otherLive, recording } from "./state.js";
 
 /** @typedef {import("./inbox.js").Target} Target */
@@ -37,6 +38,7 @@ export class Session extends Inbox {
     const { state } = this;
     state.runs = runs;
     const now = runs.find(({ run }) => run === state.run?.run);
+    state.gone = state.run !== null && !now;
     // One that cannot be read says nothing but that; what is known of it stays.
     if (!now || now.status === "unreadable" || now.status === state.run?.status) return false;
     state.run = now;
@@ -143,10 +145,57 @@ export class Session extends Inbox {
     return this.#control({ speed });
   }
 
-  /** @param {"off" | "episode"} loop */
+  /** @param {import("../types.js").Loop} loop */
   setLoop(loop) {
     this.state.loop = loop;
     return this.#control({ loop });
+  }
+
+  /** Off, then the episode, then from A to B where both are set. */
+  nextLoop() {
+    const { loop, points } = this.state;
+    if (loop === "off") return this.setLoop("episode");
+    const stretch = stretchOf(points);
+    return this.setLoop(loop === "episode" && stretch ? stretch : "off");
+  }
+
+  /** Sets a point of the A-B loop here; once both are there, it loops. @param {"a" | "b"} which */
+  setPoint(which) {
+    const { state } = this;
+    if (state.episode === null) return;
+    state.points = { ...state.points, [which]: state.step };
+    const stretch = stretchOf(state.points);
+    if (stretch) this.setLoop(stretch);
+    else if (typeof state.loop === "object") this.setLoop("off");
+    this.notify("moved");
+  }
+
+  /** The points of a loop belong to the episode in which they were set. */
+  clearPoints() {
+    const { state } = this;
+    if (state.points.a === null && state.points.b === null) return;
+    state.points = { a: null, b: null };
+    if (typeof state.loop === "object") this.setLoop("off");
+  }
+
+  /** The previous or the next event: in the episode, else where the run's timeline has one. @param {number} by */
+  async eventBy(by, /** @type {(run: string, episode: number) => Promise<import("../types.js").EpisodeRow>} */ read) {
+    const { state } = this;
+    if (state.episode === null || !state.run) return;
+    const mark = nextMark(this.marks(), state.step, by);
+    if (mark) return void this.seek(mark.step, state.episode, false);
+    const event = nextEvent(state.events, state.episode, by);
+    if (!event) return;
+    const row = await read(state.run.run, event.episode);
+    this.seek(event.global_step - (row.first_step ?? event.global_step), event.episode, false);
+  }
+
+  marks() {
+    const { state, cache } = this;
+    if (state.episode === null || cache.episode !== state.episode) return [];
+    const firstStep = state.info?.first_step ?? 0;
+    const episode = { episode: state.episode, known: cache.known(), length: state.length, firstStep, reward: (/** @type {number} */ t) => cache.value("reward", t) };
+    return marksOf(episode, state.events, state.parting);
   }
 
   /** @param {boolean} autoplay */
@@ -185,4 +234,10 @@ export class Session extends Inbox {
     this.notify("moved");
     return sent;
   }
+}
+
+/** @param {{a: number | null, b: number | null}} points */
+function stretchOf({ a, b }) {
+  if (a === null || b === null || a === b) return null;
+  return { from: Math.min(a, b), to: Math.max(a, b) };
 }

@@ -19,12 +19,18 @@
  * @property {number} step              the position shown, 0 .. length
  * @property {number | null} length     null while the episode runs
  * @property {Speed} speed
- * @property {"off" | "episode"} loop
+ * @property {import("../types.js").Loop} loop
+ * @property {{a: number | null, b: number | null}} points  of the A-B loop, as set in the episode shown
  * @property {boolean} autoplay
  * @property {number} behind            episodes finished after the one shown, as last told
  * @property {import("../types.js").EpisodeRow | null} info  what is known of the episode
  * @property {import("../types.js").Metrics | null} metrics
  * @property {(import("../types.js").Gap & {at: number}) | null} gap  the last one, and when it came
+ * @property {import("../types.js").Gap | null} missing  why the steps of the episode shown cannot be
+ * @property {import("../types.js").RunEvent[]} events  what the run's timeline marks, oldest first
+ * @property {number | null} parting    where the episode shown and the one beside it part
+ * @property {boolean} gone             the open run is no longer among the runs
+ * @property {number | null} newer      the protocol's version, where it is newer than the page's
  * @property {import("../types.js").Problem | null} problem  why nothing can be shown
  * @property {number | null} waitingSince  clock (ms) since which an answer is due
  */
@@ -47,11 +53,17 @@ export function initialState() {
     length: null,
     speed: 1,
     loop: "off",
+    points: { a: null, b: null },
     autoplay: false,
     behind: 0,
     info: null,
     metrics: null,
     gap: null,
+    missing: null,
+    events: [],
+    parting: null,
+    gone: false,
+    newer: null,
     problem: null,
     waitingSince: null,
   };
@@ -76,7 +88,7 @@ export function otherLive(state) {
 export function chip(state) {
   if (state.connection === "lost" || state.connection === "refused") return "offline";
   if (state.connection === "connecting" && state.run === null) return "connecting";
-  if (state.problem) return "error";
+  if (state.problem || state.newer !== null) return "error";
   if (state.live) return "live";
   if (state.episode === null && (state.run === null || recording(state))) return "waiting";
   if (recording(state) && state.pausedLive === state.episode && !state.playing) return "paused";

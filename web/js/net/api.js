@@ -5,11 +5,13 @@
 
 /** An answer that says no: `status` and the server's own sentence. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} code @param {string} message */
-  constructor(status, code, message) {
+  /** @param {number} status @param {string} code @param {string} message @param {number} [position] */
+  constructor(status, code, message, position) {
     super(message);
     this.status = status;
     this.code = code;
+    /** Where in a filter the fault is, in characters from its start. */
+    this.position = position;
   }
 }
 
@@ -25,9 +27,21 @@ async function get(path, query = {}) {
   }
   const response = await fetch(url, { headers: { accept: "application/json" } });
   if (response.ok) return response.json();
+  throw await refusal(response);
+}
+
+/** @param {Response} response */
+async function refusal(response) {
   const body = await response.json().catch(() => ({}));
   const error = body.error ?? {};
-  throw new ApiError(response.status, error.code ?? "http", error.message ?? `the server answered ${response.status}`);
+  return new ApiError(response.status, error.code ?? "http", error.message ?? `the server answered ${response.status}`, error.position);
+}
+
+/** @param {"PATCH" | "DELETE"} method @param {string} path @param {object} body @returns {Promise<any>} */
+async function change(method, path, body) {
+  const response = await fetch(new URL(path, document.baseURI), { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  if (!response.ok) throw await refusal(response);
+  return response.json();
 }
 
 /** @param {string} run */
@@ -36,10 +50,22 @@ const of = (run) => `api/runs/${encodeURIComponent(run)}`;
 export const api = {
   status: () => get("api/status"),
   runs: () => get("api/runs"),
-  /** @param {string} run @param {string} sort @param {string | null} cursor @param {number} limit */
-  episodes: (run, sort, cursor, limit) => get(`${of(run)}/episodes`, { sort, limit, cursor }),
+  /** @param {string} run @param {string} sort @param {string} filter @param {string | null} cursor @param {number} limit */
+  episodes: (run, sort, filter, cursor, limit) => get(`${of(run)}/episodes`, { sort, filter: filter || null, limit, cursor }),
+  /** @param {string} run @param {string} filter */
+  facets: (run, filter) => get(`${of(run)}/facets`, { filter: filter || null }),
+  /** @param {string} run @param {number} episode @param {string} format @returns {string} where the file is */
+  file: (run, episode, format) => new URL(`${of(run)}/episodes/${episode}/steps?format=${format}`, document.baseURI).href,
+  /** @param {string} run @param {{name?: string, tags?: string[], note?: string}} labels */
+  label: (run, labels) => change("PATCH", of(run), labels),
+  /** @param {string} run */
+  remove: (run) => change("DELETE", of(run), {}),
   /** @param {string} run @param {number} episode @param {number} from @param {number} to */
   steps: (run, episode, from, to) => get(`${of(run)}/episodes/${episode}/steps`, { from, to }),
+  /** @param {string} run @param {number} episode */
+  episode: (run, episode) => get(`${of(run)}/episodes/${episode}`),
+  /** @param {string} run */
+  events: (run) => get(`${of(run)}/events`),
   /** @param {string} run @param {string} metric @param {number} points */
   curve: (run, metric, points) => get(`${of(run)}/curve`, { metric, points }),
 };

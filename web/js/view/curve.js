@@ -1,51 +1,105 @@
 /**
- * The curve over all episodes: the span from least to most as a band, the mean as fine
- * dots, and a line through their moving average. uPlot draws it; the episode shown is
- * marked by an element of its own, so that it can move at 60 Hz without a redraw.
+ * The curve over all episodes: what it shows, over which x-axis, and what a pointer on it
+ * means. How it is drawn stands in curve-plot.js; the episode shown is marked by an element
+ * of its own, so that it can move at 60 Hz without a redraw.
  */
 
-import uPlot from "uplot";
 import { api } from "../net/api.js";
-import { count, fixed } from "../logic/format.js";
-import { robustSpan, smooth } from "../logic/smooth.js";
-import { byId, on, setText, show } from "./dom.js";
+import { count, ending, fixed, reward } from "../logic/format.js";
+import { robustSpan, rollingQuartiles } from "../logic/rolling.js";
+import { FURTHER, makePlot } from "./curve-plot.js";
+import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const REFRESH_MS = 1_000;
+const PREVIEW_MS = 120;
+/** @typedef {"episode_return" | "length" | "epsilon"} Metric */
+/** @type {Record<Metric, string>} */
+const NAMES = { episode_return: "return", length: "length", epsilon: "epsilon" };
 
 export class Curve {
   /**
    * @param {import("../logic/session.js").Session} session
    * @param {import("./theme.js").Theme} theme
+   * @param {(from: number, to: number) => void} select  takes a range of episodes, both included
    */
-  constructor(session, theme) {
+  constructor(session, theme, select) {
     this.session = session;
     this.theme = theme;
+    this.select = select;
     this.host = byId("curve");
     this.mark = byId("curve-mark");
     this.tip = byId("curve-tip");
     this.metric = byId("metric");
+    this.axis = byId("curve-x");
+    /** @type {Metric[]} */
+    this.further = [];
     /** @type {uPlot | null} */
     this.plot = null;
-    /** @type {any} */
-    this.answer = null;
+    /** @type {any[] | null} of the metric, then of further series */
+    this.answers = null;
     this.read = 0;
     this.readTotal = -1;
     this.busy = false;
-    /** What the y-axis shows. @type {[number, number]} */
+    /** What the axes show. @type {[number, number]} */
     this.span = [0, 1];
-    on(this.metric, "change", () => {
-      setText(byId("curve-title"), `${this.metric.selectedOptions[0].textContent} over training`);
-      this.refresh(true);
-    });
+    /** @type {[number, number]} */
+    this.reach = [0, 1];
+    /** The episode of which the tip tells, and what. */
+    this.preview = { episode: -1, text: "" };
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.previewing = undefined;
+    on(this.metric, "change", () => this.#again());
+    on(this.axis, "change", () => this.#remake());
+    this.#toggles();
     new ResizeObserver(() => this.#resize()).observe(this.host);
   }
 
+  #toggles() {
+    for (const name of /** @type {Metric[]} */ (["length", "epsilon"])) {
+      const key = make("i", { class: "dash" });
+      key.style.setProperty("--ink", FURTHER[name].colour);
+      const button = make("button", { class: "small", "aria-pressed": "false", "data-testid": `further-${name}`, title: `Show the ${NAMES[name]} too` }, [key, NAMES[name]]);
+      on(button, "click", () => this.setFurther(this.further.includes(name) ? this.further.filter((other) => other !== name) : [...this.further, name]));
+      byId("further").append(button);
+    }
+  }
+
+  /** @param {string[]} names */
+  setFurther(names) {
+    this.further = /** @type {Metric[]} */ (["length", "epsilon"]).filter((name) => names.includes(name));
+    for (const button of byId("further").children) setAttribute(button, "aria-pressed", String(this.further.some((name) => button.dataset.testid === `further-${name}`)));
+    this.#again();
+  }
+
+  #again() {
+    setText(byId("curve-title"), `${NAMES[/** @type {Metric} */ (this.metric.value)]} over training`);
+    void this.refresh(true);
+  }
+
+  /** @param {HTMLSelectElement} list @param {string} value */
+  #choose(list, value) {
+    if (![...list.options].some((option) => option.value === value)) return;
+    list.value = value;
+    list.dispatchEvent(new Event("change"));
+  }
+
+  /** What of this panel the address holds. @param {import("../logic/settings.js").Settings} settings */
+  settings(settings) {
+    settings.add("x", { get: () => this.axis.value, set: (value) => this.#choose(this.axis, value) });
+    settings.add("metric", { get: () => this.metric.value, set: (value) => this.#choose(this.metric, value) });
+    settings.add("also", { get: () => this.further.join(","), set: (value) => this.setFurther(value.split(",")) });
+  }
+
   setRun() {
-    this.answer = null;
+    this.answers = null;
     this.readTotal = -1;
+    this.#drop();
+    void this.refresh(true);
+  }
+
+  #drop() {
     this.plot?.destroy();
     this.plot = null;
-    this.refresh(true);
   }
 
   /** @param {boolean} [force] */
@@ -59,95 +113,134 @@ export class Curve {
     this.read = now;
     this.readTotal = total;
     const run = state.run.run;
+    const metrics = [this.metric.value, ...this.further.filter((name) => name !== this.metric.value)];
+    const asked = metrics.join();
     try {
-      const answer = await api.curve(run, this.metric.value, Math.max(200, Math.min(2000, Math.round(this.host.clientWidth))));
-      if (this.session.state.run?.run === run) this.#show(answer);
+      const points = Math.max(200, Math.min(2000, Math.round(this.host.clientWidth)));
+      const answers = await Promise.all(metrics.map((metric) => api.curve(run, metric, points)));
+      if (this.session.state.run?.run === run) this.#show(answers);
     } catch (error) {
       setText(byId("curve-note"), `The curve could not be read: ${error instanceof Error ? error.message : error}`);
     } finally {
       this.busy = false;
     }
-    if (this.session.state.run?.run !== run) void this.refresh(true);
+    const wanted = [this.metric.value, ...this.further.filter((name) => name !== this.metric.value)].join();
+    if (this.session.state.run?.run !== run || wanted !== asked) void this.refresh(true);
   }
 
-  /** @param {any} answer */
-  #show(answer) {
-    this.answer = answer;
-    const { episode, mean, min, max, count: counts } = answer.points;
-    const window = Math.max(1, Math.round(mean.length / 40));
-    const data = [episode, min, max, mean, smooth(mean, counts, window)];
-    const { low, high, clipped } = robustSpan(min, max);
-    this.span = [low, high];
-    if (answer.total === 0) {
-      this.plot?.destroy();
-      this.plot = null;
-    } else if (!this.plot) this.plot = this.#make(data);
+  /** @param {any[]} answers */
+  #show(answers) {
+    const series = answers.map((answer) => answer.metric).join();
+    if (this.answers && this.answers.map((answer) => answer.metric).join() !== series) this.#drop();
+    this.answers = answers;
+    const [{ total, bucket, points }] = answers;
+    const { episode, mean, min, max } = points;
+    const window = Math.max(3, Math.round(mean.length / 40));
+    const { low, median, high } = rollingQuartiles(mean, window);
+    const axis = this.axis.value;
+    const x = axis === "episode" ? episode : points[axis];
+    // A run that grew between two answers has further points in the later one.
+    const further = answers.slice(1).map((answer) => x.map((/** @type {number} */ _, /** @type {number} */ i) => answer.points.mean[i] ?? null));
+    const data = [x, min, max, low, high, median, ...further];
+    const { low: least, high: most, clipped } = robustSpan(min, max);
+    this.span = [least, most];
+    this.reach = axis === "episode" ? [0, Math.max(1, total - 1)] : [x[0] ?? 0, Math.max(x.at(-1) ?? 1, (x[0] ?? 0) + 1)];
+    if (total === 0) this.#drop();
+    else if (!this.plot) this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
-    const over = window * answer.bucket;
-    setText(byId("curve-note"), answer.total === 0 ? "no episodes yet" : `${count(answer.total)} episodes${over > 1 ? ` · mean of ${count(over)}` : ""}${answer.bucket > 1 ? ` · 1 point of ${count(answer.bucket)}` : ""}${clipped ? " · outliers off the scale" : ""}`);
+    const over = window * bucket;
+    const note = [`${count(total)} episodes`, `median and middle half of ${count(over)}`];
+    if (bucket > 1) note.push(`1 of ${count(bucket)}, with least and greatest`);
+    if (clipped) note.push("outliers off the scale");
+    setText(byId("curve-note"), total === 0 ? "no episodes yet" : note.join(" · "));
     this.draw();
   }
 
   /** @param {any[]} data */
   #make(data) {
-    const { tokens } = this.theme;
-    const axis = { stroke: tokens.dim, font: "11px ui-monospace, monospace", grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
-    const alpha = (/** @type {string} */ part) => `${tokens.archive}${part}`;
-    const plot = new uPlot(
+    const plot = makePlot(
       {
-        width: this.host.clientWidth,
-        height: this.host.clientHeight,
-        legend: { show: false },
-        padding: [8, 14, 0, 0],
-        cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
-        scales: { x: { time: false, range: () => [0, Math.max(1, (this.answer?.total ?? 1) - 1)] }, y: { range: () => this.span } },
-        axes: [
-          { ...axis, size: 26, gap: 4, space: 84, grid: { show: false }, values: (_u, ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : "")) },
-          { ...axis, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => tick(t, decimals(ticks))) },
-        ],
-        series: [
-          {},
-          { stroke: "transparent", points: { show: false } },
-          { stroke: "transparent", points: { show: false } },
-          { stroke: "transparent", points: { show: true, size: 2.5, width: 0, fill: alpha("88") } },
-          { stroke: tokens.archive, width: 2, points: { show: false } },
-        ],
-        bands: [{ series: [2, 1], fill: alpha("26") }],
-        // The plot settles its scales after setData returns; only then the mark knows its place.
-        hooks: { setCursor: [(u) => this.#hover(u)], draw: [() => this.draw()] },
+        host: this.host,
+        tokens: this.theme.tokens,
+        axis: this.axis.value,
+        span: () => this.span,
+        reach: () => this.reach,
+        further: /** @type {any} */ (this.answers ?? []).slice(1).map((/** @type {any} */ answer) => answer.metric),
+        hooks: { hover: (u) => this.#hover(u), drawn: () => this.draw(), selected: (u) => this.#selected(u) },
       },
-      /** @type {any} */ (data),
-      this.host,
+      data,
     );
+    this.plot = plot;
+    let [down, dragged] = [0, false];
+    on(plot.over, "mousedown", (event) => (down = event.clientX));
+    on(plot.over, "mouseup", (event) => (dragged = Math.abs(event.clientX - down) > 5));
     on(plot.over, "click", () => {
       const index = plot.cursor.idx;
-      if (typeof index === "number") this.session.openEpisode(this.#episodeAt(plot, index));
+      if (typeof index === "number" && !dragged) this.session.openEpisode(this.#episodeAt(plot, plot.cursor.left ?? 0));
     });
     on(plot.over, "mouseleave", () => show(this.tip, false));
-    return plot;
   }
 
-  /** The episode under the pointer: within a bucket as near as its width tells. @param {uPlot} plot @param {number} index */
-  #episodeAt(plot, index) {
-    const { bucket, total } = this.answer;
-    const first = plot.data[0][index];
-    const pointed = Math.round(plot.posToVal(plot.cursor.left ?? 0, "x"));
-    return Math.max(0, Math.min(total - 1, Math.max(first, Math.min(first + bucket - 1, pointed))));
+  /** Dragged across: a range of episodes. @param {uPlot} plot */
+  #selected(plot) {
+    const { left, width } = plot.select;
+    if (width < 6) return;
+    const [from, to] = [this.#episodeAt(plot, left), this.#episodeAt(plot, left + width)];
+    plot.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+    this.select(from, to);
+  }
+
+  /** The episode at a place, within a stretch in proportion. @param {uPlot} plot @param {number} left */
+  #episodeAt(plot, left) {
+    const [{ total, points }] = /** @type {any[]} */ (this.answers);
+    const at = plot.posToVal(left, "x");
+    const x = /** @type {any} */ (plot.data[0]);
+    const i = nearest(x, at);
+    const [first, next] = [points.episode[i], points.episode[i + 1] ?? total];
+    const share = i + 1 < x.length && x[i + 1] > x[i] ? (at - x[i]) / (x[i + 1] - x[i]) : 0;
+    const episode = next - first > 1 ? Math.floor(first + share * (next - first)) : Math.round(first + share);
+    return Math.max(0, Math.min(total - 1, episode));
+  }
+
+  /** Where an episode stands on the x-axis. @param {number} episode @returns {number} */
+  #placeOf(episode) {
+    const { points } = /** @type {any[]} */ (this.answers)[0];
+    if (this.axis.value === "episode") return episode;
+    const x = points[this.axis.value];
+    const i = nearest(points.episode, episode);
+    const gap = (points.episode[i + 1] ?? points.episode[i] + 1) - points.episode[i];
+    return x[i] + ((x[i + 1] ?? x[i]) - x[i]) * Math.min(1, (episode - points.episode[i]) / gap);
   }
 
   /** @param {uPlot} plot */
   #hover(plot) {
     const { idx, left } = plot.cursor;
-    const on = typeof idx === "number" && left !== undefined && left >= 0;
-    show(this.tip, on);
-    if (!on) return;
-    const [, low, high, mean] = plot.data.map((column) => column[idx]);
-    const { bucket } = this.answer;
-    const episode = this.#episodeAt(plot, idx);
-    setText(this.tip, bucket > 1 ? `episode ${count(episode)} · mean ${fixed(mean)} · ${fixed(low)} to ${fixed(high)} of ${count(bucket)}` : `episode ${count(episode)} · ${fixed(mean)}`);
+    const over = typeof idx === "number" && left !== undefined && left >= 0 && this.answers !== null;
+    show(this.tip, over);
+    if (!over || !this.answers) return;
+    const [{ bucket, points, metric }] = this.answers;
+    const episode = this.#episodeAt(plot, left);
+    const i = nearest(points.episode, episode);
+    const own = bucket > 1 ? ` · ${NAMES[/** @type {Metric} */ (metric)]} ${fixed(points.min[i])} to ${fixed(points.max[i])} of ${count(bucket)}` : ` · ${NAMES[/** @type {Metric} */ (metric)]} ${fixed(points.mean[i])}`;
+    this.#lookUp(episode);
+    setText(this.tip, `episode ${count(episode)}${this.preview.episode === episode ? this.preview.text : own}`);
     const x = left + plot.over.offsetLeft;
     const flip = x + this.tip.offsetWidth + 16 > this.host.clientWidth;
     this.tip.style.transform = `translate(${Math.round(flip ? x - this.tip.offsetWidth - 10 : x + 10)}px, 8px)`;
+  }
+
+  /** What is known of the episode under the pointer, once the pointer rests. @param {number} episode */
+  #lookUp(episode) {
+    const run = this.session.state.run?.run;
+    if (!run || this.preview.episode === episode) return;
+    clearTimeout(this.previewing);
+    this.previewing = setTimeout(async () => {
+      const row = await api.episode(run, episode).catch(() => null);
+      if (!row || this.session.state.run?.run !== run) return;
+      const text = ` · return ${reward(row.episode_return)} · ${count(row.length)} steps · ${ending(row, this.session.state.run?.presentation).word}`;
+      this.preview = { episode, text };
+      if (this.plot) this.#hover(this.plot);
+    }, PREVIEW_MS);
   }
 
   /** Moves the mark to the episode shown. */
@@ -155,25 +248,27 @@ export class Curve {
     const { plot } = this;
     const { episode } = this.session.state;
     show(this.mark, plot !== null && episode !== null);
-    if (!plot || episode === null) return;
+    if (!plot || episode === null || !this.answers) return;
     const { min, max } = plot.scales.x;
-    if (min === undefined || max === undefined || episode < min || episode > Math.max(max, min + 1)) return show(this.mark, false);
-    const x = plot.over.offsetLeft + plot.valToPos(episode, "x");
+    const at = this.#placeOf(episode);
+    if (min === undefined || max === undefined || at < min || at > Math.max(max, min + 1)) return show(this.mark, false);
+    const x = plot.over.offsetLeft + plot.valToPos(at, "x");
     this.mark.style.transform = `translateX(${Math.round(x) - 1}px)`;
     this.mark.style.bottom = `${this.host.clientHeight - plot.over.offsetTop - plot.over.clientHeight}px`;
     this.mark.style.top = `${plot.over.offsetTop}px`;
-    const lines = plot.data[4];
-    const index = nearest(/** @type {any} */ (plot.data[0]), episode);
-    const value = lines[index];
+    const value = plot.data[5][nearest(/** @type {any} */ (plot.data[0]), at)];
     if (typeof value === "number") this.mark.firstElementChild.style.top = `${plot.valToPos(value, "y") - 5}px`;
   }
 
-  /** Colours live in the plot's options, so another theme means another plot. */
+  /** Colours and axes live in the plot's options, so others mean another plot. */
+  #remake() {
+    if (!this.answers) return;
+    this.#drop();
+    this.#show(this.answers);
+  }
+
   setTheme() {
-    if (!this.answer) return;
-    this.plot?.destroy();
-    this.plot = null;
-    this.#show(this.answer);
+    this.#remake();
   }
 
   #resize() {
@@ -181,17 +276,6 @@ export class Curve {
     this.plot.setSize({ width: this.host.clientWidth, height: this.host.clientHeight });
     this.draw();
   }
-}
-
-/** An axis has little room: thousands beyond ten of them are "k". @param {number} value @param {number} digits */
-function tick(value, digits) {
-  return Math.abs(value) >= 10_000 ? `${fixed(value / 1000, 0)}k` : Math.abs(value) >= 1000 ? count(value) : fixed(value, digits);
-}
-
-/** @param {number[]} ticks */
-function decimals(ticks) {
-  const gap = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
-  return gap >= 1 ? 0 : gap >= 0.1 ? 1 : gap >= 0.01 ? 2 : 3;
 }
 
 /** @param {number[]} sorted @param {number} value */

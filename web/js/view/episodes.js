@@ -4,9 +4,10 @@
  */
 
 import { api } from "../net/api.js";
-import { count, DASH, ending, reward } from "../logic/format.js";
+import { compact, count, DASH, ending, reward } from "../logic/format.js";
 import { EpisodePages } from "../logic/pages.js";
 import { byId, make, on, perFrame, setAttribute, setText, show } from "./dom.js";
+import { Filters } from "./filters.js";
 
 const ROW = 24;
 const REFRESH_MS = 1_000;
@@ -14,9 +15,18 @@ const REFRESH_MS = 1_000;
 const FEW = 20;
 
 export class Episodes {
-  /** @param {import("../logic/session.js").Session} session */
-  constructor(session) {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {import("../logic/ticks.js").Ticks} ticks
+   */
+  constructor(session, ticks) {
     this.session = session;
+    this.ticks = ticks;
+    this.filters = new Filters({
+      changed: () => this.#restart(),
+      goTo: (episode) => this.session.openEpisode(episode),
+      facets: async (filter) => (session.state.run ? (await api.facets(session.state.run.run, filter)).facets : {}),
+    });
     this.list = byId("episodes");
     this.space = byId("episodes-space");
     this.fresh = byId("new-episodes");
@@ -38,12 +48,11 @@ export class Episodes {
     on(this.sort, "change", () => this.#restart());
     on(this.fresh, "click", () => this.#restart());
     new ResizeObserver(this.draw).observe(this.list);
-    this.#goto();
   }
 
   #newPages() {
     return new EpisodePages(
-      (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, cursor, limit),
+      (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, this.filters.filter, cursor, limit),
       () => this.draw(),
     );
   }
@@ -52,6 +61,25 @@ export class Episodes {
     this.pages.generation += 1;
     this.pages = this.#newPages();
     this.#restart();
+  }
+
+  /** Only these episodes, both ends included. @param {number} from @param {number} to */
+  choose(from, to) {
+    this.filters.set({ span: [from, to] });
+  }
+
+  /** What of this panel the address holds. @param {import("../logic/settings.js").Settings} settings */
+  settings(settings) {
+    const { sort, filters } = this;
+    settings.add("sort", {
+      get: () => sort.value,
+      set: (value) => {
+        if (![...sort.options].some((option) => option.value === value)) return;
+        sort.value = value;
+        this.#restart();
+      },
+    });
+    settings.add("q", { get: () => filters.packed, set: (packed) => filters.restore(packed) });
   }
 
   #restart() {
@@ -71,7 +99,8 @@ export class Episodes {
     const now = performance.now();
     if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
     const total = state.metrics?.episodes ?? this.pages.total;
-    const follow = this.sort.value === "newest" && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
+    // A filter is asked again only when a person asks: what it found does not slide away.
+    const follow = this.sort.value === "newest" && !this.filters.filter && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
     if (force || (follow && total !== this.seenTotal)) {
       this.refreshed = now;
       this.seenTotal = total;
@@ -80,22 +109,14 @@ export class Episodes {
     this.draw();
   }
 
-  #goto() {
-    const input = byId("goto");
-    on(input, "keydown", (event) => {
-      if (event.key === "Escape") input.blur();
-      if (event.key !== "Enter") return;
-      const episode = Number.parseInt(input.value.replace(/[^\d]/g, ""), 10);
-      if (Number.isFinite(episode)) this.session.openEpisode(episode);
-      input.value = "";
-      input.blur();
-    });
-  }
-
   /** @param {MouseEvent} event */
   #click(event) {
-    const row = event.target instanceof Element ? event.target.closest(".row") : null;
-    if (row instanceof HTMLElement && row.dataset.episode) this.session.openEpisode(Number(row.dataset.episode));
+    const { target } = event;
+    const row = target instanceof Element ? target.closest(".row") : null;
+    if (!(row instanceof HTMLElement && row.dataset.episode)) return;
+    const episode = Number(row.dataset.episode);
+    if (target instanceof HTMLInputElement) this.ticks.toggle(this.session.state.run?.run ?? "", episode);
+    else this.session.openEpisode(episode);
   }
 
   /** Within the table the arrows move along its rows. @param {KeyboardEvent} event */
@@ -121,8 +142,12 @@ export class Episodes {
   #draw() {
     const { pages, list, session } = this;
     const { state } = session;
-    const total = Math.max(pages.total, state.metrics?.episodes ?? 0);
-    setText(byId("episode-total"), state.run ? count(total) : "");
+    const filtered = this.filters.filter !== "";
+    const every = Math.max(filtered ? 0 : pages.total, state.metrics?.episodes ?? state.run?.episodes ?? 0);
+    const total = filtered ? pages.total : every;
+    setText(byId("episode-total"), !state.run ? "" : filtered ? `${count(pages.total)} of ${count(every)}` : count(every));
+    this.filters.problem(filtered ? pages.problem : null);
+    setAttribute(list, "aria-rowcount", String(total));
     const reachable = pages.reachable;
     this.space.style.height = `${reachable * ROW}px`;
     const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
@@ -143,7 +168,9 @@ export class Episodes {
   }
 
   #makeRow() {
-    const row = make("div", { class: "row", role: "option", "data-testid": "episode-row" }, [make("span"), make("span"), make("span"), make("span")]);
+    const cell = () => make("span", { role: "gridcell" });
+    const tick = make("input", { type: "checkbox", tabindex: "-1", "data-testid": "tick" });
+    const row = make("div", { class: "row", role: "row", "data-testid": "episode-row" }, [cell(), cell(), cell(), cell(), cell(), make("span", { role: "gridcell", class: "tick" }, [tick])]);
     this.space.append(row);
     return row;
   }
@@ -156,12 +183,17 @@ export class Episodes {
     element.classList.toggle("blank", !row);
     setAttribute(element, "data-episode", row ? String(row.episode) : null);
     setAttribute(element, "aria-selected", String(row !== undefined && row.episode === this.session.state.episode));
-    setAttribute(element, "aria-posinset", String(index + 1));
-    const end = row ? ending(row) : { word: "", kind: "running" };
-    const cells = row ? [count(row.episode), row.running ? DASH : reward(row.episode_return), count(row.length), end.word] : ["·", "", "", ""];
+    setAttribute(element, "aria-rowindex", String(index + 1));
+    const { run } = this.session.state;
+    const end = row ? ending(row, run?.presentation) : { word: "", kind: "running" };
+    const cells = row ? [count(row.episode), row.running ? DASH : reward(row.episode_return), count(row.length), compact(row.first_step), end.word] : ["·", "", "", "", ""];
     cells.forEach((text, i) => setText(element.children[i], text));
     const name = `end-${end.kind}`;
-    if (element.children[3].className !== name) element.children[3].className = name;
+    if (element.children[4].className !== name) element.children[4].className = name;
+    const tick = /** @type {any} */ (element.children[5].firstElementChild);
+    show(tick, row !== undefined && !row.running);
+    if (row) setAttribute(tick, "aria-label", `Tick episode ${row.episode} to compare`);
+    tick.checked = row !== undefined && this.ticks.has(run?.run ?? "", row.episode);
   }
 
   /** @param {number} total */
@@ -171,7 +203,8 @@ export class Episodes {
     show(this.fresh, late > 0 && pages.total > 0 && (this.sort.value !== "newest" || this.list.scrollTop >= ROW || !session.state.live));
     setText(this.fresh, `↑ ${count(late)} new`);
     const note = byId("episodes-note");
-    const text = pages.error ? `The episodes could not be read: ${pages.error}` : pages.ended && pages.total === 0 && session.state.run ? "No episode has finished yet." : "";
+    const none = pages.ended && pages.total === 0 && session.state.run;
+    const text = this.filters.filter !== "" && (pages.problem || none) ? (pages.problem ? "" : "No episode is like that.") : pages.error ? `The episodes could not be read: ${pages.error}` : none ? "No episode has finished yet." : "";
     show(note, text !== "");
     setText(note, text);
   }

@@ -19,10 +19,12 @@ recorder.record_step(observation, action, reward)
 recorder.finish_episode(observation, terminated=True, truncated=False)
 recorder.close()`;
 
+/** @typedef {Record<"retryNow" | "openNewest" | "openLast" | "again" | "next" | "reload", () => void>} Acts */
+
 export class Notices {
   /**
    * @param {import("../logic/session.js").Session} session
-   * @param {{retryNow: () => void, openNewest: () => void, openLast: () => void, again: () => void}} acts
+   * @param {Acts} acts
    * @param {() => void} redraw
    */
   constructor(session, acts, redraw) {
@@ -34,6 +36,7 @@ export class Notices {
     on(byId("banner-now"), "click", acts.retryNow);
     // Countdowns and things that fade need no more than a few looks a second.
     setInterval(() => this.#due() && redraw(), 250);
+    this.noteKey = "";
   }
 
   #due() {
@@ -46,12 +49,26 @@ export class Notices {
     const { state } = this.session;
     this.#banner(now);
     this.#card();
+    this.#note();
     const gap = byId("gap");
     const lately = state.gap !== null && now - state.gap.at < GAP_MS;
-    show(gap, lately && state.episode !== null);
+    show(gap, lately && state.episode !== null && state.missing === null);
     if (state.gap && lately) setText(gap, gapText(state.gap));
     if (!lately) state.gap = null;
     show(byId("spinner"), state.waitingSince !== null && now - state.waitingSince > SPINNER_MS);
+  }
+
+  /** What has happened to a run of which a picture is still there. */
+  #note() {
+    const { state } = this.session;
+    const note = byId("stage-note");
+    const text = state.gone ? "This run is no longer there: its directory was deleted or moved. What is loaded can still be scrubbed." : "";
+    show(note, text !== "");
+    if (text === this.noteKey) return;
+    this.noteKey = text;
+    const button = make("button", { text: "Open the newest run" });
+    on(button, "click", () => this.acts.openNewest());
+    note.replaceChildren(make("span", { text }), button);
   }
 
   /** @param {number} now */
@@ -128,13 +145,17 @@ export class Notices {
 
 /**
  * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean,
- *            buttons: [string, "copy" | "openNewest" | "openLast" | "again"][]}} Card
+ *            buttons: [string, "copy" | keyof Acts][]}} Card
  * @param {import("../logic/state.js").State} state
  * @param {string | null | undefined} asked  the run that was asked for
  * @returns {Card | null}
  */
 function cardOf(state, asked) {
   const { problem } = state;
+  if (state.newer !== null) {
+    const text = `The server speaks version ${state.newer} of the protocol, this page version 1. Load the page again to get the one that belongs to the server.`;
+    return { key: `newer|${state.newer}`, title: "This page is older than its server", text, copy: text, buttons: [["Load again", "reload"], ["Copy details", "copy"]] };
+  }
   if (problem) {
     const details = `${problem.code}: ${problem.message}`;
     /** @type {Card["buttons"]} */
@@ -160,8 +181,13 @@ function cardOf(state, asked) {
     if (!recording(state)) return { key: "none", title: "This run has no episodes", text: "It ended before its first episode did.", buttons: [["Open the newest run", "openNewest"]] };
     return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
   }
-  if (state.gap?.reason === "not_kept" && state.gap.from_episode === state.episode) {
-    return { key: `kept|${state.episode}`, title: "The steps of this episode were not kept", text: "The run's recording policy kept its summary only.", buttons: [] };
+  if (state.missing?.reason === "damaged") {
+    const text = `The tape of run ${state.run?.run} is damaged where episode ${state.episode} stands; the episodes around it are whole.`;
+    const copy = `${text} File: ${state.run?.run}/run.db. Episodes ${state.missing.from_episode} to ${state.missing.to_episode}.`;
+    return { key: `damaged|${state.episode}`, title: "This episode is damaged", text, copy, buttons: [["Next episode", "next"], ["Try again", "again"], ["Copy details", "copy"]] };
+  }
+  if (state.missing) {
+    return { key: `kept|${state.episode}`, title: "The steps of this episode were not kept", text: "The run's recording policy kept its summary only.", buttons: [["Next episode", "next"]] };
   }
   return null;
 }

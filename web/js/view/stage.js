@@ -22,18 +22,21 @@ const OVERLAYS = [
 
 export class Stage {
   /**
-   * @param {import("../logic/session.js").Session} session
+   * @param {Pick<import("../logic/session.js").Session, "state" | "cache">} session
    * @param {import("./theme.js").Theme} theme
    * @param {() => void} redraw
+   * @param {HTMLElement | null} [second]  where to draw instead, beside the page's own stage
    */
-  constructor(session, theme, redraw) {
+  constructor(session, theme, redraw, second = null) {
     this.session = session;
     this.theme = theme;
     this.redraw = redraw;
     /** @type {HTMLCanvasElement} */
-    this.canvas = byId("stage");
-    this.box = byId("stage-box");
-    this.text = byId("stage-text");
+    this.canvas = second ? make("canvas", { role: "img" }) : byId("stage");
+    this.box = second ?? byId("stage-box");
+    this.text = second ? make("pre", {}) : byId("stage-text");
+    this.own = second === null;
+    second?.replaceChildren(this.canvas, this.text);
     this.seen = new SeenValues();
     /** @type {Grid | null} */
     this.grid = null;
@@ -46,7 +49,13 @@ export class Stage {
       this.size = { width: entry.contentRect.width, height: entry.contentRect.height };
       redraw();
     }).observe(this.box);
-    this.#tabs();
+    if (this.own) this.#tabs();
+  }
+
+  /** Draws what another stage draws. @param {Stage} other */
+  follow(other) {
+    this.overlay = other.overlay;
+    this.seen.range = other.seen.range;
   }
 
   /** Another run: another map, and nothing known of its values. */
@@ -57,7 +66,7 @@ export class Stage {
     const presentation = run?.presentation;
     this.grid = presentation?.kind === "grid" ? new Grid(presentation) : null;
     const hasQ = run?.channels?.some((channel) => channel.name === "q_values") ?? false;
-    show(byId("overlays"), this.grid !== null && hasQ);
+    if (this.own) show(byId("overlays"), this.grid !== null && hasQ);
     if (!hasQ) this.overlay = "trail";
     else if (this.overlay === "trail") this.setOverlay("triangles");
     this.redraw();
@@ -76,6 +85,7 @@ export class Stage {
   /** @param {"triangles" | "value" | "trail"} overlay */
   setOverlay(overlay) {
     this.overlay = overlay;
+    if (!this.own) return;
     for (const tab of byId("overlays").children) setAttribute(tab, "aria-checked", String(tab.dataset.overlay === overlay));
     this.redraw();
   }
@@ -149,6 +159,7 @@ export class Stage {
 
   /** @param {import("../logic/scales.js").Range} range */
   #legend(range) {
+    if (!this.own) return;
     const legend = byId("legend");
     const shown = this.overlay !== "trail" && Number.isFinite(this.seen.range.low);
     show(legend, shown);

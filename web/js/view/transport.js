@@ -2,13 +2,12 @@
 
 import { count, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
+import { MOST_TICKS } from "../logic/marks.js";
 import { behind, ended, otherLive, recording, stepsPerSecond } from "../logic/state.js";
 import { byId, fit, make, on, setAttribute, setText, show } from "./dom.js";
 
 /** A frame shows several steps above this rate, and the page says so. */
 const SCREEN_HZ = 60;
-/** Reward ticks beyond this many would be a smear. */
-const MOST_TICKS = 2_000;
 
 export class Transport {
   /**
@@ -42,7 +41,7 @@ export class Transport {
     on(byId("forward"), "click", () => session.stepBy(1));
     on(byId("last"), "click", () => session.last());
     on(byId("to-live"), "click", () => session.goLive());
-    on(byId("loop"), "click", () => this.toggleLoop());
+    on(byId("loop"), "click", () => session.nextLoop());
     on(byId("autoplay"), "click", () => session.setAutoplay(!session.state.autoplay));
     on(byId("speed"), "change", (event) => {
       const { value } = event.target;
@@ -74,11 +73,6 @@ export class Transport {
     if (Number.isFinite(step) && step !== this.session.state.step) this.session.seek(step, this.session.state.episode, false);
   }
 
-  toggleLoop() {
-    const { session } = this;
-    session.setLoop(session.state.loop === "off" ? "episode" : "off");
-  }
-
   /** @param {1 | -1} direction */
   faster(direction) {
     this.session.setSpeed(nextSpeed(this.session.state.speed, direction));
@@ -104,9 +98,21 @@ export class Transport {
     this.#pace(running);
     this.#live();
     byId("speed").value = String(state.speed);
-    setAttribute(byId("loop"), "aria-pressed", String(state.loop !== "off"));
+    this.#loop();
     setAttribute(byId("autoplay"), "aria-pressed", String(state.autoplay));
     this.#ticks(known);
+  }
+
+  #loop() {
+    const { loop, points } = this.session.state;
+    const button = byId("loop");
+    const name = typeof loop === "object" ? `A-B, step ${loop.from} to ${loop.to}` : loop;
+    setAttribute(button, "aria-pressed", String(loop !== "off"));
+    setAttribute(button, "aria-label", `Loop: ${name}`);
+    setAttribute(button, "data-loop", typeof loop === "object" ? "ab" : loop);
+    const half = points.a === null ? points.b !== null : points.b === null;
+    setAttribute(button, "title", `Loop: ${name} (o). Points: a and b${half ? "; one is set" : ""}`);
+    setText(byId("loop-word"), typeof loop === "object" ? "A-B" : "");
   }
 
   /** @param {boolean} running */
@@ -127,11 +133,14 @@ export class Transport {
     setText(button, here ? `Return to live${late > 0 ? ` (${count(late)} behind)` : ""}` : "Watch live");
   }
 
-  /** Rewards that differ from the usual one: up for more, down for less; and the end. @param {number} known */
+  /** Marks of the episode, the points of the loop, and hatching where nothing is. @param {number} known */
   #ticks(known) {
     const { cache, state } = this.session;
-    const key = `${cache.episode}.${cache.version}.${state.length}.${this.theme.name}`;
-    if (key === this.ticksKey || (state.playing && cache.version % 8 !== 0 && this.ticksKey.startsWith(`${cache.episode}.`))) return;
+    const { a, b } = state.points;
+    const about = `${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.events.length}.${state.parting}.`;
+    const key = about + cache.version;
+    // While steps stream in, every eighth batch is soon enough.
+    if (key === this.ticksKey || (state.playing && cache.version % 8 !== 0 && this.ticksKey.startsWith(about))) return;
     this.ticksKey = key;
     const { width, height } = this.track.getBoundingClientRect();
     const ctx = fit(this.ticks, width, height);
@@ -139,34 +148,63 @@ export class Transport {
     const { tokens } = this.theme;
     // The thumb's centre travels between half its width from either end.
     const x = (/** @type {number} */ step) => 7 + (known > 0 ? step / known : 0) * (width - 14);
-    if (known > 0 && known <= MOST_TICKS) {
-      const rewards = Array.from({ length: known }, (_, t) => cache.value("reward", t));
-      const usual = mode(rewards);
-      ctx.fillStyle = tokens.dim;
-      rewards.forEach((r, t) => {
-        if (r === undefined || r === usual) return;
-        if (r > usual) ctx.fillRect(x(t + 1) - 1, 2, 2, 6);
-        else ctx.fillRect(x(t + 1) - 1, height - 8, 2, 6);
-      });
+    if (state.missing) hatch(ctx, 0, width, height, tokens.dim);
+    if (a !== null && b !== null) {
+      ctx.fillStyle = `${tokens.archive}40`;
+      ctx.fillRect(x(Math.min(a, b)), 6, Math.abs(x(b) - x(a)), height - 12);
     }
-    if (state.length !== null && state.length > 0) {
-      ctx.fillStyle = tokens.accent;
-      ctx.fillRect(width - 2, 3, 2, height - 6);
+    for (const mark of known > 0 && known <= MOST_TICKS * 50 ? this.session.marks() : []) {
+      if (mark.kind === "gap") hatch(ctx, x(mark.step) - 5, 10, height, tokens.dim);
+      else if (mark.kind === "end") {
+        ctx.fillStyle = tokens.accent;
+        ctx.fillRect(width - 2, 3, 2, height - 6);
+      } else if (mark.kind === "split") {
+        ctx.fillStyle = tokens.live;
+        ctx.fillRect(x(mark.step) - 1, 1, 2, height - 2);
+        diamond(ctx, x(mark.step), height - 5, tokens.live);
+      } else if (mark.kind === "event") diamond(ctx, x(mark.step), 5, tokens.archive);
+      else {
+        ctx.fillStyle = tokens.dim;
+        ctx.fillRect(x(mark.step) - 1, mark.kind === "up" ? 2 : height - 8, 2, 6);
+      }
+    }
+    ctx.fillStyle = tokens.archive;
+    ctx.font = "600 9px system-ui, sans-serif";
+    ctx.textAlign = "center";
+    for (const [name, step] of Object.entries(state.points)) {
+      if (step === null) continue;
+      ctx.fillRect(x(step) - 1, 4, 2, height - 8);
+      ctx.fillText(name.toUpperCase(), x(step) + (name === "a" ? -6 : 6), 8);
     }
   }
 }
 
-/** The commonest value. @param {(number | undefined)[]} values @returns {number} */
-function mode(values) {
-  /** @type {Map<number, number>} */
-  const counts = new Map();
-  for (const v of values) if (v !== undefined) counts.set(v, (counts.get(v) ?? 0) + 1);
-  let best = 0;
-  let most = -1;
-  for (const [v, n] of counts) {
-    if (n > most) [best, most] = [v, n];
+/** @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} width @param {number} height @param {string} ink */
+function hatch(ctx, left, width, height, ink) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(left, 6, width, height - 12);
+  ctx.clip();
+  ctx.strokeStyle = ink;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  for (let at = left - height; at < left + width; at += 5) {
+    ctx.moveTo(at, height);
+    ctx.lineTo(at + height, 0);
   }
-  return best;
+  ctx.stroke();
+  ctx.restore();
+}
+
+/** @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {string} ink */
+function diamond(ctx, x, y, ink) {
+  ctx.fillStyle = ink;
+  ctx.beginPath();
+  ctx.moveTo(x, y - 4);
+  ctx.lineTo(x + 4, y);
+  ctx.lineTo(x, y + 4);
+  ctx.lineTo(x - 4, y);
+  ctx.fill();
 }
 
 /** @param {HTMLElement} button @param {string} icon */

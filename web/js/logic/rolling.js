@@ -1,0 +1,83 @@
+/**
+ * Lines through a cloud of dots: quartiles over a window that moves with them, and the span
+ * that a chart should show.
+ */
+
+/**
+ * The quartiles of the values around each point. At the ends the window shrinks rather than
+ * inventing what is not there; unknown values (null, NaN) are left out.
+ *
+ * @param {ArrayLike<number | null>} values
+ * @param {number} window  points
+ * @returns {{low: (number | null)[], median: (number | null)[], high: (number | null)[]}}
+ */
+export function rollingQuartiles(values, window) {
+  const half = Math.floor(window / 2);
+  /** Those of the window, in order. @type {number[]} */
+  const inside = [];
+  /** @type {{low: (number | null)[], median: (number | null)[], high: (number | null)[]}} */
+  const out = { low: [], median: [], high: [] };
+  let [from, to] = [0, 0];
+  const take = (/** @type {number | null} */ v, /** @type {0 | 1} */ add) => {
+    if (typeof v !== "number" || !Number.isFinite(v)) return;
+    if (add) inside.splice(place(inside, v), 0, v);
+    else inside.splice(place(inside, v), 1);
+  };
+  for (let i = 0; i < values.length; i += 1) {
+    const reach = Math.min(half, i, values.length - 1 - i);
+    for (; to <= i + reach; to += 1) take(values[to], 1);
+    for (; from < i - reach; from += 1) take(values[from], 0);
+    // Near the far end the window shrinks on both sides: what lies beyond it goes too.
+    for (; to > i + reach + 1; to -= 1) take(values[to - 1], 0);
+    out.low.push(quantile(inside, 0.25));
+    out.median.push(quantile(inside, 0.5));
+    out.high.push(quantile(inside, 0.75));
+  }
+  return out;
+}
+
+/** Where a value stands, or would, in a sorted list. @param {number[]} sorted @param {number} value */
+function place(sorted, value) {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Between two values, in proportion. @param {number[]} sorted @param {number} q */
+function quantile(sorted, q) {
+  if (sorted.length === 0) return null;
+  const at = (sorted.length - 1) * q;
+  const i = Math.floor(at);
+  const next = sorted[Math.min(i + 1, sorted.length - 1)];
+  return sorted[i] + (next - sorted[i]) * (at - i);
+}
+
+/**
+ * What a chart's y-axis should show. Everything, unless the outermost percent on either
+ * side would squeeze the rest into less than a fifth of the height; then all but that.
+ *
+ * @param {number[]} low   least of each point
+ * @param {number[]} high  most of each point
+ * @returns {{low: number, high: number, clipped: boolean}}
+ */
+export function robustSpan(low, high) {
+  const lows = sorted(low);
+  const highs = sorted(high);
+  if (lows.length === 0) return { low: 0, high: 1, clipped: false };
+  const cut = Math.floor(lows.length * 0.01);
+  const [least, most] = [lows[0], highs[highs.length - 1]];
+  const [inner, outer] = [lows[cut], highs[highs.length - 1 - cut]];
+  const clipped = cut > 0 && outer > inner && (most - least) > 5 * (outer - inner);
+  const [a, b] = clipped ? [inner, outer] : [least, most];
+  const pad = (b - a || Math.abs(a) || 1) * 0.06;
+  return { low: a - pad, high: b + pad, clipped };
+}
+
+/** @param {number[]} values */
+function sorted(values) {
+  return values.filter(Number.isFinite).sort((a, b) => a - b);
+}

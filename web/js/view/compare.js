@@ -1,0 +1,198 @@
+/**
+ * A second episode beside the one that the transport moves. Its steps are read over HTTP,
+ * whole; the first one's too, to find where the two part.
+ */
+
+import { beside, divergence } from "../logic/compare.js";
+import { EpisodeCache } from "../logic/cache.js";
+import { count, ending, reward, runTitle } from "../logic/format.js";
+import { api } from "../net/api.js";
+import { byId, on, setAttribute, setText, show } from "./dom.js";
+import { Stage } from "./stage.js";
+
+/** Steps of an episode that are read at most; the rest of a longer one is not compared. */
+const MOST_STEPS = 20_000;
+const CHUNK = 2_000;
+
+/** @typedef {import("../logic/ticks.js").Place} Place */
+
+export class Compare {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {import("../logic/ticks.js").Ticks} ticks
+   * @param {Stage} stage  the first one, whose overlay the second takes over
+   * @param {{theme: import("./theme.js").Theme, redraw: () => void, say: (text: string) => void,
+   *          open: (target: import("../logic/inbox.js").Target) => void}} world
+   */
+  constructor(session, ticks, stage, world) {
+    this.session = session;
+    this.ticks = ticks;
+    this.stage = stage;
+    this.world = world;
+    /** What the second stage draws, in the shape of a session. @type {any} */
+    this.other = null;
+    /** @type {Stage | null} */
+    this.second = null;
+    /** The episode on the first stage that was compared last, and a copy of it. @type {{key: string, cache: EpisodeCache} | null} */
+    this.first = null;
+    this.generation = 0;
+    this.align = byId("align");
+    on(this.align, "change", world.redraw);
+    on(byId("compare-close"), "click", () => this.close());
+    on(byId("compare-open"), "click", () => void this.toggle());
+    on(byId("untick"), "click", () => ticks.set([]));
+    on(byId("parting"), "click", () => {
+      if (session.state.parting !== null) session.seek(session.state.parting, session.state.episode, false);
+    });
+  }
+
+  get isOpen() {
+    return this.other !== null;
+  }
+
+  /** What of this panel the address holds. @param {import("../logic/settings.js").Settings} settings */
+  settings(settings) {
+    settings.add("cmp", {
+      get: () => (this.other ? `${this.other.place.run}/${this.other.place.episode}` : ""),
+      set: (text) => {
+        const found = /^([a-z0-9][a-z0-9_-]{0,63})\/(\d{1,15})$/.exec(text);
+        if (found) void this.#show({ run: found[1], episode: Number(found[2]) });
+        else this.close();
+      },
+    });
+    settings.add("align", {
+      get: () => this.align.value,
+      set: (value) => {
+        if (value === "step" || value === "percent") this.align.value = value;
+      },
+    });
+  }
+
+  /** Opens with what is ticked; with one or none, ticks the episode shown first. */
+  async toggle() {
+    const { state } = this.session;
+    if (this.isOpen) return this.close();
+    if (!state.run || state.episode === null) return;
+    const { ticks } = this;
+    const here = { run: state.run.run, episode: state.episode };
+    if (ticks.places.length < 2 && !ticks.has(here.run, here.episode)) ticks.toggle(here.run, here.episode);
+    if (ticks.places.length < 2) {
+      this.world.say(`Episode ${count(here.episode)} is ticked. Go to another one and press c again to compare the two.`);
+      return;
+    }
+    try {
+      const rows = await Promise.all(ticks.places.map(({ run, episode }) => api.episode(run, episode)));
+      // The longer one leads: the transport then reaches every step of both.
+      const lead = (rows[0].length ?? 0) >= (rows[1].length ?? 0) ? 0 : 1;
+      const [a, b] = [ticks.places[lead], ticks.places[1 - lead]];
+      const step = a.run === here.run && a.episode === here.episode ? state.step : 0;
+      this.world.open({ ...a, step, playing: false });
+      await this.#show(b);
+    } catch (error) {
+      this.world.say(`These cannot be compared: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  close() {
+    this.generation += 1;
+    this.other = this.first = null;
+    this.session.state.parting = null;
+    show(byId("second"), false);
+    show(byId("compare-bar"), false);
+    byId("stages").classList.remove("two");
+    this.world.redraw();
+  }
+
+  /** @param {Place} place */
+  async #show(place) {
+    this.generation += 1;
+    const { generation } = this;
+    try {
+      const [{ runs }, info] = await Promise.all([api.runs(), api.episode(place.run, place.episode)]);
+      const run = runs.find((/** @type {any} */ each) => each.run === place.run);
+      const cache = await whole(place, info, () => generation === this.generation);
+      if (generation !== this.generation) return;
+      const state = { run, episode: place.episode, step: 0, length: info.length, info, playing: false, live: false };
+      this.other = { place, state, cache };
+      this.first = null;
+      show(byId("second"), true);
+      show(byId("compare-bar"), true);
+      byId("stages").classList.add("two");
+      this.second = new Stage(this.other, this.world.theme, this.world.redraw, byId("second-box"));
+      this.second.setRun();
+      this.world.redraw();
+    } catch (error) {
+      if (generation !== this.generation) return;
+      this.close();
+      this.world.say(`Episode ${place.episode} of ${place.run} cannot be compared: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+
+  /** Reads the first episode too, once it rests there, and looks where the two part. */
+  async #look() {
+    const { state } = this.session;
+    if (!this.other || !state.run || state.episode === null || state.length === null) return;
+    const place = { run: state.run.run, episode: state.episode };
+    const key = `${place.run}/${place.episode}`;
+    if (this.first?.key === key) return;
+    const first = { key, cache: new EpisodeCache() };
+    this.first = first;
+    state.parting = null;
+    try {
+      first.cache = await whole(place, { length: state.length }, () => this.first === first);
+    } catch {
+      return;
+    }
+    if (this.first !== first || !this.other) return;
+    const found = divergence(first.cache, this.other.cache);
+    state.parting = found?.step ?? null;
+    const button = byId("parting");
+    setAttribute(button, "data-step", found ? String(found.step) : null);
+    button.disabled = found === null;
+    setText(button, found ? `They part at step ${found.step} (${found.what})` : "They never part");
+    this.world.redraw();
+  }
+
+  /** @param {number} now */
+  draw(now) {
+    show(byId("ticked"), this.ticks.places.length > 0 && !this.isOpen);
+    setText(byId("ticked-names"), this.ticks.places.map(({ run, episode }) => `${run === this.session.state.run?.run ? "" : `${run} `}ep ${count(episode)}`).join(" and "));
+    const { other, second } = this;
+    if (!other || !second) return;
+    void this.#look();
+    const { state } = this.session;
+    other.state.step = beside(state.step, state.length, other.state.length ?? 0, this.align.value);
+    second.follow(this.stage);
+    second.draw(now);
+    const same = state.run?.run === other.state.run?.run;
+    setText(byId("first-title"), caption(state, same));
+    setText(byId("second-title"), caption(other.state, same));
+    setAttribute(byId("second-title"), "data-step", String(other.state.step));
+  }
+}
+
+/** @param {any} state @param {boolean} same  whether both are of one run */
+function caption({ run, episode, step, length, info }, same) {
+  if (!run || episode === null) return "";
+  const end = info ? ending({ ...info, running: length === null }, run.presentation).word : "";
+  return `${same ? "" : `${runTitle(run)} · `}ep ${count(episode)} · step ${step} / ${length ?? "…"} · return ${reward(info?.episode_return)} · ${end}`;
+}
+
+/**
+ * A finished episode with all its steps.
+ * @param {Place} place
+ * @param {{length?: number | null}} info
+ * @param {() => boolean} wanted
+ */
+async function whole({ run, episode }, info, wanted) {
+  const cache = new EpisodeCache();
+  cache.clear(episode);
+  const length = Math.min(info.length ?? 0, MOST_STEPS);
+  cache.length = info.length ?? 0;
+  for (let from = 0; from < length && wanted(); from += CHUNK) {
+    const steps = await api.steps(run, episode, from, Math.min(length, from + CHUNK));
+    cache.add({ ...steps, episode });
+    if (steps.final_observation) cache.finish({ episode, length: info.length, final_observation: steps.final_observation });
+  }
+  return cache;
+}

@@ -1,0 +1,74 @@
+/**
+ * The plot of the return curve: what uPlot is told. Dots are the values themselves, or the
+ * least and the greatest of each stretch; the band spans the middle half of those around; the
+ * line is their median. Further series have scales of their own.
+ */
+
+import uPlot from "uplot";
+import { count, fixed } from "../logic/format.js";
+
+/** Colours of further series, with a dash each, so that colour alone says nothing. */
+export const FURTHER = {
+  length: { colour: "#009E73", dash: [7, 4] },
+  epsilon: { colour: "#CC79A7", dash: [2, 4] },
+  episode_return: { colour: "#E69F00", dash: [9, 3, 2, 3] },
+};
+
+/**
+ * @param {object} options
+ * @param {HTMLElement} options.host
+ * @param {import("./theme.js").Tokens} options.tokens
+ * @param {"episode" | "step" | "time"} options.axis
+ * @param {() => [number, number]} options.span  of y
+ * @param {() => [number, number]} options.reach  of x
+ * @param {(keyof typeof FURTHER)[]} options.further
+ * @param {{hover: (u: uPlot) => void, drawn: () => void, selected: (u: uPlot) => void}} options.hooks
+ * @param {any[]} data  x, least, greatest, quartile, quartile, median, further series
+ */
+export function makePlot({ host, tokens, axis, span, reach, further, hooks }, data) {
+  const common = { stroke: tokens.dim, font: "11px ui-monospace, monospace", grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
+  const dots = { stroke: "transparent", points: { show: true, size: 3, width: 0, fill: `${tokens.archive}80` } };
+  const unseen = { stroke: "transparent", points: { show: false } };
+  /** @type {any} */
+  const scales = { x: { time: axis === "time", range: reach }, y: { range: span } };
+  for (const name of further) scales[name] = { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low), high || 1] };
+  /** @type {any} */
+  const xAxis = { ...common, size: 26, gap: 4, space: 84, grid: { show: false } };
+  if (axis !== "time") xAxis.values = (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : ""));
+  return new uPlot(
+    {
+      width: host.clientWidth,
+      height: host.clientHeight,
+      legend: { show: false },
+      padding: [8, 14, 0, 0],
+      cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { show: false } },
+      scales,
+      axes: [xAxis, { ...common, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => tick(t, decimals(ticks))) }],
+      series: [
+        {},
+        dots,
+        dots,
+        unseen,
+        unseen,
+        { stroke: tokens.archive, width: 2, points: { show: false } },
+        ...further.map((name) => ({ scale: name, stroke: FURTHER[name].colour, width: 1.5, dash: FURTHER[name].dash, points: { show: false } })),
+      ],
+      bands: [{ series: [4, 3], fill: `${tokens.archive}30` }],
+      // The plot settles its scales after setData returns; only then a mark knows its place.
+      hooks: { setCursor: [hooks.hover], draw: [hooks.drawn], setSelect: [hooks.selected] },
+    },
+    /** @type {any} */ (data),
+    host,
+  );
+}
+
+/** An axis has little room: thousands beyond ten of them are "k". @param {number} value @param {number} digits */
+function tick(value, digits) {
+  return Math.abs(value) >= 10_000 ? `${fixed(value / 1000, 0)}k` : Math.abs(value) >= 1000 ? count(value) : fixed(value, digits);
+}
+
+/** @param {number[]} ticks */
+function decimals(ticks) {
+  const gap = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
+  return gap >= 1 ? 0 : gap >= 0.1 ? 1 : gap >= 0.01 ? 2 : 3;
+}
