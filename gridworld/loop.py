@@ -121,10 +121,10 @@ def train(
             next_observation, earned, terminated, truncated, _ = step(action)
             # Environments return ints and numpy scalars too, which would spread
             # into the table and slow it down.
-            reward = float(earned)
-            if record is not None:  # it counts and sums in passing
-                record(observation, action, reward, q_values=q_values, explored=explored)
+            if record is not None:  # it makes a float of it, counts and sums in passing
+                reward = record(observation, action, earned, q_values=q_values, explored=explored)
             else:
+                reward = float(earned)
                 length += 1
                 episode_return += reward
             update(observation, action, reward, next_observation, terminated)
@@ -135,7 +135,7 @@ def train(
         incomplete = not (terminated or truncated)
         epsilon = agent.epsilon
         if recorder is not None:
-            length, episode_return = recorder.open_length, recorder.open_return
+            length, episode_return = recorder.open_episode()
             recorder.finish_episode(
                 observation,
                 terminated=bool(terminated),

@@ -33,10 +33,11 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
-    Py_ssize_t count, capacity;
+    Py_ssize_t head, count, capacity; /* rows head to head + count are held */
     long long position;
     int columns, positional, closed;
     Column *column, *reward; /* the last by position, if it is a number */
+    PyObject *names;    /* the keyword names of the last call that fit the columns in order */
     PyObject *full;     /* called with no arguments when there is no room */
     PyObject *error;    /* raised when closed: an exception instance */
     /* Of the episode that runs, and of the one that ended last. */
@@ -178,11 +179,139 @@ unexpected(Packer *self, PyObject *names, Py_ssize_t n)
     return NULL;
 }
 
+/* A small int, which nearly all are, without a call; 0 if it is another. */
+static inline int
+small_int(PyObject *value, long long *number)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    switch (Py_SIZE(value)) {
+    case 0:
+        *number = 0;
+        return 1;
+    case 1:
+        *number = ((PyLongObject *)value)->ob_digit[0];
+        return 1;
+    }
+#else
+    if (PyUnstable_Long_IsCompact((PyLongObject *)value)) {
+        *number = PyUnstable_Long_CompactValue((PyLongObject *)value);
+        return 1;
+    }
+#endif
+    return 0;
+}
+
+/* Write a value where it belongs, if that takes no call of Python's: nothing can then come
+ * between the columns, and a step need not be put together elsewhere first. */
+static inline int
+write_fast(const Column *c, PyObject *value, Py_ssize_t at)
+{
+    switch (c->code) {
+    case 'q': {
+        long long number;
+        if (!PyLong_CheckExact(value) || !small_int(value, &number) || number < c->low
+            || number > c->high)
+            return 0;
+        ((long long *)c->data)[at] = number;
+        return 1;
+    }
+    case 'd':
+        if (!PyFloat_CheckExact(value))
+            return 0;
+        ((double *)c->data)[at] = PyFloat_AS_DOUBLE(value);
+        return 1;
+    case '?':
+        if (value != Py_True && value != Py_False)
+            return 0;
+        c->data[at] = value == Py_True;
+        return 1;
+    case 'D': {
+        Py_ssize_t n = c->width / (Py_ssize_t)sizeof(double);
+        if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != n)
+            return 0;
+        PyObject **items = ((PyListObject *)value)->ob_item;
+        double *row = (double *)(c->data + at * c->width);
+        for (Py_ssize_t i = 0; i < n; i++) {
+            if (!PyFloat_CheckExact(items[i]))
+                return 0;
+            row[i] = PyFloat_AS_DOUBLE(items[i]);
+        }
+        return 1;
+    }
+    }
+    return 0;
+}
+
+/* Whether the keywords are the columns' names, all and in their order, as they are nearly
+ * always: calls from one place in the code bring the same tuple each time. */
+static inline int
+in_order(Packer *self, PyObject *names)
+{
+    if (names == self->names)
+        return 1;
+    Py_ssize_t n = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    if (n != self->columns - self->positional)
+        return 0;
+    for (Py_ssize_t i = 0; i < n; i++)
+        if (PyTuple_GET_ITEM(names, i) != self->column[self->positional + i].name)
+            return 0;
+    Py_XSETREF(self->names, Py_XNewRef(names));
+    return 1;
+}
+
+/* What a call returns: the reward as the float that was recorded. */
+static inline PyObject *
+recorded(Packer *self, PyObject *given)
+{
+    if (self->reward == NULL)
+        Py_RETURN_NONE;
+    if (PyFloat_CheckExact(given)) {
+        self->open_return += PyFloat_AS_DOUBLE(given);
+        return Py_NewRef(given);
+    }
+    double reward = *(double *)self->reward->scratch;
+    self->open_return += reward;
+    return PyFloat_FromDouble(reward);
+}
+
+/* Move what is held to the front, where the room behind it is used up. */
+static void
+to_front(Packer *self)
+{
+    for (int i = 0; i < self->columns; i++) {
+        Column *c = &self->column[i];
+        if (c->code != 'o')
+            memmove(c->data, c->data + self->head * c->width, (size_t)(self->count * c->width));
+    }
+    self->head = 0;
+}
+
+static PyObject *record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names);
+
 static PyObject *
 record(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
 {
     Packer *self = (Packer *)object;
     Py_ssize_t given = PyVectorcall_NARGS(nargsf);
+    Py_ssize_t at = self->head + self->count;
+
+    /* Behind the last position by name come the values by keyword, in `args` too. */
+    if (given == self->positional && !self->closed && at < self->capacity && in_order(self, names)) {
+        int i = 0, columns = self->columns;
+        while (i < columns && write_fast(&self->column[i], args[i], at))
+            i++;
+        if (i == columns) {
+            self->count++;
+            self->position++;
+            return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
+        }
+    }
+    return record_slowly(self, args, given, names);
+}
+
+static PyObject *
+record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
+{
     Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     Py_ssize_t used = 0;
 
@@ -213,6 +342,9 @@ record(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
         if (PyErr_CheckSignals() < 0)
             return NULL;
     }
+    if (self->head + self->count == self->capacity)
+        to_front(self);
+    Py_ssize_t at = self->head + self->count;
     /* Nothing below can fail but for want of memory: the columns stay of one length. */
     for (int i = 0; i < self->columns; i++) {
         Column *c = &self->column[i];
@@ -222,15 +354,13 @@ record(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
             Py_CLEAR(c->pending);
         }
         else if (c->width == 8)
-            memcpy(c->data + self->count * 8, c->scratch, 8);
+            memcpy(c->data + at * 8, c->scratch, 8);
         else
-            memcpy(c->data + self->count * c->width, c->scratch, (size_t)c->width);
+            memcpy(c->data + at * c->width, c->scratch, (size_t)c->width);
     }
-    if (self->reward != NULL)
-        self->open_return += *(double *)self->reward->scratch;
     self->count++;
     self->position++;
-    Py_RETURN_NONE;
+    return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
 }
 
 /* A mark (see marks.py) without seed, stage and tags. */
@@ -349,7 +479,7 @@ take(Packer *self, PyObject *most_object)
         Column *c = &self->column[i];
         PyObject *part = c->code == 'o'
             ? PyList_GetSlice(c->objects, 0, n)
-            : PyBytes_FromStringAndSize(c->data, n * c->width);
+            : PyBytes_FromStringAndSize(c->data + self->head * c->width, n * c->width);
         if (part == NULL) {
             Py_DECREF(parts);
             return NULL;
@@ -357,13 +487,10 @@ take(Packer *self, PyObject *most_object)
         PyTuple_SET_ITEM(parts, i, part);
     }
     /* All parts are made: only now does anything leave the columns. */
-    for (int i = 0; i < self->columns; i++) {
-        Column *c = &self->column[i];
-        if (c->code == 'o')
-            PyList_SetSlice(c->objects, 0, n, NULL);
-        else if (n < self->count)
-            memmove(c->data, c->data + n * c->width, (size_t)((self->count - n) * c->width));
-    }
+    for (int i = 0; i < self->columns; i++)
+        if (self->column[i].code == 'o')
+            PyList_SetSlice(self->column[i].objects, 0, n, NULL);
+    self->head = n < self->count ? self->head + n : 0;
     self->count -= n;
     return Py_BuildValue("(nLN)", n, first, parts);
 }
@@ -422,6 +549,7 @@ packer_clear(Packer *self)
         Py_CLEAR(c->coerce);
         Py_CLEAR(c->fallback);
     }
+    Py_CLEAR(self->names);
     Py_CLEAR(self->full);
     Py_CLEAR(self->error);
     Py_CLEAR(self->marks);
@@ -441,6 +569,7 @@ packer_traverse(Packer *self, visitproc visit, void *arg)
         Py_VISIT(c->coerce);
         Py_VISIT(c->fallback);
     }
+    Py_VISIT(self->names);
     Py_VISIT(self->full);
     Py_VISIT(self->error);
     Py_VISIT(self->marks);
@@ -517,12 +646,20 @@ get_position(Packer *self, void *unused)
     return PyLong_FromLongLong(self->position);
 }
 
+static PyObject *
+open_episode(Packer *self, PyObject *unused)
+{
+    (void)unused;
+    return Py_BuildValue("(Ld)", self->position - self->ended, self->open_return);
+}
+
 static PyMethodDef methods[] = {
     {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first position, parts)"},
     {"arm", (PyCFunction)arm, METH_VARARGS,
      "arm(marks, wake, finish, clock, wall_offset, wake_s, plain_final)"},
     {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL | METH_KEYWORDS,
      "See EpisodeRecorder.finish_episode."},
+    {"open_episode", (PyCFunction)open_episode, METH_NOARGS, "open_episode() -> (length, return)"},
     {"close", (PyCFunction)packer_close, METH_O, "close(error): raise it at each further step"},
     {NULL, NULL, 0, NULL},
 };

@@ -46,15 +46,15 @@ class Capture:
         self.plain_final = len(layout.finals) == 1 and layout.keyed_by_state
         self.record_step = self._make_record_step()
 
-    def _make_record_step(self) -> Callable[..., None]:
+    def _make_record_step(self) -> Callable[..., float]:
         packer, flatten, flatten_action = self.packer, self._flatten, self._flatten_action
         if flatten is None and flatten_action is None:
             return packer
 
-        def record_step(observation: Any, action: Any, reward: Any, **channels: Any) -> None:
+        def record_step(observation: Any, action: Any, reward: Any, **channels: Any) -> float:
             observations = (observation,) if flatten is None else flatten(observation)
             actions = (action,) if flatten_action is None else flatten_action(action)
-            packer(*observations, *actions, reward, **channels)
+            return packer(*observations, *actions, reward, **channels)
 
         return record_step
 

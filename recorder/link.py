@@ -36,6 +36,7 @@ _LOOK_S = 1.0
 _BACKOFF_S = 0.25
 _BACKOFF_MOST_S = 10.0
 _EXIT_S = 10.0
+_EXIT_LOOK_S = 1.0
 _ASKED = {"flushed": "flush", "stopped": "stop"}
 
 log = logging.getLogger(__name__)
@@ -287,8 +288,10 @@ class WriterLink:
             return None
         with contextlib.suppress(OSError):
             process.stdin.close()  # type: ignore[union-attr]
+        # It lets go of its output as it ends; `wait` with a limit would look in steps instead.
+        _until_closed(process.stdout.fileno(), patience)  # type: ignore[union-attr]
         try:
-            process.wait(patience)
+            process.wait(_EXIT_LOOK_S if patience else 0.0)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -321,6 +324,17 @@ class WriterLink:
         counters.lost_steps = self._place.position - counters.steps
         counters.lost_episodes = self._place.episodes - counters.episodes
         log.error("no writer's process can be had; %d steps are lost", counters.lost_steps)
+
+
+def _until_closed(descriptor: int, patience: float) -> None:
+    """Wait until the other end of a pipe is closed."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + patience
+    with contextlib.suppress(OSError):
+        while (left := deadline - time.monotonic()) > 0:
+            if poll.poll(left * 1000) and not os.read(descriptor, _READ_BYTES):
+                return
 
 
 def command(run_dir: Path) -> list[str]:

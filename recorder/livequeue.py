@@ -37,7 +37,7 @@ class LiveQueue:
         self.max_bytes = max_bytes
         self.dropped = 0
         self.bytes = 0
-        self._held: deque[tuple[Episode, int]] = deque()
+        self._held: deque[tuple[Callable[[], Episode], int]] = deque()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
 
@@ -46,12 +46,20 @@ class LiveQueue:
 
     def put(self, episode: Episode) -> None:
         """Add the newest episode; drop the oldest ones, counted, where there is no room."""
-        size = size_of(episode)
+        self.offer(lambda: episode, size_of(episode))
+
+    def offer(self, build: Callable[[], Episode], size: int) -> None:
+        """Add the newest episode as what builds it: it may well be dropped unseen.
+
+        Args:
+            build: called once at most, by whoever drains the queue.
+            size: bytes that it holds on to until then, and that the episode will have.
+        """
         with self._lock:
             if size > self.max_bytes:
                 self.dropped += 1
                 return
-            self._held.append((episode, size))
+            self._held.append((build, size))
             self.bytes += size
             while len(self._held) > self.max_episodes or self.bytes > self.max_bytes:
                 _, gone = self._held.popleft()
@@ -71,10 +79,10 @@ class LiveQueue:
     def drain(self) -> list[Episode]:
         """Return what is held, oldest first, and empty the queue."""
         with self._lock:
-            episodes = [episode for episode, _ in self._held]
+            builders = [build for build, _ in self._held]
             self._held.clear()
             self.bytes = 0
-        return episodes
+        return [build() for build in builders]
 
     def after_fork(self) -> None:
         """In a forked child: forget a lock that a thread of the parent may hold."""
@@ -90,6 +98,11 @@ class LiveQueue:
                 self._listeners.remove(listener)
 
         return undo
+
+
+def size_of_steps(steps: int, bytes_per_step: int) -> int:
+    """Bytes that an episode of plain columns holds on to."""
+    return _OVERHEAD + steps * bytes_per_step
 
 
 def size_of(episode: Episode) -> int:

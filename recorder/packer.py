@@ -112,8 +112,11 @@ class Packer(Protocol):
     def position(self) -> int:
         """Steps recorded so far, taken ones included."""
 
-    def __call__(self, *values: Any, **channels: Any) -> None:
-        """Record one step, whole or not at all."""
+    def __call__(self, *values: Any, **channels: Any) -> float:
+        """Record one step, whole or not at all, and return its reward as it was recorded."""
+
+    def open_episode(self) -> tuple[int, float]:
+        """Return the length and the return so far of the episode that runs."""
 
     def take(self, most: int, /) -> Parts:
         """Remove up to `most` steps from the front.
@@ -207,8 +210,8 @@ class PythonPacker:
         """Steps held."""
         return len(self._rows)
 
-    def __call__(self, *values: Any, **channels: Any) -> None:
-        """Record one step, whole or not at all."""
+    def __call__(self, *values: Any, **channels: Any) -> float:
+        """Record one step, whole or not at all, and return its reward as it was recorded."""
         if self._error is not None:
             raise self._error
         if len(values) != self._positional or channels.keys() != self._known:
@@ -223,7 +226,13 @@ class PythonPacker:
             self._full()
         self._rows.append(row)
         self.position += 1
-        self.open_return += row[self._reward]
+        reward: float = row[self._reward]
+        self.open_return += reward
+        return reward
+
+    def open_episode(self) -> tuple[int, float]:
+        """Return the length and the return so far of the episode that runs."""
+        return self.position - self.ended, self.open_return
 
     def _completed(self, values: tuple[Any, ...], channels: dict[str, Any]) -> dict[str, Any]:
         """Return the keywords with what may be left out, or say what is wrong."""

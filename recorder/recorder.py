@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from gymnasium.spaces import Space
 
 COMMIT_INTERVAL_S = 0.1
-BUFFER_STEPS = 1 << 16
+# Half a second of a fast loop: what the writer's process takes to start, and more.
+BUFFER_STEPS = 1 << 19
 BUFFER_BYTES = 64 << 20
 _WAKE_S = 0.04
 
@@ -127,11 +128,12 @@ class EpisodeRecorder:
         PolicyError: `keep` is no policy, or `quota_bytes` too small.
     """
 
-    record_step: Callable[..., None]
+    record_step: Callable[..., float]
     """`record_step(observation, action, reward, *, <channels>, info=None)`
 
     Record one step: the observation that the action was chosen on, the action, and the
-    reward it earned. Arrays and lists are copied at once.
+    reward it earned. Arrays and lists are copied at once. Returns the reward as the float
+    that was recorded, for a loop that would convert it otherwise.
 
     Raises:
         ChannelError: a channel's value has another shape than declared.
@@ -221,6 +223,7 @@ class EpisodeRecorder:
         self._capture = Capture(self.layout, limit, lambda: self._pump.wait_for_room(limit))
         self.record_step = self._capture.record_step
         packer = self._capture.packer
+        self.open_episode = packer.open_episode
         packer.episode = opened.episode
         self._closed = False
         self._ended = False
@@ -277,6 +280,10 @@ class EpisodeRecorder:
         atexit.register(self.close, "interrupted")
         forks.watch(self)
 
+    open_episode: Callable[[], tuple[int, float]]
+    """`open_episode()`: the number of steps recorded since the last episode ended, and the
+    sum of their rewards; a loop that asks need not count and sum itself."""
+
     def start_episode(self) -> None:
         """Say that an episode begins now, so that the time since the last is not its own.
 
@@ -285,20 +292,9 @@ class EpisodeRecorder:
         self._capture.packer.started = time.perf_counter()
 
     @property
-    def open_length(self) -> int:
-        """Steps recorded since the last episode ended."""
-        packer = self._capture.packer
-        return packer.position - packer.ended
-
-    @property
-    def open_return(self) -> float:
-        """Sum of their rewards."""
-        return self._capture.packer.open_return
-
-    @property
     def has_open_steps(self) -> bool:
         """Whether steps are recorded whose episode has not ended."""
-        return self.open_length > 0
+        return self.open_episode()[0] > 0
 
     def before_close(self, callback: Callable[[], None], remove: bool = False) -> None:
         """Call `callback` before the recorder closes, to hand in what still runs.
@@ -484,7 +480,7 @@ class EpisodeRecorder:
             for count, columns in pieces:
                 self._capture.extend_columns(columns, count)
         except BaseException:  # an interrupt, say: what is recorded is an episode cut off
-            if self.open_length:
+            if self.open_episode()[0]:
                 self.finish_episode(incomplete=True)
             raise
         return self.finish_episode(final_observation, **facts)

@@ -220,6 +220,9 @@ def main() -> None:
     logging.basicConfig(format="reel: %(message)s")
     source, sink = os.dup(0), os.dup(1)
     serve(Path(sys.argv[1]), source, sink)
+    # The tape is closed. Taking the interpreter down would only keep the trainer waiting.
+    logging.shutdown()
+    os._exit(0)
 
 
 def serve(run_dir: Path, source: int, sink: int) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED
 from recorder.episode import Episode
 from recorder.layout import Layout
-from recorder.livequeue import LiveQueue
+from recorder.livequeue import LiveQueue, size_of_steps
 from recorder.marks import MARK_FIELDS, Mark, finals_of
 from recorder.packer import spec_for
 from recorder.packing import unpack
@@ -53,6 +53,8 @@ class Showcase:
         self._specs = [spec_for(column) for column in layout.steps]
         self._live = live
         self._callback = callback
+        # Built only when somebody looks, where what they will weigh is known before.
+        self._lazily = callback is None and not any(column.packed for column in layout.steps)
         self._base = first_step
         self._next = episode
         self._start = 0  # position of the running episode's step 0
@@ -98,7 +100,12 @@ class Showcase:
                 name: np.concatenate([*(c[name] for c in self._carried), rows])
                 for name, rows in piece.items()
             }
-        episode = self._build(piece, mark)
+        number, start = self._next, self._start
+        if self._lazily:
+            size = size_of_steps(mark[0] - start, self._layout.bytes_per_step)
+            self._live.offer(lambda: self._build(piece, mark, number, start), size)
+            return
+        episode = self._build(piece, mark, number, start)
         if self._callback is not None:
             try:
                 self._callback(episode)
@@ -117,7 +124,7 @@ class Showcase:
         else:
             self._carried.append({name: rows[start:].copy() for name, rows in columns.items()})
 
-    def _build(self, columns: Columns, mark: Mark) -> Episode:
+    def _build(self, columns: Columns, mark: Mark, number: int, start: int) -> Episode:
         layout = self._layout
         count = len(columns["reward"])
         facts = dict(zip(MARK_FIELDS, mark, strict=True))
@@ -134,8 +141,8 @@ class Showcase:
             truncated=bool(facts["flags"] & TRUNCATED),
             incomplete=bool(facts["flags"] & INCOMPLETE),
             channels={channel.name: columns[channel.name] for channel in layout.channels},
-            episode=self._next,
-            first_step=self._base + self._start,
+            episode=number,
+            first_step=self._base + start,
             infos=[unpack(data) for data in columns["info"]] if layout.infos else None,
             **{
                 name: facts[name]

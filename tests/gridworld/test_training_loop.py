@@ -20,15 +20,11 @@ class Notebook:
         self.steps, self.episodes, self.keyframes = [], [], []
 
     def record_step(self, observation, action, reward, *, q_values, explored):
-        self.steps.append((observation, action, reward, tuple(q_values), explored))
+        self.steps.append((observation, action, float(reward), tuple(q_values), explored))
+        return float(reward)
 
-    @property
-    def open_length(self):
-        return len(self.steps)
-
-    @property
-    def open_return(self):
-        return sum(reward for _, _, reward, *_ in self.steps)
+    def open_episode(self):
+        return len(self.steps), sum(reward for _, _, reward, *_ in self.steps)
 
     def finish_episode(self, final_observation, **ends):
         self.episodes.append((self.steps, final_observation, ends))
