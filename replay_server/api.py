@@ -43,9 +43,11 @@ class Api:
         archive: what is read from.
         hub: what is live.
         site: the page's files.
+        read_only: told to whoever asks for the status.
     """
 
-    def __init__(self, archive: Archive, hub: Hub, site: Site) -> None:
+    def __init__(self, archive: Archive, hub: Hub, site: Site, *, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._archive = archive
         self._hub = hub
         self._site = site
@@ -86,6 +88,7 @@ class Api:
             "viewers": self._hub.viewers,
             "runs": runs,
             "recording": self._hub.recording,
+            "read_only": self._read_only,
         }
         return status if fault is None else {**status, "error": fault}
 

@@ -22,6 +22,7 @@ from aiohttp import web
 from recorder import EpisodeRecorder
 from replay_server.api import Api
 from replay_server.archive import Archive
+from replay_server.changes import Changes
 from replay_server.clock import Clock, LoopClock
 from replay_server.hub import Hub
 from replay_server.outbox import SEND_DEADLINE
@@ -47,6 +48,7 @@ class ServerConfig:
         allowed_hosts: further names by which clients may call this server (a machine's
             name on the network, a reverse proxy's).
         web_root: the page's directory; found by default.
+        read_only: nothing is changed: no run renamed, annotated or deleted.
         send_deadline: seconds that a viewer may take nothing before it is dropped.
     """
 
@@ -56,6 +58,7 @@ class ServerConfig:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     allowed_hosts: Sequence[str] = ()
     web_root: Path | None = None
+    read_only: bool = False
     send_deadline: float = SEND_DEADLINE
 
 
@@ -90,7 +93,8 @@ def make_app(
     app = web.Application(middlewares=[guard(access)], client_max_size=MAX_MESSAGE_BYTES)
     app[PARTS] = Parts(access, archive, hub, sockets)
     app.router.add_get("/ws", sockets.handle)
-    Api(archive, hub, site).add_routes(app)
+    Changes(archive, read_only=config.read_only).add_routes(app)
+    Api(archive, hub, site, read_only=config.read_only).add_routes(app)
     app.on_response_prepare.append(harden(lambda: site.policy))
 
     async def start(_: web.Application) -> None:

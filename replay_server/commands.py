@@ -61,6 +61,9 @@ _PORT = click.option(
     metavar="NAME",
     help="A name by which clients call this server, without port. May be repeated.",
 )
+@click.option(
+    "--read-only", is_flag=True, help="Let nobody rename, annotate or delete runs in the page."
+)
 @click.option("--open/--no-browser", "open_page", default=False, help="Open the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as one line of JSON.")
 def serve(
@@ -70,6 +73,7 @@ def serve(
     token: str | None,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
+    read_only: bool,
     open_page: bool,
     as_json: bool,
 ) -> None:
@@ -90,7 +94,12 @@ def serve(
         raise BadInput(f"{error}.") from None
     given: dict[str, Any] = {} if token is None else {"token": token}
     config = ServerConfig(
-        runs_dir=runs_dir, host=host, port=port, allowed_hosts=allowed_hosts, **given
+        runs_dir=runs_dir,
+        host=host,
+        port=port,
+        allowed_hosts=allowed_hosts,
+        read_only=read_only,
+        **given,
     )
     _serve(config, open_page=open_page, as_json=as_json)
 

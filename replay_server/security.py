@@ -157,6 +157,7 @@ _ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
     401: web.HTTPUnauthorized,
     403: web.HTTPForbidden,
     404: web.HTTPNotFound,
+    409: web.HTTPConflict,
     415: web.HTTPUnsupportedMediaType,
     421: _Misdirected,
     426: web.HTTPUpgradeRequired,

@@ -78,8 +78,10 @@ async def test_no_form_can_ask_for_a_change(
     assert await status(session, method, path, **form) == 415
     assert await status(session, method, path, **{"Content-Type": "text/plain"}) == 415
     json = {"Content-Type": "application/json"}
-    assert await status(session, method, path, **json) in (404, 405)
     assert await status(session, method, path, Origin="http://evil.com", **json) == 403
+    changes = method in ("PATCH", "DELETE") and path == "/api/runs/archived"
+    if not changes:  # see test_server_changes
+        assert await status(session, method, path, **json) in (404, 405)
 
 
 async def test_the_token_in_the_address_becomes_a_cookie_once(server: ReplayServer) -> None:
