@@ -34,7 +34,7 @@ from recorder.errors import DamagedTape
 from recorder.layout import Layout
 
 CODEC = 1
-LEVEL = 3
+LEVEL = 1
 CONSTANT, PLANES, TABLE, PACKED_ROWS = 0, 1, 2, 3
 MAX_FRAME = 1 << 28
 
