@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "play": ("replay_server.watching:play", "Play an episode in the terminal."),
     "watch": ("replay_server.watching:watch", "Follow a run live in the terminal."),
     "check": ("recorder.commands:check", "Look whether a run is as it was written."),
+    "export": ("recorder.export.commands:export", "Write episodes for other programs."),
     "recover": ("recorder.commands:recover", "Save what is whole of a damaged run."),
 }
 

@@ -31,12 +31,13 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
                 "high": _limits(space.high),
             }
         case gym_spaces.MultiDiscrete():
-            return {
+            described = {
                 "type": "MultiDiscrete",
                 "nvec": space.nvec.tolist(),
                 "dtype": _dtype(space),
                 "shape": list(space.shape),
             }
+            return described | ({"start": space.start.tolist()} if space.start.any() else {})
         case gym_spaces.MultiBinary():
             return {"type": "MultiBinary", "dtype": _dtype(space), "shape": list(space.shape)}
         case gym_spaces.Dict():
@@ -49,7 +50,13 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
         case gym_spaces.Tuple():
             return {"type": "Tuple", "spaces": [describe(s) for s in space.spaces]}
         case gym_spaces.Text():
-            return {"type": "Text", "max_length": int(space.max_length)}
+            described = {"type": "Text", "max_length": int(space.max_length)}
+            usual = gym_spaces.Text(1)
+            if space.min_length != usual.min_length:
+                described["min_length"] = int(space.min_length)
+            if space.character_set != usual.character_set:
+                described["charset"] = "".join(sorted(space.character_set))
+            return described
         case gym_spaces.Sequence():
             return {
                 "type": "Sequence",
@@ -69,6 +76,60 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
         f"expected one of Gymnasium's spaces, got {type(space).__name__}; "
         "wrap the environment so that its spaces are Gymnasium's own"
     )
+
+
+def space_of(description: Description) -> gym_spaces.Space[Any]:
+    """Return the Gymnasium space that was described.
+
+    Bounds of a Box that are not in its description (there were more than 64 different ones)
+    are those of its dtype.
+    """
+    d = description
+    match d["type"]:
+        case "Discrete":
+            return gym_spaces.Discrete(d["n"], start=d["start"])
+        case "Box":
+            dtype, shape = np.dtype(d["dtype"]), tuple(d["shape"])
+            low, high = (_bounds(d[side], dtype, shape, side == "low") for side in ("low", "high"))
+            return gym_spaces.Box(low, high, shape, dtype.type)
+        case "MultiDiscrete":
+            nvec = np.array(d["nvec"])
+            return gym_spaces.MultiDiscrete(nvec, np.dtype(d["dtype"]).type, start=d.get("start"))
+        case "MultiBinary":
+            shape = tuple(d["shape"])
+            return gym_spaces.MultiBinary(shape[0] if len(shape) == 1 else list(shape))
+        case "Dict":
+            return gym_spaces.Dict({key: space_of(inner) for key, inner in d["spaces"].items()})
+        case "Tuple":
+            return gym_spaces.Tuple([space_of(inner) for inner in d["spaces"]])
+        case "Text":
+            more = {"charset": d["charset"]} if "charset" in d else {}
+            return gym_spaces.Text(d["max_length"], min_length=d.get("min_length", 1), **more)
+        case "Sequence":
+            return gym_spaces.Sequence(space_of(d["space"]), stack=d["stack"])
+        case "Graph":
+            edge = d["edge_space"]
+            nodes: Any = space_of(d["node_space"])
+            edges: Any = None if edge is None else space_of(edge)
+            return gym_spaces.Graph(nodes, edges)
+        case "OneOf":
+            return gym_spaces.OneOf([space_of(inner) for inner in d["spaces"]])
+    raise SpaceError(f"expected the description of a space, got one of {d['type']!r}")
+
+
+def _bounds(stored: Any, dtype: np.dtype[Any], shape: tuple[int, ...], low: bool) -> Any:
+    if stored is None:
+        if dtype.kind == "f":
+            return np.full(shape, -np.inf if low else np.inf, dtype)
+        if dtype.kind == "b":
+            return np.full(shape, 0 if low else 1, dtype)
+        limits = np.iinfo(dtype)
+        return np.full(shape, limits.min if low else limits.max, dtype)
+    if isinstance(stored, list):
+        return np.array([float(x) if isinstance(x, str) else x for x in stored], dtype).reshape(
+            shape
+        )
+    return np.full(shape, float(stored) if isinstance(stored, str) else stored, dtype)
 
 
 def _dtype(space: gym_spaces.Space[Any]) -> str:

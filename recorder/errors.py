@@ -149,3 +149,27 @@ class DamagedLabels(RecorderError):
     """The names, tags and notes beside a tape are not what was written."""
 
     code = "damaged_labels"
+
+
+class ExportError(RecorderError):
+    """Something that cannot be exported as asked: a space the target cannot hold, no episode."""
+
+    code = "bad_export"
+
+
+class OutputExists(ExportError):
+    """A file or directory stands where an export is to be written."""
+
+    code = "output_exists"
+
+
+class MissingExtra(RecorderError):
+    """A format or command needs a package that is not installed."""
+
+    code = "missing_extra"
+
+
+class ImportRefused(RecorderError):
+    """Foreign data that cannot be imported."""
+
+    code = "bad_import"

@@ -1,0 +1,303 @@
+"""Reading many episodes at once: every segment is decoded once, checks are made in bulk.
+
+`scan` gives the steps of a selection as columns, a segment at a time; `load_episodes` gives
+them episode by episode. What is held in memory is a segment, or an episode, however long
+the run is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
+from recorder.episode import Episode, EpisodeSummary
+from recorder.errors import DamagedTape, StepsNotKept
+from recorder.layout import Layout
+from recorder.listing import summary_of
+from recorder.packing import unpack
+from recorder.pruning import BLANK
+from recorder.reader import reading
+from recorder.scan import scan_segments
+from recorder.selection import EVERYTHING, Selection
+from recorder.spaces import gather
+from recorder.tape import EPISODE_COLUMNS
+
+if TYPE_CHECKING:
+    from recorder.run import Run
+
+Array = np.ndarray[Any, Any]
+
+PAGE = 4096
+_LEAN_PAGE = 1 << 15
+_LEAN = "episode, first_step, length, terminated, truncated, incomplete, running"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps of a selection, in the tape's order: those that one segment holds.
+
+    Attributes:
+        episode: the episode of each row, int64 `(n,)`.
+        step: the row's step within its episode, int64 `(n,)`.
+        columns: the layout's columns by name, each `(n, ...)`; leaves of composite spaces
+            by their dotted names, packed ones as bytes.
+        ends: the row after the last step of each episode that ends here, int64 `(m,)`.
+        flags: how each of them ended (see `codec`), uint8 `(m,)`.
+        finals: their final observations by column, each `(m, ...)`; blank where `flags`
+            has `NO_FINAL`.
+    """
+
+    episode: Array
+    step: Array
+    columns: dict[str, Array]
+    ends: Array
+    flags: Array
+    finals: dict[str, Array]
+
+    def __len__(self) -> int:
+        return len(self.episode)
+
+
+def scan(run: Run, selection: Selection = EVERYTHING) -> Iterator[Stretch]:
+    """Yield the steps of every selected episode that has its steps, a segment at a time.
+
+    Episodes whose steps were not kept are left out, and so is one that still runs.
+
+    Args:
+        run: open for reading; it may be recording.
+        selection: which episodes.
+
+    Raises:
+        DamagedTape: bytes on the tape are not what was written.
+    """
+    for page in pages(run, selection, _LEAN, _LEAN_PAGE):
+        rows = np.array(page, np.int64).reshape(-1, 7)
+        yield from _stretches(run, rows)
+
+
+def load_episodes(run: Run, selection: Selection = EVERYTHING) -> Iterator[Episode]:
+    """Yield every selected episode that has its steps, whole, by rising number.
+
+    Faster than `Run.load` for each: 1,000 episodes that share a segment decode it once.
+
+    Raises:
+        DamagedTape: bytes on the tape are not what was written.
+    """
+    columns = ", ".join(EPISODE_COLUMNS)
+    for page in pages(run, selection, columns, PAGE):
+        summaries = [summary_of(row) for row in page]
+        rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
+        waiting = iter(summaries)
+        pieces: list[Any] = []
+        for stretch in _stretches(run, rows):
+            start = 0
+            for index, end in enumerate(stretch.ends.tolist()):
+                pieces.append((stretch, start, end))
+                yield _episode(run.layout, next(waiting), pieces, (stretch, index))
+                pieces, start = [], end
+            if start < len(stretch):
+                pieces.append((stretch, start, len(stretch)))
+
+
+def pages(
+    run: Run, selection: Selection, columns: str, size: int
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield rows of `episodes` whose steps are on the tape, in order, in pages.
+
+    Args:
+        run: open for reading.
+        selection: which episodes.
+        columns: those wanted, `episode` first.
+        size: most rows in a page.
+    """
+    recording = run.is_recording()
+    # One that nobody goes on with is incomplete, and as whole as it will be.
+    more = "AND kept = 1 AND length > 0" + (" AND running = 0" if recording else "")
+    for where, values in selection.clauses(recording):
+        after = -1
+        while True:
+            page = run._rows(
+                f"SELECT {columns} FROM episodes WHERE episode > ? AND ({where}) {more} "
+                "ORDER BY episode LIMIT ?",
+                (after, *values, size),
+            )
+            if page:
+                yield page
+            if len(page) < size:
+                break
+            after = page[-1][0]
+
+
+def _stretches(run: Run, rows: Array) -> Iterator[Stretch]:
+    """The steps of some episodes: number, first step, length and flags of each."""
+    number, first, length = rows[:, 0], rows[:, 1], rows[:, 2]
+    told = (rows[:, 3] * TERMINATED | rows[:, 4] * TRUNCATED | rows[:, 5] * INCOMPLETE).astype(
+        np.uint8
+    )
+    told[rows[:, 6] != 0] = INCOMPLETE
+    stop = first + length
+    if (length < 1).any() or (first[1:] < stop[:-1]).any():
+        raise DamagedTape(
+            "expected episodes one behind the other on the tape, got rows that say otherwise; "
+            "see reel check"
+        )
+    done, at = 0, int(first[0]) if len(first) else 0
+    while done < len(number):
+        segment = _segment(run, at)
+        begin = segment.first_step if segment is not None else at
+        end = begin + segment.count if segment is not None else at
+        if segment is None or end <= at:
+            raise _missing(run, int(number[done]), at - int(first[done]))
+        low, high = done, int(np.searchsorted(first, end, "left"))
+        starts = np.maximum(first[low:high], at) - begin
+        stops = np.minimum(stop[low:high], end) - begin
+        ended = stop[low:high] <= end
+        finals, wrong = _ends(
+            segment, starts, stops, ended, first[low:high] - begin, told[low:high]
+        )
+        if wrong is not None:
+            raise _missing(run, int(number[low + wrong]), None)
+        yield _stretch(segment, number[low:high], starts, stops, begin - first[low:high], ended,
+                       told[low:high], finals)  # fmt: skip
+        done = high if not len(ended) or ended[-1] else high - 1
+        if done < len(number):
+            at = max(end, int(first[done]))
+
+
+def _ends(
+    segment: Segment, starts: Array, stops: Array, ended: Array, begins: Array, told: Array
+) -> tuple[Array, int | None]:
+    """Where each ended episode's end stands in the segment (-1: nowhere).
+
+    And the first episode whose row says other than the segment, or None.
+    """
+    ends = segment.ends
+    after, place = np.searchsorted(ends, starts, "right"), np.searchsorted(ends, stops, "left")
+    wrong = after != np.maximum(place, after)  # the end of another one, inside
+    within = begins > 0
+    before = np.searchsorted(ends, begins, "left")
+    known = before < len(ends)
+    wrong |= within & ~(known & (np.append(ends, -1)[np.where(known, before, -1)] == begins))
+    there = place < len(ends)
+    there &= np.append(ends, -1)[np.where(there, place, -1)] == stops
+    flags = np.append(segment.flags, 0)[np.where(there, place, -1)]
+    ending = flags & (TERMINATED | TRUNCATED | INCOMPLETE)
+    wrong |= ended & there & ((ending != told) | (flags & BLANK != 0))
+    wrong |= ended & ~there & (told != INCOMPLETE)  # its recorder died
+    index = np.where(there & ended, place, -1)
+    return index, int(np.argmax(wrong)) if wrong.any() else None
+
+
+def _stretch(
+    segment: Segment, number: Array, starts: Array, stops: Array, offset: Array, ended: Array,
+    told: Array, place: Array,
+) -> Stretch:  # fmt: skip
+    counts = stops - starts
+    rows: Any
+    if (starts[1:] == stops[:-1]).all():
+        rows = slice(int(starts[0]), int(stops[-1]))
+        local = np.arange(rows.start, rows.stop)
+    else:
+        shift = np.repeat(starts - np.append(0, np.cumsum(counts)[:-1]), counts)
+        rows = local = shift + np.arange(int(counts.sum()))
+    place = place[ended]
+    flags = np.append(segment.flags, 0)[place]
+    flags = np.where(place < 0, told[ended] | NO_FINAL, flags).astype(np.uint8)
+    return Stretch(
+        np.repeat(number, counts),
+        local + np.repeat(offset, counts),
+        {name: values[rows] for name, values in segment.columns.items()},
+        np.cumsum(counts)[ended],
+        flags,
+        {
+            name: values[place] if len(values) else _blank(values, len(place))
+            for name, values in segment.finals.items()
+        },
+    )
+
+
+def _blank(values: Array, count: int) -> Array:
+    return np.full((count, *values.shape[1:]), b"" if values.dtype == object else 0, values.dtype)
+
+
+def _segment(run: Run, at: int) -> Segment | None:
+    """The segment that holds a global step."""
+    with reading(run.path):
+        found = scan_segments(run._connection, run._lock, run.layout, at, at + 1)
+        return next((segment for segment, _ in found), None)
+
+
+def _missing(run: Run, number: int, step: int | None) -> Exception:
+    """What to say of an episode whose steps are not where its row says."""
+    if not run.episode(number).kept:  # it was, a moment ago
+        return StepsNotKept(
+            f"expected the steps of episode {number}, got none: they were let go a moment ago; "
+            "do the same again"
+        )
+    where = "" if step is None else f" from step {step:,} on"
+    return DamagedTape(
+        f"expected the steps of episode {number} of run {run.run_id!r}{where}, got others or none; "
+        "see reel check, or save what is whole: reel recover"
+    )
+
+
+def _episode(
+    layout: Layout,
+    summary: EpisodeSummary,
+    pieces: Sequence[tuple[Stretch, int, int]],
+    end: tuple[Stretch, int],
+) -> Episode:
+    columns: dict[str, Array] = {}
+    for column in layout.steps:
+        parts = [stretch.columns[column.name][start:stop] for stretch, start, stop in pieces]
+        # Copied where it is one part too: a view would hold the whole segment in memory.
+        columns[column.name] = np.concatenate(parts)
+    count = summary.length
+    observations = gather(layout.observation_space, "observation", columns, count)
+    final = final_value(layout, *end)
+    if final is not None:
+        observations = with_final(observations, final)
+    infos = None
+    if layout.infos:
+        infos = np.empty(count, dtype=object)
+        infos[:] = [unpack(data) for data in columns["info"]]
+    return Episode(
+        observations=observations,
+        actions=gather(layout.action_space, "action", columns, count),
+        rewards=columns["reward"],
+        terminated=summary.terminated,
+        truncated=summary.truncated,
+        incomplete=summary.incomplete or summary.running,
+        channels={channel.name: columns[channel.name] for channel in layout.channels},
+        epsilon=summary.epsilon,
+        seed=summary.seed,
+        stage=summary.stage,
+        started_at=summary.started_at,
+        duration_s=summary.duration_s,
+        episode=summary.episode,
+        first_step=summary.first_step,
+        tags=summary.tags,
+        infos=infos,
+    )
+
+
+def final_value(layout: Layout, stretch: Stretch, index: int) -> Any:
+    """Return the final observation of an episode that ends in a stretch; None if not known."""
+    if stretch.flags[index] & NO_FINAL:
+        return None
+    finals = {name: rows[index : index + 1] for name, rows in stretch.finals.items()}
+    return gather(layout.observation_space, "final_observation", finals, 1)[0]
+
+
+def with_final(observations: Array, final: Any) -> Array:
+    """Return observations `(T, ...)` with the final one behind them, `(T + 1, ...)`."""
+    if observations.dtype == object:
+        last = np.empty(1, object)
+        last[0] = final
+    else:
+        last = np.asarray(final, observations.dtype)[None]
+    return np.concatenate([observations, last])
