@@ -7,6 +7,7 @@ to ask for `IS NOT TRUE`.
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from recorder.expression_tree import (
     Unknown,
     Value,
 )
+from recorder.labels import EpisodeLabels, Labels
 from recorder.policies import is_success
 
 Predicate = Callable[[EpisodeSummary], bool]
@@ -41,7 +43,7 @@ _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
 MIRRORED: dict[Sign, Sign] = {
     "==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=",
 }  # fmt: skip
-_TAGS = "(' ' || coalesce(tags, '') || ' ')"
+_NO_LABELS = Labels()
 
 
 @dataclass(frozen=True)
@@ -60,46 +62,64 @@ def joined(word: str, clauses: Sequence[Clause]) -> Clause:
     return Clause("(" + f" {word} ".join(clause.text for clause in clauses) + ")", values)
 
 
-def columns(recording: bool) -> dict[str, str]:
+def labelled(labels: Labels, holds: Callable[[EpisodeLabels], bool]) -> tuple[Clause, ...]:
+    """Return the condition that what people said of an episode is so; none if it never is."""
+    numbers = [number for number, said in labels.episodes.items() if holds(said)]
+    if not numbers:
+        return ()
+    return (Clause("episode IN (SELECT value FROM json_each(?))", (json.dumps(numbers),)),)
+
+
+def columns(recording: bool, labels: Labels) -> dict[str, Clause]:
     """Return the SQL of each field of a row of `episodes`.
 
     Args:
         recording: whether a live process records the run; if not, a row that says that it
             runs is one that was cut off.
+        labels: what people said of the run's episodes.
     """
     running, incomplete = (
         ("running", "incomplete") if recording else ("0", "(incomplete | running)")
     )
+    good, bad = _tagged("success", labels), _tagged("failure", labels)
     success = (
-        f"CASE WHEN instr({_TAGS}, ' success ') THEN 1 WHEN instr({_TAGS}, ' failure ') THEN 0 "
-        f"ELSE terminated AND NOT {incomplete} AND coalesce(episode_return, 0) > 0 END"
+        f"(CASE WHEN {good.text} THEN 1 WHEN {bad.text} THEN 0 "
+        f"ELSE terminated AND NOT {incomplete} AND coalesce(episode_return, 0) > 0 END)"
     )
     outcome = (
-        f"CASE WHEN {running} THEN 'running' WHEN {incomplete} THEN 'incomplete' "
+        f"(CASE WHEN {running} THEN 'running' WHEN {incomplete} THEN 'incomplete' "
         "WHEN terminated AND truncated THEN 'terminated and truncated' "
         "WHEN terminated THEN 'terminated' WHEN truncated THEN 'truncated' "
-        "ELSE 'incomplete' END"
+        "ELSE 'incomplete' END)"
     )
-    derived = {
-        "running": running, "incomplete": incomplete, "success": f"({success})",
-        "outcome": f"({outcome})",
-    }  # fmt: skip
     plain = (
         "episode", "first_step", "length", "episode_return", "epsilon", "seed", "duration_s",
-        "started_at", "stage", "reason", "terminated", "truncated", "kept", "tags",
+        "started_at", "stage", "reason", "terminated", "truncated", "kept",
     )  # fmt: skip
-    return {**{name: name for name in plain}, **derived}
+    return {
+        **{name: Clause(name) for name in plain},
+        "running": Clause(running),
+        "incomplete": Clause(incomplete),
+        "success": Clause(success, good.values + bad.values),
+        "outcome": Clause(outcome),
+    }
 
 
-def to_sql(expression: Expression, *, recording: bool) -> Clause:
+def to_sql(expression: Expression, *, recording: bool, labels: Labels = _NO_LABELS) -> Clause:
     """Return a condition on table `episodes`: true for the rows that match.
 
     Args:
         expression: the filter.
         recording: see `columns`.
+        labels: see `columns`.
     """
-    names = columns(recording)
-    return fold(expression, lambda leaf, wanted: _leaf(leaf, wanted, names))
+    names = columns(recording, labels)
+
+    def leaf(leaf: Leaf, wanted: bool) -> Clause:
+        clause = _positive(leaf, names, labels)
+        return clause if wanted else Clause(f"({clause.text}) IS NOT TRUE", clause.values)
+
+    return fold(expression, leaf)
 
 
 def fold(
@@ -121,33 +141,41 @@ def fold(
     return leaf(expression, wanted)
 
 
-def _leaf(leaf: Leaf, wanted: bool, names: dict[str, str]) -> Clause:
-    clause = _positive(leaf, names)
-    return clause if wanted else Clause(f"({clause.text}) IS NOT TRUE", clause.values)
-
-
-def _positive(leaf: Leaf, names: dict[str, str]) -> Clause:
+def _positive(leaf: Leaf, names: dict[str, Clause], labels: Labels) -> Clause:
     match leaf:
         case Compare(left, sign, right):
-            sides = [_operand(left, names), _operand(right, names)]
-            text = f"{sides[0].text} {'=' if sign == '==' else sign} {sides[1].text}"
-            return Clause(text, sides[0].values + sides[1].values)
-        case Among(field, values):
-            return Clause(f"{names[field.name]} IN ({', '.join('?' * len(values))})", values)
-        case Contains(field, text):
-            return Clause(f"instr(lower({names[field.name]}), ?) > 0", (text,))
+            a, b = _operand(left, names), _operand(right, names)
+            text = f"{a.text} {'=' if sign == '==' else sign} {b.text}"
+            return Clause(text, a.values + b.values)
         case Tagged(tag):
-            return Clause(f"instr({_TAGS}, ?) > 0", (f" {tag} ",))
+            return _tagged(tag, labels)
+        case Contains(Field("tags"), text):
+            said = labelled(labels, lambda said: any(text in ascii_lower(t) for t in said.tags))
+            own = Clause("(tags IS NOT NULL AND instr(lower(tags), ?) > 0)", (text,))
+            return joined("OR", [own, *said])
+        case Unknown(Field("tags")):
+            said = labelled(labels, lambda said: bool(said.tags))
+            none = Clause("(tags IS NULL OR tags = '')")
+            return joined("AND", [none, *(Clause(f"NOT {c.text}", c.values) for c in said)])
+        case Among(field, values):
+            column = names[field.name]
+            mark = ", ".join("?" * len(values))
+            return Clause(f"{column.text} IN ({mark})", column.values + values)
+        case Contains(field, text):
+            column = names[field.name]
+            return Clause(f"instr(lower({column.text}), ?) > 0", (*column.values, text))
         case Unknown(field):
             column = names[field.name]
-            return Clause(f"({column} IS NULL OR {column} = '')" if field.name == "tags"
-                          else f"{column} IS NULL")  # fmt: skip
+            return Clause(f"{column.text} IS NULL", column.values)
 
 
-def _operand(operand: Operand, names: dict[str, str]) -> Clause:
-    if isinstance(operand, Value):
-        return Clause("?", (operand.value,))
-    return Clause(names[operand.name])
+def _tagged(tag: str, labels: Labels) -> Clause:
+    own = Clause("(tags IS NOT NULL AND instr(' ' || tags || ' ', ?) > 0)", (f" {tag} ",))
+    return joined("OR", [own, *labelled(labels, lambda said: tag in said.tags)])
+
+
+def _operand(operand: Operand, names: dict[str, Clause]) -> Clause:
+    return Clause("?", (operand.value,)) if isinstance(operand, Value) else names[operand.name]
 
 
 def predicate(expression: Expression) -> Predicate:

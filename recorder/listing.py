@@ -1,28 +1,37 @@
-"""Pages of episode summaries, by keyset: the next page costs what the first did."""
+"""Pages of episode summaries: filtered, sorted, by keyset.
+
+Only blocks that can hold a match are read (see `candidates`), the most promising first, and none
+once the page cannot change any more; so the first page of a million episodes costs what its
+filter costs where nothing matches, and much less where something does.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any
+from typing import Any, Final
 
+from recorder.candidates import Block, blocks
 from recorder.episode import EpisodeSummary
 from recorder.errors import DamagedTape, ListingError
+from recorder.expression import ascii_lower, parse
+from recorder.expression_tree import Expression
+from recorder.filters import Clause, joined, labelled, to_sql
+from recorder.labels import Labels
+from recorder.orders import Order, Place, cursor, order_named, place_of
+from recorder.runrow import Rows
 from recorder.tape import EPISODE_COLUMNS
 
-_RETURN = "coalesce(episode_return, -9e999)"
-# name: (sort key, direction); ties go newest first
-SORTS = {
-    "newest": ("episode", "DESC"),
-    "oldest": ("episode", "ASC"),
-    "best": (_RETURN, "DESC"),
-    "worst": (_RETURN, "ASC"),
-    "longest": ("length", "DESC"),
-    "shortest": ("length", "ASC"),
-}
-LIMIT_MAX = 10_000
+LIMIT_MAX: Final = 10_000
+TEXT_MAX: Final = 200  # characters
+WORDS_MAX: Final = 8
+COUNT_ROWS: Final = 1 << 17  # rows that are read only to count what matches
+_RUN_OF_BLOCKS: Final = 16  # read by one statement, so that nobody waits long for the tape
+_ROWS_AT_ONCE: Final = 500
+_ROW: Final = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
 
 @dataclass(frozen=True)
@@ -32,59 +41,232 @@ class EpisodePage:
     Attributes:
         episodes: the summaries.
         next: cursor of the next page; None on the last.
-        total: episodes in the whole listing.
+        total: episodes in the whole listing; at least so many where `exact` is False.
+        exact: whether all of them were counted.
     """
 
     episodes: list[EpisodeSummary]
     next: str | None
     total: int
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Which episodes.
+
+    Attributes:
+        where: a filter in the language of `expression`, or one that was read.
+        text: words that all have to stand in the tags, the stage, the reason, or a note.
+    """
+
+    where: str | Expression | None = None
+    text: str | None = None
+
+    @property
+    def expression(self) -> Expression | None:
+        """The filter as a tree.
+
+        Raises:
+            ExpressionError: it does not parse.
+        """
+        where = self.where
+        if isinstance(where, str):
+            return parse(where) if where.strip() else None
+        return where
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of `text`, in lower case.
+
+        Raises:
+            ListingError: too long.
+        """
+        text = self.text or ""
+        words = tuple(ascii_lower(text).split())
+        if len(text) > TEXT_MAX or len(words) > WORDS_MAX or "\0" in text:
+            raise ListingError(
+                f"expected at most {WORDS_MAX} words and {TEXT_MAX} characters to search for, "
+                f"got {len(words)} and {len(text)}"
+            )
+        return words
+
+    def condition(self, recording: bool, labels: Labels) -> Clause:
+        """Return what a row of `episodes` has to fulfil, as SQL."""
+        terms = [_worded(word, labels) for word in self.words]
+        if (expression := self.expression) is not None:
+            terms.insert(0, to_sql(expression, recording=recording, labels=labels))
+        return joined("AND", terms) if terms else Clause("1")
+
+
+def _worded(word: str, labels: Labels) -> Clause:
+    """A word that stands anywhere in what was recorded or said of an episode."""
+    like = "%" + "".join(f"\\{c}" if c in "%_\\" else c for c in word) + "%"
+    own = [
+        Clause(f"({name} IS NOT NULL AND {name} LIKE ? ESCAPE '\\')", (like,))
+        for name in ("tags", "stage", "reason")
+    ]
+    noted = Clause(
+        "episode IN (SELECT episode FROM events WHERE kind = 'note' AND text LIKE ? ESCAPE '\\')",
+        (like,),
+    )
+    said = labelled(labels, lambda said: word in ascii_lower(" ".join((*said.tags, said.note))))
+    return joined("OR", [*own, noted, *said])
 
 
 def read_page(
-    connection: sqlite3.Connection, sort: str, limit: int, cursor: str | None
+    rows: Rows,
+    listing: Listing,
+    *,
+    sort: str,
+    limit: int,
+    after: str | None,
+    recording: bool,
+    labels: Labels,
 ) -> EpisodePage:
-    """Return one page. See `Run.episodes`."""
-    if sort not in SORTS:
-        raise ListingError(f"expected sort as one of {', '.join(SORTS)}, got {sort!r}")
+    """Return one page. See `Run.episodes`.
+
+    Args:
+        rows: runs a query.
+        listing: which episodes.
+        sort: the order's name.
+        limit: most on the page.
+        after: the cursor of the page before.
+        recording: whether a live process records the run.
+        labels: what people said of its episodes.
+    """
+    order = order_named(sort)
     if not 1 <= limit <= LIMIT_MAX:
         raise ListingError(f"expected a limit from 1 to {LIMIT_MAX}, got {limit}")
-    key, direction = SORTS[sort]
-    by_number = key == "episode"
-    # A running episode has no result to be ranked by.
-    where = "1" if by_number else "running = 0"
-    values: list[float] = []
-    total = connection.execute(f"SELECT count(*) FROM episodes WHERE {where}").fetchone()[0]
-    if cursor is not None:
-        value, number = _parse(cursor, sort)
-        side = "<" if direction == "DESC" else ">"
-        if by_number:
-            where, values = f"{where} AND episode {side} ?", [number]
-        else:
-            where = f"{where} AND ({key} {side} ? OR ({key} = ? AND episode < ?))"
-            values = [value, value, number]
-    order = f"episode {direction}" if by_number else f"{key} {direction}, episode DESC"
-    rows = connection.execute(
-        f"SELECT {', '.join(EPISODE_COLUMNS)}, {key} FROM episodes WHERE {where} "
-        f"ORDER BY {order} LIMIT ?",
-        (*values, limit + 1),
-    ).fetchall()
-    more = len(rows) > limit
-    rows = rows[:limit]
-    following = f"{sort}:{rows[-1][-1]!r}:{rows[-1][0]}" if more else None
-    return EpisodePage([summary_of(row[:-1]) for row in rows], following, total)
+    asked = repr((listing.expression, listing.words))
+    place = None if after is None else place_of(after, sort, asked)
+    page = _Page(rows, listing, order, listing.condition(recording, labels))
+    found = page.read(limit + 1, place)
+    following = None
+    if len(found) > limit:
+        following = cursor(sort, asked, found[limit - 1])
+        found = found[:limit]
+    if following is None and place is None:
+        total, exact = len(found), True
+    else:
+        total, exact = page.count()
+    return EpisodePage(_summaries(rows, found), following, total, exact)
 
 
-def _parse(cursor: str, sort: str) -> tuple[float, int]:
-    try:
-        of, value, number = cursor.split(":")
-        if of != sort or abs(int(number)) >= 1 << 63:
-            raise ValueError(cursor)
-        return float(value), int(number)
-    except ValueError as error:
-        raise ListingError(
-            f"expected the 'next' of a page sorted by {sort} as cursor, got {cursor[:80]!r}; "
-            "leave it out to begin at the first page"
-        ) from error
+class _Page:
+    def __init__(self, rows: Rows, listing: Listing, order: Order, condition: Clause) -> None:
+        self._rows = rows
+        self._order = order
+        self._condition = condition
+        if not order.by_number:  # a running episode has no result to be ranked by
+            self._condition = joined("AND", [Clause("running = 0"), self._condition])
+        self._blocks = blocks(rows, listing.expression, order)
+        self._vouched = not listing.words
+
+    def read(self, count: int, after: Place | None) -> list[Place]:
+        """Return the keys and numbers of at most so many episodes, in order."""
+        if self._order.by_number:
+            return self._by_number(count, after)
+        return self._by_key(count, after)
+
+    def _by_number(self, count: int, after: Place | None) -> list[Place]:
+        newest_first = self._order.sign > 0
+        found: list[Place] = []
+        for first, stop in _runs(self._blocks, newest_first):
+            if after is not None:
+                first, stop = (
+                    (first, min(stop, after.episode)) if newest_first
+                    else (max(first, after.episode + 1), stop)
+                )  # fmt: skip
+            if first >= stop:
+                continue
+            rows = self._rows(
+                f"SELECT episode FROM episodes WHERE episode >= ? AND episode < ? "
+                f"AND {self._condition.text} "
+                f"ORDER BY episode {'DESC' if newest_first else 'ASC'} LIMIT ?",
+                (first, stop, *self._condition.values, count - len(found)),
+            )
+            found += [Place(number, number) for (number,) in rows]
+            if len(found) >= count:
+                break
+        return found
+
+    def _by_key(self, count: int, after: Place | None) -> list[Place]:
+        """Best block first; done when what is left can hold nothing that belongs here."""
+        order, sign = self._order, self._order.sign
+        condition = self._condition
+        if after is not None:
+            side = "<" if sign > 0 else ">"
+            condition = joined("AND", [condition, Clause(
+                f"({order.key} {side} ? OR ({order.key} = ? AND episode < ?))",
+                (after.key, after.key, after.episode),
+            )])  # fmt: skip
+        top: list[tuple[float, int]] = []  # rank, episode
+        for block in sorted(self._blocks, key=lambda b: (b.bound, b.first), reverse=True):
+            full = len(top) == count
+            if full and (block.bound, block.stop - 1) < top[0]:
+                break
+            least = Clause("1")
+            if full:
+                # Plain column where a NULL cannot be meant: it is read faster.
+                plain = math.isfinite(top[0][0]) and not order.unknown_first
+                column = order.column if plain else order.key
+                least = Clause(f"{column} {'>=' if sign > 0 else '<='} ?", (sign * top[0][0],))
+            rows = self._rows(
+                f"SELECT {order.key}, episode FROM episodes WHERE episode >= ? AND episode < ? "
+                f"AND {least.text} AND {condition.text} "
+                f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?",
+                (block.first, block.stop, *least.values, *condition.values, count),
+            )
+            for key, number in rows:
+                if len(top) < count:
+                    heapq.heappush(top, (sign * key, number))
+                elif (sign * key, number) > top[0]:
+                    heapq.heapreplace(top, (sign * key, number))
+                else:
+                    break
+        return [Place(sign * rank, number) for rank, number in sorted(top, reverse=True)]
+
+    def count(self) -> tuple[int, bool]:
+        """Return how many match, and whether that is all; reads `COUNT_ROWS` rows at most."""
+        known = [b.matching if self._vouched else None for b in self._blocks]
+        total = sum(matching for matching in known if matching is not None)
+        mixed = [
+            block for block, matching in zip(self._blocks, known, strict=True) if matching is None
+        ]
+        mixed.reverse()  # the block that is filling is the last, and always among them
+        most = COUNT_ROWS // (mixed[0].stop - mixed[0].first) if mixed else 0
+        for first, stop in _runs(mixed[:most], newest_first=True):
+            total += self._rows(
+                f"SELECT count(*) FROM episodes WHERE episode >= ? AND episode < ? "
+                f"AND {self._condition.text}",
+                (first, stop, *self._condition.values),
+            )[0][0]
+        return total, len(mixed) <= most
+
+
+def _runs(found: Sequence[Block], newest_first: bool) -> list[tuple[int, int]]:
+    """Neighbouring blocks as one stretch, `[first, stop)`, of `_RUN_OF_BLOCKS` at most."""
+    stretches: list[tuple[int, int]] = []
+    for block in sorted(found, key=lambda b: b.first):
+        size = block.stop - block.first
+        if stretches and stretches[-1][1] == block.first:
+            first = stretches[-1][0]
+            if block.stop - first <= _RUN_OF_BLOCKS * size:
+                stretches[-1] = (first, block.stop)
+                continue
+        stretches.append((block.first, block.stop))
+    return stretches[::-1] if newest_first else stretches
+
+
+def _summaries(rows: Rows, places: Sequence[Place]) -> list[EpisodeSummary]:
+    found: dict[int, EpisodeSummary] = {}
+    numbers = [place.episode for place in places]
+    for at in range(0, len(numbers), _ROWS_AT_ONCE):
+        some = numbers[at : at + _ROWS_AT_ONCE]
+        for row in rows(f"{_ROW} WHERE episode IN ({', '.join('?' * len(some))})", tuple(some)):
+            found[row[0]] = summary_of(row)
+    return [found[number] for number in numbers if number in found]
 
 
 # What a column holds, whatever the file says: in one that is damaged, any can hold anything.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,9 +16,11 @@ from recorder.codec import Segment
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
+from recorder.expression_tree import Expression
+from recorder.facets import Facet, read_facets
 from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
-from recorder.listing import EpisodePage, read_page, summary_of
+from recorder.listing import EpisodePage, Listing, read_page, summary_of
 from recorder.pruning import BY_POLICY
 from recorder.qtables import QRange, QTable, QTables
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
@@ -47,6 +50,8 @@ class Run:
         self._file = self.path / FILE_NAME
         self._connection = open_tape(self.path)
         self._lock = threading.RLock()
+        self._scanning: sqlite3.Connection | None = None
+        self._scan_lock = threading.Lock()
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
         self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
         self._labels = LabelReader(self.path)
@@ -59,6 +64,13 @@ class Run:
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, reading(self._file):
             return self._connection.execute(statement, values).fetchall()
+
+    def _scan(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        """The same through a connection of its own: who seeks is not to wait for who lists."""
+        with self._scan_lock, reading(self._file):
+            if self._scanning is None:
+                self._scanning = open_tape(self.path)
+            return self._scanning.execute(statement, values).fetchall()
 
     @cached_property
     def layout(self) -> Layout:
@@ -122,21 +134,57 @@ class Run:
             return read_summary(self._rows)
 
     def episodes(
-        self, *, sort: str = "newest", limit: int = 100, cursor: str | None = None
+        self,
+        *,
+        where: str | Expression | None = None,
+        text: str | None = None,
+        sort: str = "newest",
+        limit: int = 100,
+        cursor: str | None = None,
     ) -> EpisodePage:
         """Return a page of summaries.
 
         Args:
-            sort: `newest`, `oldest`, `best`, `worst`, `longest` or `shortest`.
+            where: a filter such as `episode_return < 0 and length > 40 and stage == "3"`; see
+                `recorder.expression`.
+            text: words to look for in tags, stages, reasons and notes.
+            sort: `newest`, `oldest`, `best`, `worst`, `longest`, `shortest`, or a field's name
+                (least first; `-length`: greatest first). All but the first two leave out an
+                episode that runs.
             limit: most on the page.
             cursor: the `next` of the page before.
 
         Raises:
+            ExpressionError: the filter does not parse.
             ListingError: an unknown sort, or a cursor of another listing.
         """
-        with self._lock, reading(self._file):
-            page = read_page(self._connection, sort, limit, cursor)
+        listing = Listing(where, text)
+        with reading(self._file):
+            page = read_page(
+                self._scan, listing, sort=sort, limit=limit, after=cursor,
+                recording=self.is_recording(), labels=self._labels.known()[0],
+            )  # fmt: skip
         return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
+
+    def facets(
+        self, *, where: str | Expression | None = None, text: str | None = None
+    ) -> dict[str, Facet]:
+        """Return what values there are among the episodes of a listing, and how often.
+
+        Args:
+            where: see `episodes`.
+            text: see `episodes`.
+
+        Returns:
+            By name: `outcome`, `stage`, `tag`, `seed`, `reason`.
+
+        Raises:
+            ExpressionError: the filter does not parse.
+        """
+        with reading(self._file):
+            return read_facets(
+                self._scan, Listing(where, text), self.is_recording(), self._labels.known()[0]
+            )
 
     def episode(self, number: int) -> EpisodeSummary:
         """Return one summary.
@@ -313,8 +361,10 @@ class Run:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._lock, self._scan_lock:
             self._connection.close()
+            if self._scanning is not None:
+                self._scanning.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from recorder import EpisodeSummary, ExpressionError
 from recorder.expression import DEPTH_MAX, LENGTH_MAX, TERMS_MAX, parse
 from recorder.expression_tree import FIELDS
 from recorder.filters import predicate, to_sql
+from recorder.labels import EpisodeLabels, Labels
 from recorder.listing import summary_of
 from recorder.schema import TABLES
 from recorder.tape import EPISODE_COLUMNS
@@ -167,18 +168,20 @@ rows = st.tuples(
     st.none() | st.integers(-3, 3), st.none() | words, st.floats(-3, 3), st.floats(-3, 3), flags,
     st.none() | words, st.none() | st.lists(words, unique=True).map(" ".join),
 )  # fmt: skip
+said = st.dictionaries(st.integers(0, 5), st.lists(words, unique=True).map(tuple), max_size=3)
 
 
 @settings(max_examples=400, deadline=None)
-@given(filters, st.lists(rows, min_size=1, max_size=6), st.booleans())
-def test_sql_and_the_predicate_agree(text, facts, recording):
+@given(filters, st.lists(rows, min_size=1, max_size=6), st.booleans(), said)
+def test_sql_and_the_predicate_agree(text, facts, recording, said):
+    labels = Labels(episodes={number: EpisodeLabels(tags) for number, tags in said.items()})
     with sqlite3.connect(":memory:") as connection:
         connection.execute(TABLES["episodes"])
         mark = ", ".join("?" * len(EPISODE_COLUMNS))
         numbered = [(number, *row) for number, row in enumerate(facts)]
         connection.executemany(f"INSERT INTO episodes VALUES ({mark})", numbered)
         expression = parse(text)
-        clause = to_sql(expression, recording=recording)
+        clause = to_sql(expression, recording=recording, labels=labels)
         found = {
             number
             for (number,) in connection.execute(
@@ -187,7 +190,7 @@ def test_sql_and_the_predicate_agree(text, facts, recording):
         }
         stored = connection.execute(f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes").fetchall()
     connection.close()
-    summaries = [summary_of(row) for row in stored]
+    summaries = [labels.told_of(summary_of(row)) for row in stored]
     if not recording:  # as `Run` gives them
         summaries = [
             replace(s, running=False, incomplete=True) if s.running else s for s in summaries

@@ -1,0 +1,247 @@
+"""Pages of episodes: whatever is pruned, they are what a plain look at every row gives."""
+
+from __future__ import annotations
+
+import math
+import random
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recorder import ListingError, Run, open_run
+from recorder.candidates import BLOCK
+from recorder.expression import parse
+from recorder.filters import predicate
+from recorder.labels import label_episode
+from recorder.listing import LIMIT_MAX
+from recorder.orders import ORDERS
+from tests.recorder.recorder_kit import new_recorder, record_episode
+from tests.recorder.test_expression import filters
+
+EPISODES = 3 * BLOCK + 700
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """Four blocks: returns that drift, a stage that changes, NaNs, tags; the last runs on."""
+    chance = random.Random(5)
+    with new_recorder(tmp_path_factory.mktemp("runs")) as recorder:
+        for number in range(EPISODES):
+            earned = math.nan if number % 97 == 0 else chance.randrange(4) + number // 2000
+            if number == 6002:
+                recorder.event("note", "the Turning point")
+            tags = ("even", "to_do") if number % 400 == 0 else ()
+            recorder.record_step(0, 0, 0.0)
+            for _ in range(number % 3):
+                recorder.record_step(1, 1, 0.0)
+            recorder.record_step(1, 1, earned)
+            recorder.finish_episode(
+                2, terminated=number % 2 == 0, truncated=number % 5 == 0,
+                epsilon=None if number % 50 == 0 else 1 - number / EPISODES,
+                seed=number if number % 100 == 0 else None,
+                stage=str(number // 5000) if number > 100 else None,
+                tags=("rare",) if number == 6001 else tags,
+            )  # fmt: skip
+        path = recorder.path
+    # A row that a recorder left running when it died.
+    with closing(sqlite3.connect(path / "run.db")) as connection, connection:
+        connection.execute("UPDATE episodes SET running = 1 WHERE episode = ?", (EPISODES - 1,))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(run_dir):
+    with open_run(run_dir) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def summaries(run):
+    found = [run.episode(number) for number in range(EPISODES)]
+    assert len(found) == EPISODES
+    return found
+
+
+def expected(summaries, where, sort):
+    """The listing as one would write it with all summaries in memory."""
+    order = ORDERS[sort]
+    keep = predicate(parse(where)) if where else lambda _: True
+
+    def key(summary):
+        value = getattr(summary, order.column)
+        if value is None or value != value:
+            value = order.unknown
+        return (order.sign * value, order.sign if order.by_number else 1, summary.episode)
+
+    found = [s for s in summaries if keep(s)]
+    if not order.by_number:
+        found = [s for s in found if s.episode != EPISODES - 1]
+    return [s.episode for s in sorted(found, key=key, reverse=True)]
+
+
+def pages(run: Run, limit: int, most: int, **asked) -> list[int]:
+    numbers: list[int] = []
+    cursor = None
+    while len(numbers) < most:
+        page = run.episodes(limit=limit, cursor=cursor, **asked)
+        numbers += [summary.episode for summary in page.episodes]
+        cursor = page.next
+        if cursor is None:
+            break
+    return numbers
+
+
+FILTERS = [
+    None,
+    "episode_return > 6",
+    'episode_return < 4 and length > 2 and stage == "1"',
+    'stage == "none such"',
+    '"rare" in tags',
+    "episode > 12000",
+    "episode_return is null",
+    "epsilon < 0.1 or epsilon is null",
+    "not (epsilon < 0.9)",
+    "incomplete",
+    "length in (3, 4) and 4100 < episode < 8500",
+    "episode_return != 3",
+]
+
+
+@pytest.mark.parametrize("where", FILTERS)
+@pytest.mark.parametrize("sort", list(ORDERS))
+def test_a_page_is_what_a_look_at_every_row_gives(run, summaries, sort, where):
+    wanted = expected(summaries, where, sort)
+    page = run.episodes(where=where, sort=sort, limit=30)
+    assert [summary.episode for summary in page.episodes] == wanted[:30]
+    assert page.total == len(wanted)
+    assert page.exact
+    assert (page.next is None) == (len(wanted) <= 30)
+
+
+@pytest.mark.parametrize("where", FILTERS)
+@pytest.mark.parametrize("sort", ["newest", "oldest", "best", "worst", "epsilon", "-seed"])
+def test_pages_follow_each_other_without_a_hole(run, summaries, sort, where):
+    wanted = expected(summaries, where, sort)
+    assert pages(run, 1500, 5000, where=where, sort=sort)[:5000] == wanted[:5000]
+
+
+@settings(max_examples=60, deadline=None)
+@given(where=filters, sort=st.sampled_from(list(ORDERS)))
+def test_any_filter_in_any_order(run, summaries, where, sort):
+    page = run.episodes(where=where, sort=sort, limit=10)
+    wanted = expected(summaries, where, sort)
+    assert [summary.episode for summary in page.episodes] == wanted[:10]
+    assert page.total == len(wanted)
+
+
+def test_words_are_looked_for_in_tags_stages_reasons_and_notes(run):
+    def found(text, **more):
+        return [s.episode for s in run.episodes(text=text, sort="oldest", **more).episodes]
+
+    assert found("RARE") == [6001]
+    assert found("turning POINT") == [6002]
+    assert found("turning nowhere") == []
+    assert found("to_do 2", where="length > 2")[:2] == [10000, 10400]
+    assert found("%") == []
+    assert found("todo") == []  # `_` is a sign like any other
+
+
+def test_a_total_that_would_take_long_is_a_least(run, monkeypatch):
+    monkeypatch.setattr("recorder.listing.COUNT_ROWS", BLOCK)
+    page = run.episodes(where="terminated", limit=5)
+    assert not page.exact
+    assert 5 <= page.total < EPISODES / 2
+    assert run.episodes(limit=5).exact
+
+
+def test_a_cursor_is_bound_to_its_filter(run):
+    page = run.episodes(where="length > 2", limit=5)
+    same = run.episodes(where=" length   > 2 ", limit=5, cursor=page.next)
+    assert len(same.episodes) == 5
+    for other in ({"where": "length > 1"}, {}, {"where": "length > 2", "text": "x"}):
+        with pytest.raises(ListingError, match="same filter"):
+            run.episodes(limit=5, cursor=page.next, **other)
+
+
+def test_too_many_words_are_refused(run):
+    for text in ("x " * 9, "x" * 201):
+        with pytest.raises(ListingError, match="at most"):
+            run.episodes(text=text)
+
+
+def test_facets_count_what_matches(run, summaries):
+    where = "length > 2 and episode < 9000"
+    keep = predicate(parse(where))
+    matching = [s for s in summaries if keep(s)]
+    facets = run.facets(where=where)
+    for name, values in {
+        "outcome": [s.ending for s in matching],
+        "stage": [s.stage for s in matching],
+        "reason": [s.reason for s in matching],
+        "seed": [s.seed for s in matching],
+    }.items():
+        assert facets[name].complete
+        assert facets[name].counts == {value: values.count(value) for value in set(values)}
+    assert facets["tag"].counts["rare"] == 1
+    assert next(iter(facets["tag"].counts)) is None
+
+
+def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_dir, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "run.db").write_bytes((run_dir / "run.db").read_bytes())
+    label_episode(path, 5000, add_tags=["odd-one", "even"], note="Falls into a HOLE")
+    label_episode(path, 12, add_tags=["failure"])
+    with open_run(path) as run:
+
+        def found(**asked):
+            return [summary.episode for summary in run.episodes(sort="oldest", **asked).episodes]
+
+        assert found(where='"odd-one" in tags') == [5000]
+        assert found(where='tags ~ "ODD"') == [5000]
+        assert found(where="episode in (12, 5000) and tags is null") == []
+        assert found(where="success and 11 < episode < 13") == []
+        assert found(text="hole") == [5000]
+        facets = run.facets(where="4990 < episode < 5010")
+        assert facets["tag"].counts == {None: 18, "odd-one": 1, "even": 1}
+
+
+def test_a_block_whose_roll_up_is_missing_or_beside_a_gap_is_read_all_the_same(run_dir, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "run.db").write_bytes((run_dir / "run.db").read_bytes())
+    with closing(sqlite3.connect(path / "run.db")) as connection, connection:
+        connection.execute("DELETE FROM rollups WHERE level = ? AND bucket = 1", (BLOCK,))
+        connection.execute(
+            "UPDATE rollups SET return_max = -9 WHERE level = ? AND bucket = 0", (BLOCK,)
+        )
+        connection.execute(
+            "INSERT INTO events VALUES (99, 0.0, 5, 10, 'gap', 'lost', "
+            '\'{"steps": 0, "episodes": 1, "to_step": 10}\', 0)'
+        )
+    with open_run(path) as run, open_run(run_dir) as whole:
+        for sort in ("best", "oldest"):
+            asked = {"where": "episode < 8000 and episode_return >= 0", "sort": sort}
+            numbers = [s.episode for s in run.episodes(**asked).episodes]
+            assert numbers == [s.episode for s in whole.episodes(**asked).episodes]
+
+
+def test_recorded_episodes_appear_while_the_run_goes_on(tmp_path):
+    with new_recorder(tmp_path) as recorder:
+        for number in range(5):
+            record_episode(recorder, [float(number)])
+        recorder.flush()
+        with open_run(recorder.path) as run:
+            assert [s.episode for s in run.episodes(where="return > 2", sort="best").episodes] == [
+                4,
+                3,
+            ]
+            record_episode(recorder, [9.0])
+            recorder.flush()
+            assert (
+                run.episodes(where="return > 2", sort="best", limit=LIMIT_MAX).episodes[0].episode
+                == 5
+            )
