@@ -2,7 +2,7 @@
 
 A `Frame` is a whole message encoded once and shared by every viewer that is sent it.
 Only the epoch in it differs from viewer to viewer, so a frame is kept as the bytes
-before and after the epoch, and the bytes of the epoch asked for last are kept too.
+before and after the epoch, and so are the whole ones that were asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ TEXT: Final = 0x81  # first byte of a WebSocket frame: FIN and opcode
 BINARY: Final = 0x82
 PING: Final = 0x89
 PONG: Final = 0x8A
+
+EPOCHS_KEPT: Final = 64  # of one frame; most viewers of a live run are in their first few
 
 _DTYPES: Final = frozenset({"<f8", "<f4", "<i8", "<i4", "<i2", "|i1", "|u1", "<u2", "<u4", "|b1"})
 _U32: Final = b"\xce"  # msgpack: a 32-bit unsigned integer follows
@@ -56,22 +58,28 @@ def dumps(value: Any) -> str:
 class Frame:
     """A message with an epoch, encoded once for all viewers of one subprotocol."""
 
-    __slots__ = ("_epoch", "_first_byte", "_head", "_tail", "_wire")
+    __slots__ = ("_first_byte", "_head", "_tail", "_wires")
 
     def __init__(self, first_byte: int, head: bytes, tail: bytes) -> None:
         self._first_byte = first_byte
         self._head = head
         self._tail = tail
-        self._epoch = -1
-        self._wire = b""
+        self._wires: dict[int, bytes] = {}
 
     def wire(self, epoch: int) -> bytes:
         """The bytes for the socket, with this epoch."""
-        if epoch != self._epoch:
-            middle = str(epoch).encode() if self._first_byte == TEXT else struct.pack(">I", epoch)
-            self._wire = websocket_frame(self._first_byte, self._head + middle + self._tail)
-            self._epoch = epoch
-        return self._wire
+        try:
+            return self._wires[epoch]
+        except KeyError:
+            return self._make(epoch)
+
+    def _make(self, epoch: int) -> bytes:
+        middle = str(epoch).encode() if self._first_byte == TEXT else struct.pack(">I", epoch)
+        wire = websocket_frame(self._first_byte, self._head + middle + self._tail)
+        if len(self._wires) >= EPOCHS_KEPT:
+            self._wires.clear()
+        self._wires[epoch] = wire
+        return wire
 
 
 def control_frame(kind: str, data: Mapping[str, Any]) -> Frame:

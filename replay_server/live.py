@@ -265,8 +265,12 @@ class LiveChannel:
 
     def _send(self, item: Frame | SharedSteps) -> None:
         self._greeting = None
-        for follower in list(self._followers):
-            follower.deliver(item if isinstance(item, Frame) else item.frame(follower.binary))
+        for binary in (True, False):
+            followers = [follower for follower in self._followers if follower.binary is binary]
+            if followers:
+                frame = item if isinstance(item, Frame) else item.frame(binary)
+                for follower in followers:
+                    follower.deliver(frame)
 
     def _tell_gap(self, reason: str, episode: int) -> None:
         self._send(gap(reason, episode, episode))

@@ -24,8 +24,8 @@ SEND_DEADLINE: Final = 5.0
 class Socket(Protocol):
     """What an outbox needs of a connection."""
 
-    def write(self, data: bytes) -> None:
-        """Hand bytes to the transport; never waits."""
+    def write(self, data: bytes) -> bool:
+        """Hand bytes to the transport; never waits. False once it asks to pause."""
 
     @property
     def full(self) -> bool:
@@ -49,6 +49,11 @@ class Outbox:
         socket: where it leads.
         on_room: called when queued messages have gone out and there is room again.
         deadline: seconds that a full socket may stay full.
+
+    Attributes:
+        free: nothing waits, here or in a full socket: what is put goes out at once.
+        evicted: the peer took nothing for too long.
+        closed: nothing is sent any more.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Outbox:
         self._queue: deque[tuple[bytes, int | None]] = deque()
         self._bytes = 0
         self._writer: asyncio.Task[None] | None = None
+        self.free = True
         self.evicted = False
         self.closed = False
 
@@ -69,29 +75,21 @@ class Outbox:
         return self._bytes >= HIGH_BYTES or len(self._queue) >= HIGH_MESSAGES
 
     @property
-    def clear(self) -> bool:
-        """Whether nothing waits, here or in a full socket."""
-        return not self._queue and not self._socket.full
-
-    @property
     def waiting_bytes(self) -> int:
         """Bytes queued here."""
         return self._bytes
 
     def put(self, wire: bytes, epoch: int | None = None) -> None:
         """Send, or queue behind what waits. `epoch` marks what a later seek makes stale."""
-        if self.closed:
-            return
-        if not self._queue and not self._socket.full:
-            self._socket.write(wire)
-            if not self._socket.full:
-                return
-            # Somebody has to see when there is room again, or that there never is.
-        else:
+        # The way of every live frame to every viewer: nothing here that need not be.
+        if self.free:
+            if not self._socket.write(wire):
+                # Somebody has to see when there is room again, or that there never is.
+                self.free = False
+                self._writer = asyncio.get_running_loop().create_task(self._drain())
+        elif not self.closed:
             self._queue.append((wire, epoch))
             self._bytes += len(wire)
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._drain())
 
     def drop_before(self, epoch: int) -> None:
         """Forget queued frames of older epochs: a seek has made them stale."""
@@ -101,9 +99,7 @@ class Outbox:
 
     def close(self) -> None:
         """Send nothing more."""
-        self.closed = True
-        self._queue.clear()
-        self._bytes = 0
+        self._lost()
         if self._writer is not None:
             self._writer.cancel()
 
@@ -126,6 +122,7 @@ class Outbox:
         finally:
             self._writer = None
             if not self.closed:
+                self.free = True
                 self._on_room()
 
     async def _drain_socket(self) -> None:
@@ -146,6 +143,6 @@ class Outbox:
             draining.cancel()
 
     def _lost(self) -> None:
-        self.closed = True
+        self.closed, self.free = True, False
         self._queue.clear()
         self._bytes = 0

@@ -60,10 +60,13 @@ class Pipe:
             with contextlib.suppress(OSError):
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
-    def write(self, data: bytes) -> None:
-        """Hand over bytes, unless the closing handshake has begun."""
-        if not self._transport.is_closing() and not self._response.closed:
-            self._transport.write(data)
+    def write(self, data: bytes) -> bool:
+        """Hand over bytes, unless the closing handshake has begun. False once it is full."""
+        transport = self._transport
+        if transport.is_closing() or self._response.closed:
+            return True
+        transport.write(data)
+        return not self._protocol.writing_paused
 
     @property
     def full(self) -> bool:

@@ -69,7 +69,10 @@ class Steering:
 
     def deliver(self, frame: Frame) -> None:
         """Take a live frame, or fall out of the channel until there is room again."""
-        if self._outbox.full:
+        outbox = self._outbox
+        if outbox.free and not self._lagging:
+            outbox.put(frame.wire(self.epoch))
+        elif outbox.full:
             self._lagging = True
             self._wake()
             if self._channel is not None:
@@ -91,7 +94,7 @@ class Steering:
 
     def rejoin(self) -> bool:
         """Follow again after having been too slow, once there is room. True if it did."""
-        if not (self._lagging and self._channel is not None and self._outbox.clear):
+        if not (self._lagging and self._channel is not None and self._outbox.free):
             return False
         self._lagging = False
         self._channel.join(self)

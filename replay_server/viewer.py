@@ -118,9 +118,13 @@ class Viewer:
             self.outbox.put(wire)
 
     def news(self) -> None:
-        """The watched run has grown, or stopped to record."""
+        """The watched run has grown, or stopped to record.
+
+        Whoever follows live is moved on by the channel, and not woken for this.
+        """
         self._news = True
-        self._bell.ring()
+        if not self._steering.following:
+            self._bell.ring()
 
     def tick(self) -> None:
         """A second has gone by. Counted, not measured: a loop that stood still is no
@@ -133,7 +137,7 @@ class Viewer:
             self._socket.abort()
             return
         # A full outbox has a deadline of its own; a ping behind it would tell nothing.
-        if self.outbox.clear:
+        if self.outbox.free:
             self._ticks, self._ping = 0, b"reel"
             self.outbox.put(websocket_frame(PING, self._ping))
 
@@ -147,15 +151,15 @@ class Viewer:
             message = self._inbox.popleft()
             self._inbox_room.set()
             await self._obey(message)
-        elif self._news:
+        elif self._news and not steering.following:
             self._news = False
-            if playback.run is not None and not steering.following:
+            if playback.run is not None:
                 await self._guard(steering.take_news())
-        elif not steering.following and self.outbox.clear and playback.due():
+        elif not steering.following and self.outbox.free and playback.due():
             await self._guard(playback.frame())
             steering.tell_changes()
         else:
-            idle = steering.following or not self.outbox.clear
+            idle = steering.following or not self.outbox.free
             await self._bell.wait(None if idle else playback.next_wake())
 
     async def _obey(self, message: ClientMessage | ProtocolError) -> None:

@@ -15,8 +15,9 @@ class FakeSocket:
         self.aborted = asyncio.Event()
         self.room = asyncio.Event()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
         self.sent.append(data)
+        return not self.full
 
     async def drain(self) -> None:
         await self.room.wait()
@@ -26,27 +27,34 @@ class FakeSocket:
         self.aborted.set()
 
 
+def fill(outbox: Outbox, socket: FakeSocket) -> None:
+    """A message that leaves the socket full; what is put after it has to wait."""
+    socket.full = True
+    outbox.put(b"first")
+    assert socket.sent.pop() == b"first"
+
+
 async def test_while_there_is_room_it_writes_at_once() -> None:
     socket = FakeSocket()
     outbox = Outbox(socket, lambda: None)
     outbox.put(b"a")
     outbox.put(b"b", 3)
     assert socket.sent == [b"a", b"b"]
-    assert outbox.clear
+    assert outbox.free
 
 
 async def test_what_waits_leaves_in_order_once_there_is_room() -> None:
     socket, told = FakeSocket(), asyncio.Event()
     outbox = Outbox(socket, told.set)
-    socket.full = True
+    fill(outbox, socket)
     for data in (b"a", b"b", b"c"):
         outbox.put(data)
     assert socket.sent == []
-    assert not outbox.clear
+    assert not outbox.free
     socket.room.set()
     await told.wait()
     assert socket.sent == [b"a", b"b", b"c"]
-    assert outbox.clear
+    assert outbox.free
     assert outbox.waiting_bytes == 0
 
 
@@ -54,23 +62,23 @@ async def test_a_write_that_fills_the_socket_is_followed_by_word_of_room() -> No
     """Nothing is queued then, and yet whoever waits for room must hear of it."""
 
     class Filling(FakeSocket):
-        def write(self, data: bytes) -> None:
-            super().write(data)
+        def write(self, data: bytes) -> bool:
             self.full = True
+            return super().write(data)
 
     socket, told = Filling(), asyncio.Event()
     outbox = Outbox(socket, told.set)
     outbox.put(b"a")
-    assert not outbox.clear
+    assert not outbox.free
     socket.room.set()
     await told.wait()
-    assert outbox.clear
+    assert outbox.free
 
 
 async def test_a_seek_takes_back_what_it_made_stale() -> None:
     socket, told = FakeSocket(), asyncio.Event()
     outbox = Outbox(socket, told.set)
-    socket.full = True
+    fill(outbox, socket)
     outbox.put(b"old", 1)
     outbox.put(b"answer")
     outbox.put(b"new", 2)
@@ -84,7 +92,7 @@ async def test_a_seek_takes_back_what_it_made_stale() -> None:
 async def test_it_says_when_its_bound_is_reached() -> None:
     socket = FakeSocket()
     outbox = Outbox(socket, lambda: None)
-    socket.full = True
+    fill(outbox, socket)
     for _ in range(HIGH_MESSAGES - 1):
         outbox.put(b"x")
     assert not outbox.full
@@ -97,8 +105,8 @@ async def test_it_says_when_its_bound_is_reached() -> None:
 async def test_a_peer_that_takes_nothing_is_aborted() -> None:
     socket = FakeSocket()
     outbox = Outbox(socket, lambda: None, deadline=0.01)
-    socket.full = True
     socket.buffered = 100
+    fill(outbox, socket)
     outbox.put(b"x")
     await socket.aborted.wait()
     assert outbox.evicted
@@ -124,7 +132,7 @@ async def test_a_peer_that_takes_a_little_is_kept() -> None:
 
     socket, told = Slow(), asyncio.Event()
     outbox = Outbox(socket, told.set, deadline=0.01)
-    socket.full = True
+    fill(outbox, socket)
     outbox.put(b"x")
     await told.wait()
     assert socket.sent == [b"x"]
@@ -138,7 +146,7 @@ async def test_a_lost_connection_ends_it() -> None:
 
     socket = Lost()
     outbox = Outbox(socket, lambda: None)
-    socket.full = True
+    fill(outbox, socket)
     outbox.put(b"x")
     while not outbox.closed:
         await asyncio.sleep(0)
