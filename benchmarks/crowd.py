@@ -7,6 +7,7 @@ lines of JSON on standard input, each answered by one line on standard output:
     {"do": "open", "opens": [{...}]}           all viewers open anew
     {"do": "leave"}                            all viewers go
     {"do": "measure", "seconds": s, "rate": r} reads for s seconds; r steps are due a second
+    {"do": "shown"}                            when each episode first appeared to the first
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _PONG = bytes([0x8A, 0x84]) + b"\0\0\0\0"  # masked with zeros, which a client m
 class Viewer:
     """One socket, past the handshake. Knows where its frames begin and end."""
 
-    __slots__ = ("arrivals", "rest", "skips", "sock", "steps")
+    __slots__ = ("arrivals", "rest", "shown", "skips", "sock", "steps")
 
     def __init__(self, port: int, token: str) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -53,6 +54,7 @@ class Viewer:
         self.arrivals: list[tuple[int, float]] = []  # (first step of a frame, when it came)
         self.steps = 0
         self.skips = 0
+        self.shown: dict[int, float] = {}  # by episode, when its first step came
 
     def send(self, kind: str, data: dict[str, Any]) -> None:
         """One masked text message."""
@@ -105,6 +107,9 @@ class Viewer:
             return  # bytes that stand for a frame
         first, after = _integer(data, place + 5)
         count, _ = _integer(data, after + 6)
+        if first == 0:
+            episode, _ = _integer(data, data.find(b"\xa7episode", start) + 8)
+            self.shown.setdefault(episode, now)
         if self.arrivals and first != self.arrivals[-1][0] + self.steps:
             self.skips += 1
         self.arrivals.append((first, now))
@@ -116,7 +121,7 @@ def _integer(data: bytes, at: int) -> tuple[int, int]:
     kind = data[at]
     if kind < 0x80:
         return kind, at + 1
-    width = {0xCC: 1, 0xCD: 2, 0xCE: 4}[kind]
+    width = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}[kind]
     return int.from_bytes(data[at + 1 : at + 1 + width], "big"), at + 1 + width
 
 
@@ -175,6 +180,9 @@ class Loop:
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         if command["do"] == "measure":
             return self._measure(command["seconds"], command["rate"])
+        if command["do"] == "shown":
+            shown, self._viewers[0].shown = self._viewers[0].shown, {}
+            return {"shown": list(shown.items())}
         if command["do"] == "leave":
             for viewer in self._viewers:
                 self._selector.unregister(viewer.sock)
