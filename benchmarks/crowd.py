@@ -6,7 +6,8 @@ lines of JSON on standard input, each answered by one line on standard output:
     {"do": "join", "opens": [{...}, ...]}      a viewer for each `open` message
     {"do": "open", "opens": [{...}]}           all viewers open anew
     {"do": "leave"}                            all viewers go
-    {"do": "measure", "seconds": s, "rate": r} reads for s seconds; r steps are due a second
+    {"do": "measure", "seconds": s, "rate": r, "own": b}
+        reads for s seconds; r steps are due a second, by each viewer's own playhead or by one
     {"do": "shown"}                            when each episode first appeared to the first
 """
 
@@ -125,13 +126,14 @@ def _integer(data: bytes, at: int) -> tuple[int, int]:
     return int.from_bytes(data[at + 1 : at + 1 + width], "big"), at + 1 + width
 
 
-def measure(viewers: list[Viewer], rate: float, seconds: float, messages: int) -> dict[str, Any]:
+def measure(
+    viewers: list[Viewer], rate: float, seconds: float, messages: int, own: bool
+) -> dict[str, Any]:
     """What a window gave. The lag of a frame is that of its oldest step, behind a metronome
     set by the earliest arrivals of all viewers of the same run (all have one playhead), or
     of the viewer (each has its own)."""
     frames = sum(len(viewer.arrivals) for viewer in viewers)
-    shared = [first for viewer in viewers[:2] for first, _ in viewer.arrivals[:1]]
-    groups = [viewers] if len(set(shared)) == 1 else [[viewer] for viewer in viewers]
+    groups = [[viewer] for viewer in viewers] if own else [viewers]
     lags: list[float] = []
     for group in groups:
         offsets = [when - first / rate for viewer in group for first, when in viewer.arrivals]
@@ -179,7 +181,7 @@ class Loop:
 
     def _obey(self, command: dict[str, Any]) -> dict[str, Any]:
         if command["do"] == "measure":
-            return self._measure(command["seconds"], command["rate"])
+            return self._measure(command["seconds"], command["rate"], command.get("own", False))
         if command["do"] == "shown":
             shown, self._viewers[0].shown = self._viewers[0].shown, {}
             return {"shown": list(shown.items())}
@@ -200,16 +202,16 @@ class Loop:
                 viewer.send("open", command["opens"][number % len(command["opens"])])
         return {"viewers": len(self._viewers)}
 
-    def _measure(self, seconds: float, rate: float) -> dict[str, Any]:
+    def _measure(self, seconds: float, rate: float, own: bool) -> dict[str, Any]:
         for viewer in self._viewers:
             viewer.arrivals, viewer.steps, viewer.skips = [], 0, 0
-        own = time.process_time()
+        before = time.process_time()
         end, messages = time.monotonic() + seconds, 0
         while (left := end - time.monotonic()) > 0:
             messages += self._turn(left, measuring=True)[0]
         messages += self._turn(0, measuring=True)[0]  # what came while we were not running
-        found = measure(self._viewers, rate, seconds, messages)
-        busy = (time.process_time() - own) / seconds
+        found = measure(self._viewers, rate, seconds, messages, own)
+        busy = (time.process_time() - before) / seconds
         return {**found, "viewers": len(self._viewers), "lost": self._lost, "crowd_cpu": busy}
 
     def _turn(self, timeout: float | None, measuring: bool) -> tuple[int, bool]:

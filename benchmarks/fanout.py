@@ -110,7 +110,13 @@ def cost(server: Child, crowd: Child, rounds: int, seconds: float) -> dict[str, 
 
 
 def ladder(
-    server: Child, crowd: Child, counts: Sequence[int], opens: Any, rate: float, seconds: float
+    server: Child,
+    crowd: Child,
+    counts: Sequence[int],
+    opens: Any,
+    rate: float,
+    seconds: float,
+    own: bool = False,
 ) -> tuple[int, list[dict[str, Any]]]:
     """The most viewers that are shown all in time, and every rung."""
     most, rungs, joined = 0, [], 0
@@ -119,7 +125,7 @@ def ladder(
         joined = count
         crowd.ask(do="measure", seconds=1.5, rate=rate)
         before = server.ask(do="cpu")["cpu"]
-        told = crowd.ask(do="measure", seconds=seconds, rate=rate)
+        told = crowd.ask(do="measure", seconds=seconds, rate=rate, own=own)
         told["server_cpu"] = (server.ask(do="cpu")["cpu"] - before) / seconds
         del told["frames"], told["messages"]
         rungs.append(told)
@@ -162,7 +168,7 @@ def main() -> None:
                         lambda number: {
                             "run": "archived", "episode": number % 40, "speed": 10,
                             "step": number // 40 * 97, "live": False,
-                        }, 100.0, 4 if quick else 10,
+                        }, 100.0, 4 if quick else 10, own=True,
                     )  # fmt: skip
             live.finish_episode(0, truncated=True)
             still.finish_episode(0, truncated=True)
