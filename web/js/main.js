@@ -21,6 +21,7 @@ import { Episodes } from "./view/episodes.js";
 import { Keyboard } from "./view/help.js";
 import { Inspector } from "./view/inspector.js";
 import { Notices } from "./view/notices.js";
+import { Runs } from "./view/runs.js";
 import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
 import { Ticks } from "./logic/ticks.js";
@@ -36,6 +37,7 @@ const { state } = session;
 
 const theme = new Theme(() => {
   curve.setTheme();
+  runs.setTheme();
   byId("legend").dataset.key = "";
   redraw();
 });
@@ -47,6 +49,7 @@ const episodes = new Episodes(session, ticks);
 const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to));
 const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
 const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
+const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: !reducedMotion.matches }), reread: readRuns, say: (text) => notices.toast(text) });
 const filler = new Filler(session, api.steps, redraw);
 const notices = new Notices(
   session,
@@ -105,6 +108,7 @@ async function readRuns() {
     const known = new Set(state.runs.map((run) => run.run));
     const first = state.runs.length === 0;
     if (session.listed((await api.runs()).runs)) inspector.setRun();
+    runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (state.empty && state.runs.length > 0) session.open({});
     else if (begun && !first && begun.run !== state.run?.run) {

@@ -34,7 +34,8 @@ export class Keyboard {
   #key(event, enabled) {
     if (!enabled) return;
     const what = command(event, focusOf(event.target));
-    if (!what || (this.dialog.open && what.name !== "help")) return;
+    const open = document.querySelector("dialog[open]");
+    if (!what || (open !== null && (open !== this.dialog || what.name !== "help"))) return;
     const act = this.acts[what.name];
     if (!act) return;
     event.preventDefault();

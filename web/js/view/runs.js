@@ -1,0 +1,178 @@
+/**
+ * The table of runs: filtered, opened, renamed, annotated, deleted; and the curves of those
+ * that are ticked, over each other.
+ */
+
+import { count, fixed } from "../logic/format.js";
+import { age, matches, parameters, size, tagsOf } from "../logic/runs.js";
+import { api } from "../net/api.js";
+import { byId, make, on, setText, show } from "./dom.js";
+import { RunCurves } from "./run-curves.js";
+
+/** Rows drawn at most; a filter finds the others. */
+const MOST_ROWS = 200;
+const MOST_CURVES = 12;
+
+/** @typedef {import("../types.js").Run} Run */
+
+export class Runs {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {import("./theme.js").Theme} theme
+   * @param {{open: (run: string) => void, reread: () => Promise<void>, say: (text: string) => void}} acts
+   */
+  constructor(session, theme, acts) {
+    this.session = session;
+    this.acts = acts;
+    this.dialog = byId("runs");
+    this.body = byId("runs-body");
+    this.filter = byId("runs-filter");
+    this.curves = new RunCurves(byId("runs-curves"), theme);
+    /** @type {string[]} */
+    this.ticked = [];
+    /** What a row is being asked: its run, and about what. @type {{run: string, what: "edit" | "delete"} | null} */
+    this.asking = null;
+    this.readOnly = false;
+    on(byId("runs-open"), "click", () => void this.open());
+    on(this.filter, "input", () => this.#show());
+    on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
+  }
+
+  async open() {
+    this.asking = null;
+    this.#show();
+    this.dialog.showModal();
+    this.filter.focus();
+    const [status] = await Promise.all([api.status().catch(() => null), this.acts.reread()]);
+    this.readOnly = status?.read_only === true;
+    this.#show();
+  }
+
+  /** The list may have changed. While a row asks something, it is left as it is. */
+  refresh() {
+    if (this.dialog.open && this.asking === null) this.#show();
+  }
+
+  setTheme() {
+    if (this.dialog.open) void this.curves.show(this.#tickedRuns());
+  }
+
+  #tickedRuns() {
+    return this.session.state.runs.filter((run) => this.ticked.includes(run.run));
+  }
+
+  #show() {
+    const { runs } = this.session.state;
+    const found = runs.filter((run) => matches(run, this.filter.value));
+    this.body.replaceChildren(...found.slice(0, MOST_ROWS).flatMap((run) => this.#rows(run)));
+    const more = found.length > MOST_ROWS ? `${MOST_ROWS} of ${count(found.length)} shown: a filter finds the others. ` : "";
+    setText(byId("runs-note"), `${more}${count(found.length)} of ${count(runs.length)} runs${this.readOnly ? " · this server is read-only" : ""}`);
+    void this.curves.show(this.#tickedRuns());
+  }
+
+  /** @param {Run} run @returns {HTMLElement[]} */
+  #rows(run) {
+    const live = run.status === "recording";
+    const broken = run.status === "unreadable";
+    const tick = /** @type {HTMLInputElement} */ (make("input", { type: "checkbox", "aria-label": `Show the curve of ${run.name ?? run.run}`, "data-testid": "run-tick" }));
+    tick.checked = this.ticked.includes(run.run);
+    tick.disabled = broken;
+    on(tick, "change", () => {
+      this.ticked = tick.checked ? [...this.ticked, run.run].slice(-MOST_CURVES) : this.ticked.filter((id) => id !== run.run);
+      void this.curves.show(this.#tickedRuns());
+    });
+    const open = make("button", { class: "link", text: run.name ?? run.run, title: `Open ${run.run}`, "data-testid": "run-open" });
+    on(open, "click", () => {
+      this.dialog.close();
+      this.acts.open(run.run);
+    });
+    const name = make("td", { class: "name" }, [open, ...(run.tags ?? []).map((tag) => make("span", { class: "tag", text: tag })), ...(run.note ? [make("p", { class: "dim", text: run.note })] : [])]);
+    const facts = broken
+      ? [make("td", { colspan: "8", class: "dim", text: run.error ?? "cannot be read" })]
+      : [run.env_id ?? "–", run.algorithm ?? "–", parameters(run) || "–", count(run.episodes), fixed(run.best_return, 1), fixed(run.last_return_100, 1), age(run.created_at, Date.now()), size(run.size_bytes)].map((text, i) =>
+          make("td", { class: i === 2 ? "parameters" : i > 2 ? "number" : undefined, title: i === 2 ? text : undefined, text }),
+        );
+    const row = make("tr", { "data-testid": "run-row", "data-run": run.run }, [
+      make("td", {}, [tick]),
+      make("td", {}, [make("span", { class: "status", "data-status": run.status, text: live ? "● live" : run.status })]),
+      name,
+      ...facts,
+      make("td", { class: "acts" }, this.readOnly ? [] : [this.#act(run, "edit", false), this.#act(run, "delete", live)]),
+    ]);
+    if (this.asking?.run !== run.run) return [row];
+    return [row, make("tr", { class: "asking" }, [make("td", { colspan: "12" }, [this.asking.what === "edit" ? this.#form(run) : this.#confirm(run)])])];
+  }
+
+  /** @param {Run} run @param {"edit" | "delete"} what @param {boolean} refused */
+  #act(run, what, refused) {
+    const label = what === "edit" ? "Edit" : "Delete";
+    const button = /** @type {HTMLButtonElement} */ (make("button", { class: "small", text: label, "aria-label": `${label} ${run.name ?? run.run}`, "data-testid": `run-${what}`, title: refused ? "A run that trains cannot be deleted: stop it first" : undefined }));
+    button.disabled = refused;
+    on(button, "click", () => {
+      this.asking = { run: run.run, what };
+      this.#show();
+      const first = this.body.querySelector(".asking input, .asking button");
+      if (first instanceof HTMLElement) first.focus();
+    });
+    return button;
+  }
+
+  /** @param {Run} run */
+  #form(run) {
+    const field = (/** @type {string} */ label, /** @type {string} */ id, /** @type {string} */ text) =>
+      make("label", {}, [label, Object.assign(make("input", { "data-testid": `label-${id}`, name: id, maxlength: id === "note" ? "10000" : "200" }), { value: text })]);
+    const form = /** @type {HTMLFormElement} */ (make("form", { class: "labels" }, [
+      field("Name", "name", run.name ?? ""),
+      field("Tags", "tags", (run.tags ?? []).join(" ")),
+      field("Note", "note", run.note ?? ""),
+      make("button", { type: "submit", text: "Save", "data-testid": "label-save" }),
+      this.#cancel("Cancel"),
+    ]));
+    on(form, "submit", (event) => {
+      event.preventDefault();
+      const said = new FormData(form);
+      const text = (/** @type {string} */ name) => String(said.get(name) ?? "").trim();
+      void this.#do(() => api.label(run.run, { name: text("name"), tags: tagsOf(text("tags")), note: text("note") }));
+    });
+    return form;
+  }
+
+  /** @param {Run} run */
+  #confirm(run) {
+    const sure = make("button", { class: "danger", text: "Delete for good", "data-testid": "delete-sure" });
+    on(sure, "click", () => void this.#do(() => api.remove(run.run)));
+    return make("div", { class: "labels", role: "alertdialog", "aria-label": "Delete a run" }, [
+      make("span", { text: `Delete ${run.name ?? run.run} (${run.run}), its ${count(run.episodes)} episodes and all that stands in its directory? This cannot be undone.` }),
+      sure,
+      this.#cancel("Keep it"),
+    ]);
+  }
+
+  /** @param {string} text */
+  #cancel(text) {
+    const cancel = make("button", { type: "button", text });
+    on(cancel, "click", () => this.#answered());
+    return cancel;
+  }
+
+  #answered() {
+    this.asking = null;
+    this.#show();
+    this.filter.focus();
+  }
+
+  /** @param {() => Promise<any>} change */
+  async #do(change) {
+    const note = byId("runs-error");
+    show(note, false);
+    try {
+      await change();
+      this.asking = null;
+      await this.acts.reread();
+    } catch (error) {
+      setText(note, error instanceof Error ? error.message : String(error));
+      show(note, true);
+    }
+    this.#show();
+  }
+}
