@@ -19,6 +19,7 @@ import { Curve } from "./view/curve.js";
 import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
 import { Keyboard } from "./view/help.js";
+import { Export } from "./view/export.js";
 import { Inspector } from "./view/inspector.js";
 import { Notices } from "./view/notices.js";
 import { Runs } from "./view/runs.js";
@@ -50,6 +51,7 @@ const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to))
 const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
 const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
 const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: !reducedMotion.matches }), reread: readRuns, say: (text) => notices.toast(text) });
+new Export(session, stage, theme, { say: (text) => notices.toast(text), link: copyLink });
 const filler = new Filler(session, api.steps, redraw);
 const notices = new Notices(
   session,
@@ -243,10 +245,13 @@ function fullscreen() {
 
 on(byId("fullscreen"), "click", fullscreen);
 on(byId("theme"), "click", () => theme.toggle());
-on(byId("share"), "click", () => {
+on(byId("share"), "click", copyLink);
+
+function copyLink() {
   const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed, view: settings.view() });
   void notices.copy(new URL(at || "#", location.href).href, "Link copied");
-});
+}
+
 on(document, "visibilitychange", redraw);
 watchPixelRatio(redraw);
 

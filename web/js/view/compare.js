@@ -7,12 +7,9 @@ import { beside, divergence } from "../logic/compare.js";
 import { EpisodeCache } from "../logic/cache.js";
 import { count, ending, reward, runTitle } from "../logic/format.js";
 import { api } from "../net/api.js";
+import { whole } from "../net/whole.js";
 import { byId, on, setAttribute, setText, show } from "./dom.js";
 import { Stage } from "./stage.js";
-
-/** Steps of an episode that are read at most; the rest of a longer one is not compared. */
-const MOST_STEPS = 20_000;
-const CHUNK = 2_000;
 
 /** @typedef {import("../logic/ticks.js").Place} Place */
 
@@ -110,7 +107,7 @@ export class Compare {
     try {
       const [{ runs }, info] = await Promise.all([api.runs(), api.episode(place.run, place.episode)]);
       const run = runs.find((/** @type {any} */ each) => each.run === place.run);
-      const cache = await whole(place, info, () => generation === this.generation);
+      const cache = await whole(place, info.length ?? 0, () => generation === this.generation);
       if (generation !== this.generation) return;
       const state = { run, episode: place.episode, step: 0, length: info.length, info, playing: false, live: false };
       this.other = { place, state, cache };
@@ -139,7 +136,7 @@ export class Compare {
     this.first = first;
     state.parting = null;
     try {
-      first.cache = await whole(place, { length: state.length }, () => this.first === first);
+      first.cache = await whole(place, state.length, () => this.first === first);
     } catch {
       return;
     }
@@ -176,23 +173,4 @@ function caption({ run, episode, step, length, info }, same) {
   if (!run || episode === null) return "";
   const end = info ? ending({ ...info, running: length === null }, run.presentation).word : "";
   return `${same ? "" : `${runTitle(run)} · `}ep ${count(episode)} · step ${step} / ${length ?? "…"} · return ${reward(info?.episode_return)} · ${end}`;
-}
-
-/**
- * A finished episode with all its steps.
- * @param {Place} place
- * @param {{length?: number | null}} info
- * @param {() => boolean} wanted
- */
-async function whole({ run, episode }, info, wanted) {
-  const cache = new EpisodeCache();
-  cache.clear(episode);
-  const length = Math.min(info.length ?? 0, MOST_STEPS);
-  cache.length = info.length ?? 0;
-  for (let from = 0; from < length && wanted(); from += CHUNK) {
-    const steps = await api.steps(run, episode, from, Math.min(length, from + CHUNK));
-    cache.add({ ...steps, episode });
-    if (steps.final_observation) cache.finish({ episode, length: info.length, final_observation: steps.final_observation });
-  }
-  return cache;
 }
