@@ -3,30 +3,53 @@
 Importing this package registers `GridWorld-v0` with Gymnasium.
 """
 
+from gridworld.agents import (
+    AGENTS,
+    AgentConfig,
+    DoubleQLearningAgent,
+    ExpectedSarsaAgent,
+    NStepSarsaAgent,
+    QLambdaAgent,
+    QLearningAgent,
+    SarsaAgent,
+    TabularAgent,
+)
 from gridworld.config import PRESETS, GridWorldConfig
 from gridworld.env import ENV_ID, GridWorldEnv, register
 from gridworld.errors import (
     GridWorldError,
+    InvalidCheckpoint,
+    InvalidCommand,
+    InvalidCurriculum,
     InvalidGrid,
-    InvalidHyperparameter,
+    InvalidParameter,
     UnknownEnvironment,
     UnsupportedSpace,
 )
 from gridworld.loop import EpisodeResult, TrainingResult, train
 from gridworld.presentation import presentation_of
-from gridworld.q_learning import QLearningAgent, QLearningConfig
 
 __all__ = [
+    "AGENTS",
     "ENV_ID",
     "PRESETS",
+    "AgentConfig",
+    "DoubleQLearningAgent",
     "EpisodeResult",
+    "ExpectedSarsaAgent",
     "GridWorldConfig",
     "GridWorldEnv",
     "GridWorldError",
+    "InvalidCheckpoint",
+    "InvalidCommand",
+    "InvalidCurriculum",
     "InvalidGrid",
-    "InvalidHyperparameter",
+    "InvalidParameter",
+    "NStepSarsaAgent",
+    "QLambdaAgent",
     "QLearningAgent",
-    "QLearningConfig",
+    "SarsaAgent",
+    "TabularAgent",
     "TrainingResult",
     "UnknownEnvironment",
     "UnsupportedSpace",

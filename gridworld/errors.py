@@ -15,8 +15,8 @@ class InvalidGrid(GridWorldError):
     """A map or a `GridWorldConfig` that cannot be played."""
 
 
-class InvalidHyperparameter(GridWorldError):
-    """A hyperparameter of the wrong type or out of its range.
+class InvalidParameter(GridWorldError):
+    """A parameter of the wrong type or out of its range.
 
     `field` names it, so that a caller can point at its own name for it.
     """
@@ -29,7 +29,7 @@ class InvalidHyperparameter(GridWorldError):
         super().__init__(self.worded(field))
 
     def worded(self, name: str) -> str:
-        """The message with the hyperparameter called `name`."""
+        """The message with the parameter called `name`."""
         return f"{name} must be {self.expected}, but got {self.came!r}; {self.remedy}."
 
 
@@ -39,3 +39,22 @@ class UnsupportedSpace(GridWorldError):
 
 class UnknownEnvironment(GridWorldError):
     """An environment id that is not registered or cannot be made."""
+
+
+class InvalidCheckpoint(GridWorldError):
+    """A checkpoint that is none, is damaged, or belongs to another table or map."""
+
+
+class InvalidCommand(GridWorldError):
+    """A control command that makes no sense as it is, or not now.
+
+    `code` says which way, for programs.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class InvalidCurriculum(GridWorldError):
+    """A curriculum that cannot be trained."""

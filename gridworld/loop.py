@@ -38,11 +38,37 @@ class Agent(Protocol):
         """An episode has ended."""
 
 
+class Control(Protocol):
+    """Who may hold the loop up or end it, asked between steps."""
+
+    clear: bool
+    """Whether nothing is asked of the loop, so that it need not call `hold`. Looking at an
+    attribute is what makes control free while nobody uses it."""
+
+    def hold(self, between: bool) -> bool:
+        """Called where not `clear`, before each episode (`between`) and before each step.
+
+        May wait. When it returns True, the call of `train` ends there.
+        """
+
+
+class _Free:
+    clear = True
+
+    def hold(self, between: bool) -> bool:
+        return False
+
+
+FREE: Control = _Free()
+"""Holds nothing up."""
+
+
 class EpisodeResult(NamedTuple):
     """A finished episode, as callbacks are told of it.
 
-    `episode` counts from 0, `episode_return` is the undiscounted sum of rewards, and
-    `epsilon` the one that the episode was played with.
+    `episode` counts from 0, `episode_return` is the undiscounted sum of rewards, `epsilon`
+    the one that the episode was played with, and `success` whether it terminated with a
+    positive reward: reached a goal, that is, and not a hole.
     """
 
     episode: int
@@ -51,6 +77,7 @@ class EpisodeResult(NamedTuple):
     epsilon: float
     terminated: bool
     truncated: bool
+    success: bool = False
 
 
 Callback = Callable[[EpisodeResult], object]
@@ -84,7 +111,10 @@ def train(
     seed: int | None = None,
     recorder: EpisodeRecorder | None = None,
     callbacks: Iterable[Callback] = (),
-    should_stop: Callable[[], bool] = bool,
+    control: Control = FREE,
+    first_episode: int = 0,
+    stage: str | None = None,
+    visited: set[int] | None = None,
 ) -> TrainingResult:
     """Play `episodes` episodes and let the agent learn from each step.
 
@@ -98,9 +128,11 @@ def train(
             that has one as `q_values`. It is not closed.
         callbacks: each is called with every finished episode. One that raises is
             logged, the first time, and training goes on.
-        should_stop: asked before each episode and after each step; when true, training
-            ends there, and an episode cut off by it is recorded as incomplete.
-            (`bool()` is False.)
+        control: asked before each episode and each step; when it says so, training ends
+            there, and an episode cut off by it is recorded as incomplete.
+        first_episode: what the first episode is called in `EpisodeResult`.
+        stage: of the curriculum, recorded with each episode.
+        visited: is given every observation that an action was chosen on.
     """
     told = [_Guarded(callback) for callback in callbacks]
     recent: deque[float] = deque(maxlen=100)
@@ -109,14 +141,19 @@ def train(
     act, update, step = agent.act, agent.update, env.step
     record = recorder.record_step if recorder is not None else None
     frames = None if recorder is None else Keyframes(recorder, agent)
+    visit = (set() if visited is None else visited).add
     began = perf_counter()
 
-    while finished < episodes and not should_stop():
+    while finished < episodes:
+        if not control.clear and control.hold(True):
+            break
         observation, _ = env.reset(seed=seed if finished == 0 else None)
         episode_return = 0.0
         length = 0
-        terminated = truncated = False
-        while not (terminated or truncated):
+        while True:
+            if not control.clear and control.hold(False):
+                terminated = truncated = False
+                break
             action, explored, q_values = act(observation)
             next_observation, earned, terminated, truncated, _ = step(action)
             # Environments return ints and numpy scalars too, which would spread
@@ -124,18 +161,23 @@ def train(
             if record is not None:  # it makes a float of it, counts and sums in passing
                 reward = record(observation, action, earned, q_values=q_values, explored=explored)
             else:
-                reward = float(earned)
+                reward = earned if type(earned) is float else float(earned)
                 length += 1
                 episode_return += reward
+            visit(observation)
             update(observation, action, reward, next_observation, terminated)
             observation = next_observation
-            if should_stop():
+            if terminated or truncated:
                 break
 
         incomplete = not (terminated or truncated)
-        epsilon = agent.epsilon
         if recorder is not None:
             length, episode_return = recorder.open_episode()
+        if not length:  # stopped before its first step: it never was
+            incomplete = False
+            break
+        epsilon = agent.epsilon
+        if recorder is not None:
             recorder.finish_episode(
                 observation,
                 terminated=bool(terminated),
@@ -143,6 +185,7 @@ def train(
                 incomplete=incomplete,
                 seed=seed if finished == 0 else None,
                 epsilon=epsilon,
+                stage=stage,
             )
         steps += length
         if frames is not None and steps >= frames.due:
@@ -153,7 +196,13 @@ def train(
         recent.append(episode_return)
         if told:
             result = EpisodeResult(
-                finished, length, episode_return, epsilon, bool(terminated), bool(truncated)
+                first_episode + finished,
+                length,
+                episode_return,
+                epsilon,
+                bool(terminated),
+                bool(truncated),
+                bool(terminated) and reward > 0,
             )
             for callback in told:
                 callback(result)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -23,10 +24,14 @@ class StopRequest:
     The first one gives the handlers back, so a second Ctrl-C ends the process as usual.
     A SIGHUP that is ignored stays so: that is what `nohup` asks for.
     Enter it on the main thread; elsewhere Python allows no handlers.
+
+    Args:
+        tell: called once a signal came, in its handler: it may take no lock.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[], object] = bool) -> None:
         self.signal: int | None = None
+        self._tell = tell
         self._previous: dict[int, Any] = {}
 
     def __call__(self) -> bool:
@@ -38,6 +43,12 @@ class StopRequest:
         """130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, as shells have it; 0 when none
         came."""
         return 0 if self.signal is None else 128 + self.signal
+
+    def hang_up(self) -> None:
+        """Stop as on SIGHUP: whoever had this started is gone."""
+        if self.signal is None:
+            self.signal = HANGUP
+            self._tell()
 
     def when_input_ends(self, descriptor: int = 0) -> None:
         """Stop, as on SIGHUP, once the other end of standard input is closed.
@@ -64,6 +75,7 @@ class StopRequest:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         self._give_back()
+        self._tell()
 
     def _drain(self, descriptor: int) -> None:
         try:
@@ -72,8 +84,7 @@ class StopRequest:
                 pass
         except OSError:
             pass  # no input at all has ended too
-        if self.signal is None:
-            self.signal = HANGUP
+        self.hang_up()
 
     def _give_back(self) -> None:
         while self._previous:

@@ -292,6 +292,11 @@ class EpisodeRecorder:
         self._capture.packer.started = time.perf_counter()
 
     @property
+    def episode(self) -> int:
+        """Number of the episode that is recorded now, or next: of those before it."""
+        return self._capture.packer.episode
+
+    @property
     def has_open_steps(self) -> bool:
         """Whether steps are recorded whose episode has not ended."""
         return self.open_episode()[0] > 0

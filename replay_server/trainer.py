@@ -25,7 +25,7 @@ class Trainer:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         # -P: the working directory's modules are none of Reel's, whatever their names.
-        self.command = [sys.executable, "-P", "-m", "reel", "train", "--child", *arguments]
+        self.command = [sys.executable, "-P", "-m", "reel", "train", "--tied", *arguments]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:

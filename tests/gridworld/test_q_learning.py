@@ -10,9 +10,9 @@ import pytest
 from gymnasium.spaces import Box, Discrete
 
 from gridworld import (
-    InvalidHyperparameter,
+    AgentConfig,
+    InvalidParameter,
     QLearningAgent,
-    QLearningConfig,
     UnsupportedSpace,
     train,
 )
@@ -20,7 +20,7 @@ from gridworld import (
 
 def agent_of(n_observations=3, n_actions=4, seed=0, **config):
     return QLearningAgent(
-        Discrete(n_observations), Discrete(n_actions), QLearningConfig(**config), seed=seed
+        Discrete(n_observations), Discrete(n_actions), AgentConfig(**config), seed=seed
     )
 
 
@@ -115,18 +115,18 @@ def test_a_space_that_no_table_holds_is_refused(observations, actions, what):
 )
 def test_a_hyperparameter_out_of_range_is_refused(field, value):
     """NaN and text too; the message names the field and what came."""
-    with pytest.raises(InvalidHyperparameter, match=f"^{field} must be a number .* but got"):
-        QLearningConfig(**{field: value})
+    with pytest.raises(InvalidParameter, match=f"^{field} must be a number .* but got"):
+        AgentConfig(**{field: value})
 
 
 def test_hyperparameters_at_their_limits():
     """0 is a discount and an epsilon, but no learning rate and no decay; the floor is below."""
-    QLearningConfig(learning_rate=1, discount=0, epsilon=0, epsilon_decay=1, epsilon_min=0)
+    AgentConfig(learning_rate=1, discount=0, epsilon=0, epsilon_decay=1, epsilon_min=0)
     for field in ("learning_rate", "epsilon_decay"):
-        with pytest.raises(InvalidHyperparameter, match="above 0"):
-            QLearningConfig(**{field: 0})
-    with pytest.raises(InvalidHyperparameter, match=r"^epsilon_min must be at most epsilon \(0.01"):
-        QLearningConfig(epsilon=0.01)
+        with pytest.raises(InvalidParameter, match="above 0"):
+            AgentConfig(**{field: 0})
+    with pytest.raises(InvalidParameter, match=r"^epsilon_min must be at most epsilon \(0.01"):
+        AgentConfig(epsilon=0.01)
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"hazards": True}, {"map_seed": 3, "hazards": True}])
@@ -152,7 +152,7 @@ def test_it_walks_the_edge_of_the_cliff():
     """The optimal return of CliffWalking is -13 (Sutton and Barto, example 6.6)."""
     env = gym.make("CliffWalking-v1", max_episode_steps=500)
     agent = QLearningAgent(
-        env.observation_space, env.action_space, QLearningConfig(learning_rate=0.5), seed=1
+        env.observation_space, env.action_space, AgentConfig(learning_rate=0.5), seed=1
     )
     train(env, agent, 1000, seed=1)
     assert greedy_return(env, agent) == -13.0

@@ -148,15 +148,15 @@ BAD = {
     "unknown module": (["--env", "no_such:Foo-v0"], "needs a package that is not there (No mod"),
     "continuous observations": (["--env", "CartPole-v1"], "a Discrete observation space, but got"),
     "continuous actions": (["--env", "BoxAction-v0"], "a Discrete action space, but got Box"),
-    "negative episodes": (["--episodes", "-5"], "--episodes must be at least 1, but got -5"),
-    "no episodes": (["--episodes", "0"], "--episodes must be at least 1, but got 0"),
+    "negative episodes": (["--episodes", "-5"], "from 1 to 1,000,000,000, but got -5"),
+    "no episodes": (["--episodes", "0"], "--episodes must be a whole number from 1"),
     "text for a number": (["--episodes", "many"], "'many' is not a valid integer"),
-    "negative seed": (["--seed", "-1"], "--seed must be at least 0, but got -1"),
+    "negative seed": (["--seed", "-1"], "--seed must be a whole number from 0 to"),
     "huge seed": (["--seed", str(2**70)], str(2**70)),
     "unknown difficulty": (["--difficulty", "extreme"], "--difficulty must be one of easy, medium"),
-    "difficulty elsewhere": (["--env", "Taxi-v4", "--difficulty", "hard"], "--difficulty goes wi"),
-    "hazards elsewhere": (["--env", "Taxi-v4", "--hazards"], "--hazards goes with GridWorld-v0"),
-    "map seed elsewhere": (["--env", "Taxi-v4", "--map-seed", "1"], "--map-seed goes with"),
+    "difficulty elsewhere": (["--env", "Taxi-v4", "--difficulty", "hard"], "must be left out wi"),
+    "hazards elsewhere": (["--env", "Taxi-v4", "--hazards"], "than GridWorld-v0, but got True"),
+    "map seed elsewhere": (["--env", "Taxi-v4", "--map-seed", "1"], "--map-seed must be left out"),
     "learning rate 0": (["--learning-rate", "0"], "--learning-rate must be a number above 0"),
     "learning rate NaN": (["--learning-rate", "nan"], "at most 1, but got nan"),
     "discount": (["--discount", "1.01"], "--discount must be a number from 0 to 1, but got 1.01"),
@@ -313,7 +313,7 @@ def test_a_hangup_that_is_ignored_stays_so():
 def test_a_child_ends_with_its_standard_input(tmp_path):
     """However its parent ends: what it holds of the pipe is closed. No hint is for it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "reel", "train", "--child", "--episodes", "1000000",
+        [sys.executable, "-m", "reel", "train", "--tied", "--episodes", "1000000",
          "--steps-per-second", "2000", "--runs-dir", str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -346,7 +346,7 @@ def test_what_could_not_be_recorded_fails_the_command(tmp_path, monkeypatch, los
         def stats(self):
             return replace(super().stats, **lost)
 
-    monkeypatch.setattr("gridworld.commands.EpisodeRecorder", Loses)
+    monkeypatch.setattr("gridworld.starting.EpisodeRecorder", Loses)
     result = invoke("--runs-dir", tmp_path, "--episodes", 3, "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["episodes"] == 3

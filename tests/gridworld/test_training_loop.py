@@ -9,8 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from gridworld import QLearningAgent, QLearningConfig, keyframes, train
-from gridworld.pacing import Throttle
+from gridworld import AgentConfig, QLearningAgent, keyframes, train
 
 
 class Notebook:
@@ -27,12 +26,25 @@ class Notebook:
         return len(self.steps), sum(reward for _, _, reward, *_ in self.steps)
 
     def finish_episode(self, final_observation, **ends):
+        assert ends.pop("stage") is None
         self.episodes.append((self.steps, final_observation, ends))
         self.steps = []
 
     def keyframe(self, table, *, replaced=False, visited_only=False):
         assert not self.steps  # between episodes
         self.keyframes.append((len(self.episodes), replaced, visited_only))
+
+
+class StopWhen:
+    """Ends the loop once `asked` says so; it is asked before each episode and each step."""
+
+    clear = False
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def hold(self, between):
+        return self.asked()
 
 
 class Watched(gym.Wrapper):
@@ -132,7 +144,8 @@ def test_callbacks_are_told_of_every_finished_episode():
         assert result.length == len(steps)
         assert result.episode_return == sum(step[2] for step in steps)
         assert result.epsilon == ends["epsilon"]
-        assert result[4:] == (ends["terminated"], ends["truncated"])
+        assert (result.terminated, result.truncated) == (ends["terminated"], ends["truncated"])
+        assert result.success == (ends["terminated"] and steps[-1][2] > 0)
     returns = [result.episode_return for result in results]
     assert summary.mean_return_100 == pytest.approx(sum(returns) / 40)
 
@@ -167,7 +180,7 @@ def test_a_stop_in_mid_episode_leaves_it_incomplete():
         40,
         recorder=notebook,
         callbacks=[results.append],
-        should_stop=in_the_third_episode,
+        control=StopWhen(in_the_third_episode),
     )
     assert (summary.episodes, summary.incomplete) == (2, True)
     assert len(results) == 2
@@ -188,14 +201,14 @@ def test_a_stop_at_the_end_of_an_episode_leaves_it_finished():
     def at_the_second_end():
         return len(env.taken) == 2 and any(env.taken[-1][-1][3:])
 
-    summary = train(env, agent, 40, recorder=notebook, should_stop=at_the_second_end)
+    summary = train(env, agent, 40, recorder=notebook, control=StopWhen(at_the_second_end))
     assert (summary.episodes, summary.incomplete) == (2, False)
     assert [ends["incomplete"] for *_, ends in notebook.episodes] == [False, False]
 
 
 def test_a_stop_before_the_start_takes_no_step():
     """The environment is not even reset."""
-    env, _, notebook, summary = run(should_stop=lambda: True)
+    env, _, notebook, summary = run(control=StopWhen(lambda: True))
     assert (summary.episodes, summary.steps, summary.mean_return_100) == (0, 0, None)
     assert env.taken == notebook.episodes == []
 
@@ -208,57 +221,11 @@ def test_rewards_of_other_types_stay_out_of_the_table():
             return np.float32(reward)
 
     env = NumpyRewards(gym.make("GridWorld-v0"))
-    agent = QLearningAgent(env.observation_space, env.action_space, QLearningConfig(), seed=0)
+    agent = QLearningAgent(env.observation_space, env.action_space, AgentConfig(), seed=0)
     notebook = Notebook()
     train(env, agent, 5, seed=0, recorder=notebook)
     assert {type(value) for row in agent.q_values for value in row} == {float}
     assert {type(step[2]) for steps, *_ in notebook.episodes for step in steps} == {float}
-
-
-class Time:
-    """A clock that passes only by sleeping."""
-
-    def __init__(self):
-        self.now, self.sleeps = 100.0, []
-
-    def sleep(self, seconds):
-        self.sleeps.append(seconds)
-        self.now += seconds
-
-
-def throttled(rate, time, **more):
-    env = Throttle(gym.make("GridWorld-v0"), rate, clock=lambda: time.now, sleep=time.sleep, **more)
-    env.reset()
-    return env
-
-
-def test_a_throttle_spaces_steps_evenly():
-    """Ten steps at 4 a second take nine quarters of a second after the first."""
-    time = Time()
-    env = throttled(4, time)
-    for _ in range(10):
-        env.step(0)
-    assert time.now == pytest.approx(100 + 9 / 4)
-
-
-def test_a_throttle_makes_up_nothing():
-    """After a pause of ten seconds the next steps keep their distance."""
-    time = Time()
-    env = throttled(4, time)
-    env.step(0)
-    time.now += 10
-    for _ in range(3):
-        env.step(0)
-    assert time.now == pytest.approx(110 + 2 / 4)
-
-
-def test_a_throttle_stops_waiting_when_asked():
-    """A wait of 1000 s ends within a tenth of a second of the request."""
-    time = Time()
-    env = throttled(0.001, time, should_stop=lambda: time.now >= 105)
-    env.step(0)
-    env.step(0)
-    assert 105 <= time.now < 105.2
 
 
 def test_the_whole_table_is_recorded_at_both_ends_and_now_and_then(monkeypatch):

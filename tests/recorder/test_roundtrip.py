@@ -13,7 +13,7 @@ import gymnasium as gym
 import pytest
 from recorder_kit import same
 
-from gridworld import QLearningAgent, QLearningConfig, train
+from gridworld import AgentConfig, QLearningAgent, train
 from recorder import Channel, Episode, EpisodeRecorder, Run, open_run
 
 
@@ -81,7 +81,7 @@ def witnessed_training(
     """Train with everything recorded; return the recorder and the witnesses' log."""
     env = WitnessedEnv(env)
     agent = QLearningAgent(
-        env.observation_space, env.action_space, QLearningConfig(epsilon_decay=0.98), seed=3
+        env.observation_space, env.action_space, AgentConfig(epsilon_decay=0.98), seed=3
     )
     witness = WitnessedAgent(agent)
     recorder = EpisodeRecorder(
