@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from queue import Queue
 
@@ -171,10 +172,16 @@ def test_a_killed_child_leaves_a_good_tape(tmp_path):
     assert problems == []
     assert found.facts.episode >= 2000
     result = subprocess.run(
-        [sys.executable, "-m", "reel", "check", path], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "reel", "check", Path(path).name, "--runs-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     with open_run(path) as run:
+        while run.is_recording():  # the writer outlives the trainer until all is on the tape
+            time.sleep(0.01)
+        assert run.info.status == "crashed"
         assert run.counts().episodes >= 1000
 
 

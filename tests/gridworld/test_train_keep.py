@@ -56,5 +56,5 @@ def test_sizes_are_decimal_whatever_their_case(tmp_path, size, expected):
     result = run(tmp_path, "--episodes", "1", "--quota", size)
     assert result.exit_code == 0, result.output
     with open_run(json.loads(result.output)["path"]) as tape:
-        (event,) = tape.events()
+        (event,) = [event for event in tape.events() if event.kind == "policy"]
     assert event.data == {"quota_bytes": expected}

@@ -199,7 +199,8 @@ def test_a_stop_at_the_end_of_an_episode_leaves_it_finished():
     notebook = Notebook()
 
     def at_the_second_end():
-        return len(env.taken) == 2 and any(env.taken[-1][-1][3:])
+        last = env.taken[-1][-1] if env.taken else 0
+        return len(env.taken) == 2 and isinstance(last, tuple) and any(last[3:])
 
     summary = train(env, agent, 40, recorder=notebook, control=StopWhen(at_the_second_end))
     assert (summary.episodes, summary.incomplete) == (2, False)
