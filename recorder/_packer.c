@@ -27,7 +27,7 @@ typedef struct {
     PyObject *dtype;    /* for a: the numpy dtype's buffer format as bytes */
     long long low, high; /* for q: what the column's dtype can hold */
     int ndim;
-    Py_ssize_t shape[8];
+    Py_ssize_t shape[64]; /* numpy has no more */
 } Column;
 
 typedef struct {
@@ -522,8 +522,8 @@ make_column(Column *c, PyObject *spec, Py_ssize_t capacity)
         c->fallback = NULL;
     Py_XINCREF(c->fallback);
     c->ndim = (int)PyTuple_GET_SIZE(shape);
-    if (c->ndim > 8) {
-        PyErr_SetString(PyExc_ValueError, "at most 8 dimensions");
+    if (c->ndim > (int)(sizeof c->shape / sizeof *c->shape)) {
+        PyErr_SetString(PyExc_ValueError, "at most 64 dimensions");
         return -1;
     }
     for (int i = 0; i < c->ndim; i++)

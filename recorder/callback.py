@@ -59,6 +59,8 @@ class CallbackThread:
         with self._state:
             self._closing = True
             self._state.notify()
+        if threading.current_thread() is self._thread:  # the recorder is closed from within
+            return
         self._thread.join(limit_s)
         if self._thread.is_alive():
             log.warning("live_stream_callback has not returned; %d wait", len(self._waiting))

@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recorder.errors import RunExists, RunNotFound, RunsDirError
+from recorder.errors import RunExists, RunIdError, RunNotFound, RunsDirError
 from recorder.schema import FILE_NAME
 
 if TYPE_CHECKING:
@@ -104,11 +104,12 @@ def make_run_dir(runs_dir: str | Path, run_id: str | None, name: str) -> Path:
 
     Raises:
         RunsDirError: the directory cannot be made or written.
+        RunIdError: `run_id` cannot be one.
         RunExists: `run_id` is taken.
     """
     root = Path(runs_dir)
     if run_id is not None and not is_run_id(run_id):
-        raise RunExists(
+        raise RunIdError(
             f"expected a run id of a-z, 0-9, '-' and '_' (at most 64), got {run_id!r}; "
             f"for example {slug(run_id)!r}"
         )

@@ -43,6 +43,12 @@ class RunsDirError(RecorderError):
     code = "bad_runs_dir"
 
 
+class RunIdError(RecorderError):
+    """A text that cannot be a run's id."""
+
+    code = "bad_run_id"
+
+
 class RunExists(RecorderError):
     """A run of that id is there already."""
 

@@ -117,6 +117,7 @@ class EpisodeRecorder:
 
     Raises:
         RunsDirError: the directory cannot be written.
+        RunIdError: `run_id` cannot be one: a-z, 0-9, `-`, `_`, at most 64.
         RunExists: `run_id` is taken.
         RunNotFound: there is no run to resume.
         RunBusy: the run to resume is being recorded.

@@ -76,6 +76,7 @@ def recover_run(path: str | Path, name: str | None = None) -> Recovered:
     Raises:
         RunNotFound, NotARun, NewerSchema: there is no tape to read.
         DamagedTape: not even its spaces and channels can be read.
+        RunIdError: `name` cannot be a run's id.
         RunExists: `name` is taken.
         RunsDirError: the new run cannot be written.
     """

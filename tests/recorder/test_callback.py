@@ -32,6 +32,25 @@ def test_a_callback_that_never_returns_keeps_neither_training_nor_the_tape_waiti
     release.set()
 
 
+def test_a_callback_may_close_its_recorder(tmp_path, caplog):
+    """From the callback's own thread, which does not wait for itself."""
+    closed = threading.Event()
+
+    def callback(_: Episode) -> None:
+        recorder.close()
+        closed.set()
+
+    recorder = new_recorder(tmp_path, live_stream_callback=callback)
+    record_episode(recorder, [1.0, 2.0])
+    assert recorder.flush()
+    assert closed.wait(60)
+    recorder.close()
+    with open_run(recorder.path) as run:
+        assert run.info.status == "finished"
+        assert run.counts().episodes == 1
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("fault", [ValueError, SystemExit, KeyboardInterrupt])
 def test_whatever_a_callback_raises_ends_that_call_and_no_more(fault, caplog):
     """The next episode is handed in all the same."""

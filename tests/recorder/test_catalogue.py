@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from recorder import RunExists, RunNotFound, RunsDirError, find_run, is_run_id, list_runs
+from recorder import (
+    RunExists,
+    RunIdError,
+    RunNotFound,
+    RunsDirError,
+    find_run,
+    is_run_id,
+    list_runs,
+)
 from recorder.catalogue import make_run_dir, slug
 from recorder.schema import FILE_NAME
 
@@ -117,9 +125,9 @@ def test_an_id_that_was_asked_for_is_taken_as_it_is_or_refused(tmp_path):
     assert make_run_dir(tmp_path, "mine", "GridWorld").name == "mine"
     with pytest.raises(RunExists, match="'mine', which is in"):
         make_run_dir(tmp_path, "mine", "GridWorld")
-    with pytest.raises(RunExists, match="for example 'my-run'"):
+    with pytest.raises(RunIdError, match="for example 'my-run'"):
         make_run_dir(tmp_path, "My Run", "GridWorld")
-    with pytest.raises(RunExists):
+    with pytest.raises(RunIdError):
         make_run_dir(tmp_path, "../out", "GridWorld")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 

@@ -73,14 +73,15 @@ def both(capacity: int = 64, full=pytest.fail):
 
 
 def call(packer, values: dict[str, Any]) -> Any:
-    """What came of a step: None, or the error's type and words."""
+    """What came of a step: the reward's text, or the error's type and words."""
     values = dict(values)
     positional = [values.pop(column.name) for column in COLUMNS[:3]]
     try:
-        packer(*positional, **values)
+        reward = packer(*positional, **values)
     except (RecorderError, TypeError) as error:
         return type(error), str(error)
-    return None
+    assert type(reward) is float
+    return repr(reward)
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(list(GOOD)), ANYTHING, max_size=2), max_size=6))
@@ -104,9 +105,9 @@ def test_a_step_with_one_value_that_does_not_fit_leaves_nothing_behind(packer, n
     """All columns stay of one length, whichever value it was."""
     specs = tuple(map(spec_for, COLUMNS))
     columns = make_packer(specs, 3, 64, pytest.fail)
-    assert call(columns, GOOD) is None
+    assert call(columns, GOOD) == "1.0"
     assert call(columns, GOOD | {name: object()}) is not None
-    assert call(columns, GOOD) is None
+    assert call(columns, GOOD) == "1.0"
     count, first, parts = columns.take(99)
     assert (count, first) == (2, 0)
     for spec, part in zip(specs, parts, strict=True):
@@ -137,8 +138,8 @@ def test_a_step_called_wrongly_says_what_is_missing_or_too_much(packer, values, 
 def test_keywords_may_come_in_any_order(packer):
     """They are found by name."""
     columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)
-    assert call(columns, dict(reversed(GOOD.items()))) is None
-    assert call(columns, GOOD) is None
+    assert call(columns, dict(reversed(GOOD.items()))) == "1.0"
+    assert call(columns, GOOD) == "1.0"
     _, _, parts = columns.take(2)
     for spec, part in zip(map(spec_for, COLUMNS), parts, strict=True):
         rows = spec.rows(part, 2)
@@ -158,6 +159,33 @@ def test_take_removes_from_the_front_and_says_where_it_began(packer):
         at += count
     assert taken == list(range(10))
     assert (columns.count, columns.position) == (0, 10)
+
+
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), max_size=12))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_steps_come_out_as_they_went_in_however_puts_and_takes_alternate(packer, turns):
+    """Also where what is left stands at the end of the columns, and there is room in front."""
+    specs = tuple(spec_for(c) for c in (COLUMNS[0], COLUMNS[2], COLUMNS[7], COLUMNS[12]))
+    taken: list[int] = []
+
+    def take(most: int) -> None:
+        count, first, (numbers, rewards, rows, things) = columns.take(most)
+        states = np.frombuffer(numbers, np.int64).tolist()
+        assert first == len(taken)
+        assert np.frombuffer(rewards).tolist() == states
+        assert np.frombuffer(rows)[::3].tolist() == states
+        assert len(things) == count == len(states)
+        taken.extend(states)
+
+    columns = make_packer(specs, 2, 8, lambda: take(3))
+    put = 0
+    for puts, most in turns:
+        for _ in range(puts):
+            columns(put, float(put), row=[float(put)] * 3, thing=None)
+            put += 1
+        take(most)
+    take(99)
+    assert taken == list(range(put))
 
 
 def test_a_full_packer_asks_for_room_until_there_is_some(packer):
