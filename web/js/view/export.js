@@ -27,7 +27,11 @@ export class Export {
     this.menu = byId("save-menu");
     this.busy = false;
     on(this.button, "click", () => this.#open(this.menu.hidden));
-    on(this.menu, "keydown", (event) => event.key === "Escape" && this.#open(false));
+    on(this.menu, "keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.#open(false);
+    });
     on(this.menu, "focusout", (event) => !this.menu.contains(event.relatedTarget) && event.relatedTarget !== this.button && event.relatedTarget !== null && this.#open(false));
     on(document, "pointerdown", (event) => !this.menu.hidden && !this.menu.parentElement.contains(event.target) && this.#open(false));
   }

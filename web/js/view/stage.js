@@ -45,7 +45,8 @@ export class Stage {
     /** Where the agent glides from and to. @type {{from: [number, number], to: [number, number], since: number} | null} */
     this.glide = null;
     this.size = { width: 0, height: 0 };
-    new ResizeObserver(([entry]) => {
+    // One that nobody sees is told its size.
+    if (second?.isConnected !== false) new ResizeObserver(([entry]) => {
       this.size = { width: entry.contentRect.width, height: entry.contentRect.height };
       redraw();
     }).observe(this.box);

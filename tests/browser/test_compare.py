@@ -1,0 +1,119 @@
+"""Two episodes side by side: by keyboard alone, and where they part as the tapes say."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from playwright.async_api import expect
+
+from browser.kit import PICTURE, Server, Viewer, on_tape
+from recorder import Episode, open_run
+
+SECOND = "document.querySelector('[data-testid=second-box] canvas').toDataURL()"
+
+
+def parting(a: Episode, b: Episode) -> int | None:
+    """The first position at which the two differ in what was seen or done."""
+    for step in range(min(a.length, b.length) + 1):
+        if not np.array_equal(a.observations[step], b.observations[step]):
+            return step
+        if step < min(a.length, b.length) and a.actions[step] != b.actions[step]:
+            return step
+    return None if a.length == b.length else min(a.length, b.length)
+
+
+async def test_by_keyboard_alone_from_load_to_compare(archive: Server, viewer: Viewer) -> None:
+    with open_run(archive.runs_dir / "hard") as tape:
+        await viewer.open(archive, run="hard")
+        await viewer.until("s.episode === 4999")
+        keys = viewer.page.keyboard
+        await keys.press("/")
+        await keys.type("3")
+        await keys.press("Enter")
+        await viewer.until("s.episode === 3")
+        await keys.press("c")
+        await expect(viewer.part("toast").last).to_contain_text("Episode 3 is ticked")
+        await keys.press("n")
+        await viewer.until("s.episode === 4 && s.waitingSince === null")
+        await keys.press("c")
+        await expect(viewer.part("compare-bar")).to_be_visible()
+        expected = parting(tape.load(3), tape.load(4))
+        assert expected is not None
+        await expect(viewer.part("parting")).to_have_attribute("data-step", str(expected))
+        # One transport moves both, and the mark is an event to jump to.
+        await keys.press("Home")
+        lead = (await viewer.state())["episode"]
+        await viewer.shows(lead, 0)
+        other = 7 - lead
+        await expect(viewer.part("second-title")).to_contain_text(f"ep {other} · step 0 /")
+        await keys.press("Shift+ArrowRight")
+        await viewer.shows(lead, 10)
+        await expect(viewer.part("second-title")).to_contain_text("step 10 /")
+        assert await viewer.moment() == on_tape(tape, tape.load(lead), 10)
+        await keys.press("Escape")
+        await expect(viewer.part("compare-bar")).to_be_hidden()
+
+
+async def test_alike_up_to_where_they_part_and_not_after(archive: Server, viewer: Viewer) -> None:
+    with open_run(archive.runs_dir / "medium") as tape:
+        found = ((a, a + 1, parting(tape.load(a), tape.load(a + 1))) for a in range(4000, 4999))
+        a, b, step = next(place for place in found if place[2] is not None and place[2] >= 3)
+        assert step is not None
+        await viewer.open(archive, run="medium", ep=a, step=step - 1, cmp=f"medium/{b}", ov="trail")
+        await viewer.shows(a, step - 1)
+        await expect(viewer.part("parting")).to_have_attribute("data-step", str(step))
+        await viewer.resting()
+        assert await viewer.page.evaluate(PICTURE) == await viewer.page.evaluate(SECOND)
+        await viewer.part("parting").click()
+        await viewer.shows(a, step)
+
+
+async def test_ticks_align_by_percent_and_a_link_that_restores_it_all(
+    archive: Server, viewer: Viewer
+) -> None:
+    """Of different runs, ticked by hand in the table; the longer one leads."""
+    await viewer.open(archive, run="hard", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await viewer.part("sort").select_option("longest")
+    with open_run(archive.runs_dir / "hard") as tape:
+        (longest,) = [row.episode for row in tape.episodes(sort="longest", limit=1).episodes]
+    await viewer.page.get_by_label(f"Tick episode {longest} ").check()
+    await viewer.part("run-picker").select_option("easy")
+    await viewer.until("s.run.run === 'easy' && s.episode === 4999 && s.length !== null")
+    await viewer.page.keyboard.press("k")
+    await viewer.part("sort").select_option("best")
+    with open_run(archive.runs_dir / "easy") as tape:
+        (best,) = [row.episode for row in tape.episodes(sort="best", limit=1).episodes]
+    await viewer.page.get_by_label(f"Tick episode {best} ").check()
+    await expect(viewer.part("ticked")).to_contain_text(f"hard ep {longest:,} and ep {best:,}")
+    await viewer.part("compare-open").click()
+    await viewer.until("s.run.run === 'hard' && s.episode === argument", longest)
+    await viewer.part("align").select_option("percent")
+    await viewer.page.keyboard.press("5")
+    with open_run(archive.runs_dir / "easy") as tape:
+        half = round(tape.episode(best).length / 2)
+    await expect(viewer.part("second-title")).to_have_attribute("data-step", str(half))
+    await viewer.until("s.waitingSince === null")
+    await expect(viewer.page).to_have_url(re.compile(f"cmp=easy%2F{best}&align=percent"))
+
+    link = viewer.page.url
+    await viewer.page.goto("about:blank")
+    await viewer.page.goto(link)
+    await viewer.shows(longest, 100)
+    await expect(viewer.part("second-title")).to_have_attribute("data-step", str(half))
+    await expect(viewer.part("align")).to_have_value("percent")
+    await viewer.part("compare-close").click()
+    await expect(viewer.part("second-box")).to_be_hidden()
+    await expect(viewer.page).not_to_have_url(re.compile("cmp="))
+
+
+async def test_what_cannot_be_compared_is_told(
+    archive: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    await viewer.open(archive, run="hard", ep=3, step=0, cmp="hard/999999")
+    await viewer.shows(3, 0)
+    await expect(viewer.part("toast")).to_contain_text("999999 of hard cannot be compared")
+    await expect(viewer.part("compare-bar")).to_be_hidden()
+    assert all("404" in said for said in console_errors)
+    console_errors.clear()  # the browser's own word for a 404

@@ -1,0 +1,128 @@
+"""What is taken away from the page is what is on the tape, and on the stage."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import expect
+
+from browser.kit import Server, Viewer
+from recorder import Episode, open_run
+
+EPISODE, STEP = 4990, 3
+
+
+@pytest.fixture
+async def opened(archive: Server, viewer: Viewer) -> Viewer:
+    await viewer.open(archive, run="medium", ep=EPISODE, step=STEP)
+    await viewer.shows(EPISODE, STEP)
+    return viewer
+
+
+@pytest.fixture
+def taped(archive: Server) -> Episode:
+    with open_run(archive.runs_dir / "medium") as run:
+        return run.load(EPISODE)
+
+
+async def save(viewer: Viewer, what: str) -> tuple[str, bytes]:
+    await viewer.part("save").click()
+    async with viewer.page.expect_download() as coming:
+        await viewer.part(f"save-{what}").click()
+    file = await coming.value
+    return file.suggested_filename, Path(await file.path()).read_bytes()
+
+
+async def test_the_episode_as_json_csv_and_npz(opened: Viewer, taped: Episode) -> None:
+    stem = f"medium-episode-{EPISODE}"
+    name, data = await save(opened, "json")
+    assert name == f"{stem}.json"
+    assert json.loads(data)["columns"]["action"]["data"] == taped.actions.tolist()
+    name, data = await save(opened, "csv")
+    assert name == f"{stem}.csv"
+    rows = list(csv.DictReader(io.StringIO(data.decode())))
+    assert [int(row["observation"]) for row in rows] == taped.observations.tolist()
+    name, data = await save(opened, "npz")
+    assert name == f"{stem}.npz"
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        np.testing.assert_array_equal(file["q_values"], taped.channels["q_values"])
+
+
+async def test_the_stage_as_png_is_the_picture_on_an_even_ground(opened: Viewer) -> None:
+    await opened.resting()
+    name, data = await save(opened, "png")
+    assert name == f"medium-episode-{EPISODE}-step-{STEP}.png"
+    assert data.startswith(b"\x89PNG")
+    same = await opened.page.evaluate(
+        """async (bytes) => {
+          const shown = document.getElementById("stage");
+          const file = await createImageBitmap(new Blob([Uint8Array.from(bytes)]));
+          const canvas = new OffscreenCanvas(file.width, file.height);
+          const context = canvas.getContext("2d");
+          context.drawImage(file, 0, 0);
+          const saved = context.getImageData(0, 0, file.width, file.height).data;
+          const stage = shown.getContext("2d").getImageData(0, 0, shown.width, shown.height).data;
+          if (saved.length !== stage.length) return "another size";
+          for (let i = 0; i < saved.length; i += 4) {
+            if (saved[i + 3] !== 255) return "see-through";
+            if (stage[i + 3] === 255 && Math.abs(saved[i] - stage[i]) > 1) return "another picture";
+          }
+          return "the same";
+        }""",
+        list(data),
+    )
+    assert same == "the same"
+
+
+async def test_the_episode_as_gif_has_a_picture_for_each_position(
+    opened: Viewer, taped: Episode
+) -> None:
+    name, data = await save(opened, "gif")
+    assert name == f"medium-episode-{EPISODE}.gif"
+    await expect(opened.page.locator("#save-progress")).to_be_hidden()
+    # Chromium decodes it: that many pictures, and the agent is elsewhere in each.
+    pictures = await opened.page.evaluate(
+        """async (bytes) => {
+          const data = Uint8Array.from(bytes);
+          const decoder = new ImageDecoder({ data, type: "image/gif" });
+          await decoder.tracks.ready;
+          const { frameCount } = decoder.tracks.selectedTrack;
+          const seen = new Set();
+          for (let frameIndex = 0; frameIndex < frameCount; frameIndex += 1) {
+            const { image } = await decoder.decode({ frameIndex });
+            const canvas = new OffscreenCanvas(image.displayWidth, image.displayHeight);
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            seen.add(data.reduce((hash, byte) => (hash * 31 + byte) | 0, 7));
+          }
+          return { frameCount, different: seen.size, side: 480 };
+        }""",
+        list(data),
+    )
+    assert pictures["frameCount"] == taped.length + 1
+    assert pictures["different"] == pictures["frameCount"]
+    await opened.shows(EPISODE, STEP)  # the page itself did not move
+
+
+async def test_a_link_is_copied(opened: Viewer) -> None:
+    await opened.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await opened.part("save").click()
+    await opened.part("save-link").click()
+    await expect(opened.part("toast")).to_contain_text("Link copied")
+    link = await opened.page.evaluate("navigator.clipboard.readText()")
+    assert link.endswith(f"#run=medium&ep={EPISODE}&step={STEP}")
+
+
+async def test_the_menu_opens_and_closes_by_keyboard(opened: Viewer) -> None:
+    await opened.part("save").focus()
+    await opened.page.keyboard.press("Enter")
+    await expect(opened.part("save-json")).to_be_focused()
+    await opened.page.keyboard.press("Escape")
+    await expect(opened.part("save-json")).to_be_hidden()
+    await expect(opened.part("save")).to_be_focused()
