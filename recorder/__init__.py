@@ -41,13 +41,16 @@ from recorder.errors import (
     SpaceError,
     StepsNotKept,
 )
+from recorder.facets import Facet
 from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
 from recorder.listing import EpisodePage
 from recorder.livequeue import LiveQueue
+from recorder.orders import SORTS as EPISODE_SORTS
 from recorder.qtables import QTable
 from recorder.recorder import EpisodeRecorder, RecorderStats
 from recorder.removal import Removed, remove_run
 from recorder.run import Run, open_run
+from recorder.runlock import is_held as is_recording
 from recorder.runrow import Counts, RunInfo, RunSummary
 from recorder.tape import Event
 
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
     from recorder.wrapper import RecordEpisodes
 
 __all__ = [
+    "EPISODE_SORTS",
     "Channel",
     "ChannelError",
     "Counts",
@@ -70,6 +74,7 @@ __all__ = [
     "EpisodeSummary",
     "Event",
     "ExpressionError",
+    "Facet",
     "FactsError",
     "KeyframeError",
     "LabelError",
@@ -101,6 +106,7 @@ __all__ = [
     "Steps",
     "StepsNotKept",
     "find_run",
+    "is_recording",
     "is_run_id",
     "label_episode",
     "label_run",

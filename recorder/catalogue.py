@@ -48,7 +48,14 @@ def list_runs(runs_dir: str | Path) -> list[str]:
         ) from error
 
 
-def _is_own_file(path: str) -> bool:
+def _is_own_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _is_own_file(path: str | Path) -> bool:
     """Whether there is a file, and no link to one outside the directory of runs."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
@@ -63,6 +70,10 @@ def find_run(runs_dir: str | Path, run_id: str) -> Path:
         RunNotFound: no run of that id; the message names some that there are.
         RunsDirError: there is no such runs directory.
     """
+    path = Path(runs_dir) / run_id
+    # Looked up by name first: among thousands of runs a listing takes long.
+    if is_run_id(run_id) and _is_own_directory(path) and _is_own_file(path / FILE_NAME):
+        return path
     known = list_runs(runs_dir)
     if run_id not in known:
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")

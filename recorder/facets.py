@@ -14,7 +14,7 @@ from recorder.orders import ORDERS
 from recorder.runrow import Rows
 
 VALUES_MAX: Final = 1000  # different values that are told apart
-_NAMES: Final = ("outcome", "stage", "tag", "seed", "reason")
+_NAMES: Final = ("outcome", "stage", "tags", "seed", "reason")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_facets(rows: Rows, listing: Listing, recording: bool, labels: Labels) -
             tallies["stage"].add(stage, count)
             tallies["reason"].add(reason, count)
             for tag in _words(tags) or (None,):
-                tallies["tag"].add(tag, count)
+                tallies["tags"].add(tag, count)
         if tallies["seed"].complete:
             for seed, count in rows(f"SELECT seed, count(*) {within} GROUP BY 1", values):
                 tallies["seed"].add(seed, count)
@@ -70,10 +70,10 @@ def read_facets(rows: Rows, listing: Listing, recording: bool, labels: Labels) -
         ):
             own = _words(tags)
             if not own:
-                tallies["tag"].add(None, -1)
+                tallies["tags"].add(None, -1)
             for tag in labels.episodes[number].tags:
                 if tag not in own:
-                    tallies["tag"].add(tag, 1)
+                    tallies["tags"].add(tag, 1)
     return {
         name: Facet(
             {value: count for value, count in tally.counts.most_common() if count > 0},

@@ -176,7 +176,7 @@ class Run:
             text: see `episodes`.
 
         Returns:
-            By name: `outcome`, `stage`, `tag`, `seed`, `reason`.
+            By field: `outcome`, `stage`, `tags`, `seed`, `reason`.
 
         Raises:
             ExpressionError: the filter does not parse.

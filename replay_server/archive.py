@@ -12,14 +12,14 @@ import functools
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recorder import DamagedTape, Episode, EpisodeSummary, RecorderError, Run, Steps
+from recorder import DamagedTape, Episode, EpisodeSummary, RecorderError, Run, Steps, is_recording
 from replay_server.messages import Data
 from replay_server.qtables import QTables
+from replay_server.runlist import RunList, RunPage, RunQuery
 from replay_server.shelf import Shelf, Signature, describe
 from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, short_episodes
 
@@ -45,7 +45,7 @@ class Archive:
         self._cache = StepsCache(cache_bytes)
         self._q_tables = QTables()
         self._stretch: dict[str, int] = {}
-        self._described: dict[str, tuple[Signature, dict[str, Any]]] = {}
+        self._runs = RunList(self.shelf)
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in a reader thread."""
@@ -74,9 +74,18 @@ class Archive:
         """One run as the protocol gives it."""
         return await self.read(run_id, lambda run: describe(self.shelf, run_id, run))
 
-    async def runs(self) -> list[dict[str, Any]]:
-        """All runs, recording ones first, then newest first; unreadable ones are named."""
-        return await self.call(self._describe_all)
+    async def runs(self, query: RunQuery) -> RunPage:
+        """A page of the runs there are now; unreadable ones are named.
+
+        Raises:
+            RunsDirError: there is no such directory.
+            ListingError: a cursor of another listing.
+        """
+        return await self.call(self._runs.page, query)
+
+    async def newest_run(self) -> str | None:
+        """The run to show where none is named: one that records, else the newest readable."""
+        return await self.call(self._runs.newest)
 
     async def statuses(self, known: dict[str, Status]) -> dict[str, Status]:
         """Which runs there are and which of them record, given what the last call said.
@@ -204,11 +213,14 @@ class Archive:
             if before is not None and before[0] == signature and not before[1]:
                 found[run_id] = before
                 continue
-            try:
-                with self.shelf.borrow(run_id) as run:
-                    found[run_id] = (signature, run.info.status == "recording")
-            except (RecorderError, OSError):
-                found[run_id] = (signature, False)
+            recording = is_recording(self.shelf.runs_dir / run_id)
+            if recording:
+                try:
+                    with self.shelf.borrow(run_id):
+                        pass
+                except (RecorderError, OSError):
+                    recording = False
+            found[run_id] = (signature, recording)
         gone = {
             run_id
             for run_id, (signature, _) in known.items()
@@ -217,34 +229,3 @@ class Archive:
         for run_id in gone:
             self.shelf.forget(run_id)
         return found, gone
-
-    def _describe_all(self) -> list[dict[str, Any]]:
-        runs: list[dict[str, Any]] = []
-        described: dict[str, tuple[Signature, dict[str, Any]]] = {}
-        for run_id in self.shelf.ids():
-            signature = self.shelf.signature(run_id)
-            known = self._described.get(run_id)
-            if known is None or known[0] != signature or known[1]["status"] == "recording":
-                known = (signature, self._describe(run_id))
-            described[run_id] = known
-            runs.append(known[1])
-        self._described = described
-        newest_first = sorted(runs, key=lambda run: _when(run.get("created_at")), reverse=True)
-        return sorted(newest_first, key=lambda run: run["status"] != "recording")
-
-    def _describe(self, run_id: str) -> dict[str, Any]:
-        try:
-            with self.shelf.borrow(run_id) as run:
-                return describe(self.shelf, run_id, run)
-        except (RecorderError, OSError) as error:
-            return {"run": run_id, "status": "unreadable", "error": str(error)}
-
-
-def _when(created_at: Any) -> float:
-    """A moment to sort by, whichever way the tape spells it; unknown ones come last."""
-    if isinstance(created_at, int | float):
-        return float(created_at)
-    try:
-        return datetime.fromisoformat(str(created_at)).timestamp()
-    except ValueError:
-        return 0.0

@@ -152,10 +152,7 @@ class Hub:
 
     async def newest_run(self) -> str | None:
         """The run to open where none is named: a live one, else the newest."""
-        runs = await self._archive.runs()
-        readable = [run["run"] for run in runs if run["status"] != "unreadable"]
-        live = [run_id for run_id in readable if run_id in self._live]
-        return next(iter(live + readable), None)
+        return await self._archive.newest_run()
 
     async def metrics(self, run_id: str) -> dict[str, Any]:
         """A run's numbers now."""

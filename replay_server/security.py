@@ -106,10 +106,10 @@ class Access:
         return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._token)
 
 
-def problem(status: int, code: str, message: str) -> web.HTTPException:
-    """An error as every route answers it."""
+def problem(status: int, code: str, message: str, **more: Any) -> web.HTTPException:
+    """An error as every route answers it; `more` are further fields of it."""
     answer = _ANSWERS[status](
-        text=dumps({"error": {"code": code, "message": message}}),
+        text=dumps({"error": {"code": code, "message": message, **more}}),
         content_type="application/json",
     )
     return answer

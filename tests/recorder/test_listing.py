@@ -110,8 +110,13 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize("where", FILTERS)
-@pytest.mark.parametrize("sort", list(ORDERS))
+@pytest.mark.parametrize(
+    ("sort", "where"),
+    [
+        *((sort, where) for sort in ("newest", "best", "worst", "epsilon") for where in FILTERS),
+        *((sort, FILTERS[2]) for sort in ORDERS),
+    ],
+)
 def test_a_page_is_what_a_look_at_every_row_gives(run, summaries, sort, where):
     wanted = expected(summaries, where, sort)
     page = run.episodes(where=where, sort=sort, limit=30)
@@ -121,14 +126,14 @@ def test_a_page_is_what_a_look_at_every_row_gives(run, summaries, sort, where):
     assert (page.next is None) == (len(wanted) <= 30)
 
 
-@pytest.mark.parametrize("where", FILTERS)
-@pytest.mark.parametrize("sort", ["newest", "oldest", "best", "worst", "epsilon", "-seed"])
+@pytest.mark.parametrize("where", FILTERS[:2])
+@pytest.mark.parametrize("sort", ["newest", "oldest", "best", "worst", "-seed"])
 def test_pages_follow_each_other_without_a_hole(run, summaries, sort, where):
     wanted = expected(summaries, where, sort)
     assert pages(run, 1500, 5000, where=where, sort=sort)[:5000] == wanted[:5000]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(where=filters, sort=st.sampled_from(list(ORDERS)))
 def test_any_filter_in_any_order(run, summaries, where, sort):
     page = run.episodes(where=where, sort=sort, limit=10)
@@ -185,8 +190,8 @@ def test_facets_count_what_matches(run, summaries):
     }.items():
         assert facets[name].complete
         assert facets[name].counts == {value: values.count(value) for value in set(values)}
-    assert facets["tag"].counts["rare"] == 1
-    assert next(iter(facets["tag"].counts)) is None
+    assert facets["tags"].counts["rare"] == 1
+    assert next(iter(facets["tags"].counts)) is None
 
 
 def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_dir, tmp_path):
@@ -206,7 +211,7 @@ def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_di
         assert found(where="success and 11 < episode < 13") == []
         assert found(text="hole") == [5000]
         facets = run.facets(where="4990 < episode < 5010")
-        assert facets["tag"].counts == {None: 18, "odd-one": 1, "even": 1}
+        assert facets["tags"].counts == {None: 18, "odd-one": 1, "even": 1}
 
 
 def test_a_block_whose_roll_up_is_missing_or_beside_a_gap_is_read_all_the_same(run_dir, tmp_path):

@@ -1,0 +1,109 @@
+"""The HTTP routes that list: runs, episodes, and what there is to tell episodes apart by."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from recorder import EPISODE_SORTS, Facet, ListingError
+from replay_server.archive import Archive
+from replay_server.messages import Data, episode_row
+from replay_server.queries import asked_run, choice, integer, words
+from replay_server.runlist import RUN_SORTS, RUNS_MAX, STATUSES, TEXT_MAX, RunQuery
+
+EPISODES_MAX: Final = 500  # on a page
+FACETS_KEPT: Final = 32
+FACET_VALUES: Final = 100  # of each facet
+QUERY_MAX: Final = 4000  # characters of a filter: the language itself refuses fewer
+
+
+class Listings:
+    """The handlers.
+
+    Args:
+        archive: what is read from.
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._facets: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+
+    @property
+    def routes(self) -> Mapping[str, Callable[[web.Request], Awaitable[Data]]]:
+        """Handlers by path."""
+        return {
+            "/api/runs": self.runs,
+            "/api/runs/{run}/episodes": self.episodes,
+            "/api/runs/{run}/facets": self.facets,
+        }
+
+    async def runs(self, request: web.Request) -> Data:
+        """A page of runs."""
+        query = RunQuery(
+            text=words(request, "text", TEXT_MAX),
+            status=choice(request, "status", STATUSES),
+            sort=choice(request, "sort", RUN_SORTS),
+            limit=integer(request, "limit", RUNS_MAX, 1, RUNS_MAX),
+            cursor=request.query.get("cursor"),
+        )
+        page = await self._archive.runs(query)
+        return {"runs": page.runs, "next": page.next, "total": page.total}
+
+    async def episodes(self, request: web.Request) -> Data:
+        """A page of episodes."""
+        sort = choice(request, "sort", EPISODE_SORTS)
+        limit = integer(request, "limit", 100, 1, EPISODES_MAX)
+        cursor = request.query.get("cursor")
+        where, text = _filter(request)
+        page = await self._archive.read(
+            asked_run(request),
+            lambda run: run.episodes(where=where, text=text, sort=sort, limit=limit, cursor=cursor),
+        )
+        return {
+            "episodes": [episode_row(summary) for summary in page.episodes],
+            "next": page.next,
+            "total": page.total,
+            "total_exact": page.exact,
+        }
+
+    async def facets(self, request: web.Request) -> Data:
+        """How often each value of a few fields is among the episodes that match."""
+        name = asked_run(request)
+        where, text = _filter(request)
+        signature = await self._archive.call(self._archive.shelf.signature, name)
+        key = (name, signature, where, text)
+        known = self._facets.get(key)
+        if known is None:
+            found = await self._archive.read(name, lambda run: run.facets(where=where, text=text))
+            known = {
+                "facets": {field: _values(facet) for field, facet in found.items()},
+                "complete": {field: _complete(facet) for field, facet in found.items()},
+            }
+            self._facets[key] = known
+            while len(self._facets) > FACETS_KEPT:
+                self._facets.popitem(last=False)
+        return known
+
+
+def _filter(request: web.Request) -> tuple[str, str]:
+    unknown = set(request.query) - {"where", "text", "sort", "limit", "cursor"}
+    if unknown:
+        # A filter under another name would silently leave nothing out.
+        raise ListingError(
+            f"expected where, text, sort, limit or cursor in the query, got {min(unknown)[:40]!r}"
+        )
+    return words(request, "where", QUERY_MAX), words(request, "text", QUERY_MAX)
+
+
+def _values(facet: Facet) -> list[Data]:
+    return [
+        {"value": value, "count": count}
+        for value, count in list(facet.counts.items())[:FACET_VALUES]
+    ]
+
+
+def _complete(facet: Facet) -> bool:
+    return facet.complete and len(facet.counts) <= FACET_VALUES
