@@ -22,8 +22,8 @@ from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import RunNotFound, SequenceError, SpaceError
-from recorder.facts import as_json, checked_facts, checked_seed
+from recorder.errors import RunNotFound, SequenceError
+from recorder.facts import as_json, checked_facts
 from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
@@ -34,6 +34,7 @@ from recorder.pruning import check_quota
 from recorder.pump import Pump
 from recorder.redaction import Redaction
 from recorder.showcase import Showcase
+from recorder.subject import Subject, first_row
 from recorder.tape import Event
 
 if TYPE_CHECKING:
@@ -168,45 +169,22 @@ class EpisodeRecorder:
         resume: bool = False,
         redact: Iterable[str] = (),
     ) -> None:
-        # Here and not above: who only reads tapes, the writer's process among them, does
-        # without Gymnasium and the time that importing it takes.
-        from recorder.describe import describe
-
-        observation_space, action_space = _spaces(env, observation_space, action_space)
-        spec = env.spec if env is not None else None
-        env_id = env_id or (spec.id if spec else None)
-        env_kwargs = dict(env_kwargs if env_kwargs is not None else spec.kwargs if spec else {})
-        if presentation is None and env is not None:
-            presentation = getattr(env.unwrapped, "presentation", None)
+        about = Subject.of(env, observation_space, action_space, env_id, env_kwargs, presentation)
         self.layout = Layout(
-            describe(observation_space),
-            describe(action_space),
+            about.observation_space,
+            about.action_space,
             check_channels(with_agents(channels, agents)),
             infos,
         )
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
             check_quota(quota_bytes)
-        name = name or run_id or env_id or "run"
+        name = name or run_id or about.env_id or "run"
         now = time.time()
         redaction = Redaction(redact)
-        facts = {
-            "name": name,
-            "created_at": now,
-            "status": "recording",
-            "env_id": env_id,
-            "env_kwargs": as_json(redaction.mapping(json.loads(as_json(env_kwargs)))),
-            "observation_space": as_json(self.layout.observation_space),
-            "action_space": as_json(self.layout.action_space),
-            "layout": as_json(self.layout.as_json()),
-            "presentation": as_json(presentation or {}),
-            "algorithm": algorithm,
-            "hyperparameters": as_json(
-                redaction.mapping(json.loads(as_json(hyperparameters or {})))
-            ),
-            "seed": None if seed is None else checked_seed(seed),
-            "provenance": "{}",
-        }
+        facts = first_row(
+            about, self.layout, redaction, name, now, algorithm, hyperparameters, seed
+        )
         if resume:
             if run_id is None:
                 raise RunNotFound("expected run_id=... with resume=True, got none; name the run")
@@ -270,10 +248,10 @@ class EpisodeRecorder:
             else RewardJudge(policy, self.layout, opened.episode, opened.first_step),
         )
         packer.arm(
-            self._capture.marks, self._pump.wake, self._finish_slowly, time.perf_counter,
+            self._capture.marks, self._pump.wake, self.finish_episode, time.perf_counter,
             self._wall_offset, _WAKE_S, self._capture.plain_final,
         )  # fmt: skip
-        # The same as the method below, without its detour.
+        # Does the common form itself, and calls the method for the others.
         self.__dict__["finish_episode"] = packer.finish
         self._pump.start()
         if policy is not None or quota_bytes is not None:
@@ -345,32 +323,6 @@ class EpisodeRecorder:
             SpaceError: the final observation does not have its space's form.
             FactsError: epsilon, seed, stage or tags that cannot be stored.
         """
-        return self._capture.packer.finish(
-            final_observation,
-            terminated=terminated,
-            truncated=truncated,
-            incomplete=incomplete,
-            epsilon=epsilon,
-            seed=seed,
-            stage=stage,
-            tags=tags,
-            duration_s=duration_s,
-        )
-
-    def _finish_slowly(
-        self,
-        final_observation: Any = None,
-        *,
-        terminated: bool = False,
-        truncated: bool = False,
-        incomplete: bool = False,
-        epsilon: float | None = None,
-        seed: int | None = None,
-        stage: str | None = None,
-        tags: tuple[str, ...] = (),
-        duration_s: float | None = None,
-    ) -> int:
-        """`finish_episode`, whatever it is called with; the packer does the common form."""
         if self._closed:
             raise self._refusal
         capture, packer = self._capture, self._capture.packer
@@ -623,20 +575,6 @@ class EpisodeRecorder:
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
-
-
-def _spaces(
-    env: Env[Any, Any] | None, observation: Space[Any] | None, action: Space[Any] | None
-) -> tuple[Space[Any], Space[Any]]:
-    if env is not None:
-        observation = observation or env.observation_space
-        action = action or env.action_space
-    if observation is None or action is None:
-        raise SpaceError(
-            "expected env=..., or observation_space=... and action_space=..., got neither; "
-            "hand in the environment that is recorded"
-        )
-    return observation, action
 
 
 def _open_episode() -> SequenceError:

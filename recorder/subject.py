@@ -1,0 +1,115 @@
+"""What a run is a recording of, as its recorder is told: the environment, and who learns.
+
+Read once, when the recorder is made; it becomes the first form of the run's row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from recorder.errors import SpaceError
+from recorder.facts import as_json, checked_seed
+from recorder.layout import Layout
+from recorder.redaction import Redaction
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+    from gymnasium.spaces import Space
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The environment that is recorded.
+
+    Attributes:
+        observation_space, action_space: described as JSON-ready mappings.
+        env_id: its Gymnasium id, if it has one.
+        env_kwargs: what `gymnasium.make` was given.
+        presentation: how it is drawn (`docs/protocol.md`, Presentations).
+    """
+
+    observation_space: dict[str, Any]
+    action_space: dict[str, Any]
+    env_id: str | None
+    env_kwargs: dict[str, Any]
+    presentation: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        env: Env[Any, Any] | None,
+        observation_space: Space[Any] | None,
+        action_space: Space[Any] | None,
+        env_id: str | None,
+        env_kwargs: Mapping[str, Any] | None,
+        presentation: Mapping[str, Any] | None,
+    ) -> Self:
+        """Return what is told, and of the rest what the environment says itself.
+
+        Raises:
+            SpaceError: there are no spaces, or one that cannot be recorded.
+        """
+        # Here and not above: who only reads tapes, the writer's process among them, does
+        # without Gymnasium and the time that importing it takes.
+        from recorder.describe import describe
+
+        spec = None
+        if env is not None:
+            spec = env.spec
+            observation_space = observation_space or env.observation_space
+            action_space = action_space or env.action_space
+            if presentation is None:
+                presentation = getattr(env.unwrapped, "presentation", None)
+        if observation_space is None or action_space is None:
+            raise SpaceError(
+                "expected env=..., or observation_space=... and action_space=..., got neither; "
+                "hand in the environment that is recorded"
+            )
+        if env_kwargs is None:
+            env_kwargs = spec.kwargs if spec else {}
+        return cls(
+            describe(observation_space),
+            describe(action_space),
+            env_id or (spec.id if spec else None),
+            dict(env_kwargs),
+            presentation or {},
+        )
+
+
+def first_row(
+    about: Subject,
+    layout: Layout,
+    redaction: Redaction,
+    name: str,
+    created_at: float,
+    algorithm: str | None,
+    hyperparameters: Mapping[str, Any] | None,
+    seed: int | None,
+) -> dict[str, Any]:
+    """Return the run's row as it begins, without its id: columns of the table `run`.
+
+    Raises:
+        FactsError: `seed` takes more than 64 bits.
+    """
+
+    def kept(facts: Mapping[str, Any]) -> str:
+        return as_json(redaction.mapping(json.loads(as_json(facts))))
+
+    return {
+        "name": name,
+        "created_at": created_at,
+        "status": "recording",
+        "env_id": about.env_id,
+        "env_kwargs": kept(about.env_kwargs),
+        "observation_space": as_json(layout.observation_space),
+        "action_space": as_json(layout.action_space),
+        "layout": as_json(layout.as_json()),
+        "presentation": as_json(about.presentation),
+        "algorithm": algorithm,
+        "hyperparameters": kept(hyperparameters or {}),
+        "seed": None if seed is None else checked_seed(seed),
+        "provenance": "{}",
+    }
