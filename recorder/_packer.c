@@ -490,8 +490,12 @@ take(Packer *self, PyObject *most_object)
     for (int i = 0; i < self->columns; i++)
         if (self->column[i].code == 'o')
             PyList_SetSlice(self->column[i].objects, 0, n, NULL);
-    self->head = n < self->count ? self->head + n : 0;
+    self->head += n;
     self->count -= n;
+    /* What is left goes to the front where it is no more than what left: each row is moved
+     * once at most, and the same memory, still in the cache, is filled again. */
+    if (self->count <= n)
+        to_front(self);
     return Py_BuildValue("(nLN)", n, first, parts);
 }
 

@@ -200,7 +200,7 @@ class Pump(threading.Thread):
             if self._judge is not None:
                 self._tell(self._judge.see(parts, marks, first, count))
             try:
-                self._showcase.add(parts, marks, first, count)
+                self._showcase.add(parts, marks, first, count, more=bool(self._capture.marks))
             except Exception:
                 log.exception("an episode could not be shown; recording goes on")
             if count < TAKE_STEPS:

@@ -63,7 +63,14 @@ class Showcase:
         self._carried: list[Columns] = []
         self._carried_steps = 0
 
-    def add(self, parts: Sequence[Any], marks: Sequence[Mark], first: int, count: int) -> None:
+    def add(
+        self,
+        parts: Sequence[Any],
+        marks: Sequence[Mark],
+        first: int,
+        count: int,
+        more: bool = False,
+    ) -> None:
         """Show the episodes that end in a take; carry what goes on behind it.
 
         Args:
@@ -71,12 +78,14 @@ class Showcase:
             marks: the ends within them.
             first: position of the first row.
             count: rows.
+            more: newer episodes follow at once, and will take the place of these.
         """
         columns = {
             spec.column.name: spec.rows(part, count)
             for spec, part in zip(self._specs, parts, strict=True)
         }
-        skipped = 0 if self._callback else max(0, len(marks) - self._live.max_episodes)
+        shown = 0 if more else self._live.max_episodes
+        skipped = 0 if self._callback else max(0, len(marks) - shown)
         self._live.skip(skipped)
         if skipped:
             self._start = marks[skipped - 1][0]

@@ -167,7 +167,7 @@ class Shown:
         self.packer = make_packer(self.specs, 3, 10_000, pytest.fail)
         self.step = 0
 
-    def take(self, steps: int, ends: list[int]) -> None:
+    def take(self, steps: int, ends: list[int], more: bool = False) -> None:
         """Show `steps` more steps, with ends at these positions of the run."""
         for _ in range(steps):
             image = np.full((10, 10), self.step % 250, np.uint8)
@@ -176,7 +176,7 @@ class Shown:
         count, first, parts = self.packer.take(10_000)
         final = (np.full((10, 10), 255, np.uint8).tobytes(),)
         marks = [(end, final, 1, 0.5, None, None, 0.0, 0.0, ()) for end in ends]
-        self.showcase.add(parts, marks, first, count)
+        self.showcase.add(parts, marks, first, count, more)
 
 
 def steps_of(shown: Episode) -> list[int]:
@@ -195,6 +195,18 @@ def test_only_the_newest_of_a_take_are_built_and_the_others_are_counted():
     assert [held.episode for held in episodes] == list(range(20, 30))
     assert [steps_of(held) for held in episodes] == [[2 * n, 2 * n + 1] for n in range(20, 30)]
     assert [held.first_step for held in episodes] == list(range(40, 60, 2))
+
+
+def test_what_newer_episodes_are_about_to_push_out_is_counted_and_not_built():
+    """A trainer that is ahead of the pump; the one that spans both takes is whole."""
+    shown = Shown()
+    shown.take(7, [2, 4], more=True)
+    assert shown.live.dropped == 2
+    shown.take(7, [9, 14])
+    episodes = shown.live.drain()
+    assert [held.episode for held in episodes] == [2, 3]
+    assert [steps_of(held) for held in episodes] == [[4, 5, 6, 7, 8], [9, 10, 11, 12, 13]]
+    assert shown.live.dropped == 2
 
 
 def test_an_episode_that_comes_in_pieces_is_shown_whole():
