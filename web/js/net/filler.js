@@ -27,7 +27,7 @@ export class Filler {
   consider() {
     const { state, cache } = this.session;
     const key = `${state.run?.run}/${state.episode}`;
-    if (state.live || state.length === null || state.length > MOST_STEPS || key === this.tried || cache.complete()) return;
+    if (state.live || state.missing || state.length === null || state.length > MOST_STEPS || key === this.tried || cache.complete()) return;
     this.tried = key;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.#fill(key), SETTLE_MS);

@@ -1,0 +1,198 @@
+"""The state table of the page: what each state shows, and that nothing is lost in it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, WebSocketRoute, expect
+
+from browser.kit import PICTURE, Server, Viewer, serving, train
+from recorder import open_run
+
+EPISODE = 3  # of the hard world, untrained: all of its 200 steps
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Server]:
+    """A server with a run that a test may spoil."""
+    await train(tmp_path, "--difficulty", "hard", "--episodes", 200, "--name", "spoilt")
+    async with serving(tmp_path) as server:
+        yield server
+
+
+async def test_the_end_offers_to_play_again_or_to_go_on(archive: Server, viewer: Viewer) -> None:
+    await viewer.open(archive, run="hard", ep=EPISODE, step=195, speed=5)
+    await viewer.shows(EPISODE, 195)
+    await viewer.page.keyboard.press("k")
+    await viewer.shows(EPISODE, 200)
+    await expect(viewer.play).to_have_attribute("aria-label", "Play again")
+    await expect(viewer.play).to_have_attribute("data-icon", "replay")
+    await viewer.part("autoplay").click()
+    await viewer.page.keyboard.press("ArrowLeft")
+    await viewer.page.keyboard.press("k")
+    await viewer.until("s.episode === argument && s.step > 0", EPISODE + 1)
+
+
+async def test_waiting_turns_a_wheel_after_a_while_and_keeps_the_last_picture(
+    archive: Server, viewer: Viewer
+) -> None:
+    """The server is there and does not answer: nothing blank, nothing that jumps."""
+    held: list[WebSocketRoute] = []
+
+    def hold(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        silent = False
+
+        def pass_on(message: str | bytes) -> None:
+            nonlocal silent
+            silent = silent or '"episode":4,' in str(message)
+            if not silent:
+                server.send(message)
+
+        socket.on_message(pass_on)
+        held.append(socket)
+
+    await viewer.page.route_web_socket(re.compile("/ws$"), hold)
+    await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+    await viewer.shows(EPISODE, 7)
+    await viewer.resting()
+    before = await viewer.page.evaluate(PICTURE)
+    spinner = viewer.page.get_by_role("status", name="Loading")
+    await expect(spinner).to_be_hidden()
+    await viewer.page.keyboard.press("n")
+    await expect(spinner).to_be_visible()
+    assert await viewer.page.evaluate(PICTURE) == before
+    assert held
+
+
+@pytest.mark.parametrize("version", [2, 17])
+async def test_a_newer_protocol_is_not_guessed_at(
+    archive: Server, viewer: Viewer, version: int
+) -> None:
+    def speak(socket: WebSocketRoute) -> None:
+        socket.send(json.dumps(["hello", {"protocol": version, "server": "9.0", "heartbeat": 15}]))
+        socket.send(json.dumps(["run", {"run": "hard", "shape": "of things to come"}]))
+
+    await viewer.page.route_web_socket(re.compile("/ws$"), speak)
+    await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+    await expect(viewer.part("card")).to_contain_text("This page is older than its server")
+    await expect(viewer.part("card")).to_contain_text(f"version {version}")
+    await expect(viewer.chip).to_have_text("ERROR")
+    await expect(viewer.part("card").get_by_role("button", name="Load again")).to_be_visible()
+
+
+async def test_unknown_messages_are_passed_over(archive: Server, viewer: Viewer) -> None:
+    def add(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            socket.send('["hologram", {"epoch": 99, "deep": [1, {"x": null}]}]')
+            socket.send(message)
+
+        server.on_message(pass_on)
+
+    await viewer.page.route_web_socket(re.compile("/ws$"), add)
+    with open_run(archive.runs_dir / "hard") as tape:
+        await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+        await viewer.reads_as(tape, EPISODE, 7)
+
+
+async def test_missing_libraries_are_told_and_not_waited_for(
+    archive: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    await viewer.page.route("**/vendor/uplot/*.js", lambda route: route.fulfill(status=404))
+    await viewer.open(archive)
+    await expect(viewer.part("card")).to_contain_text("The page could not start")
+    await expect(viewer.part("card")).to_contain_text("vendor/uplot/uPlot.esm.js")
+    await expect(viewer.chip).to_have_text("ERROR")
+    console_errors.clear()  # the browser's own word for a file that is not there
+
+
+async def test_a_run_that_vanishes_is_told_on_the_stage_and_stays_scrubbable(
+    own: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    with open_run(own.runs_dir / "spoilt") as tape:
+        await viewer.open(own, run="spoilt", ep=EPISODE, step=7)
+        await viewer.reads_as(tape, EPISODE, 7)
+        await viewer.page.wait_for_function("reel.cached === 200")
+        shutil.rmtree(own.runs_dir / "spoilt")
+        note = viewer.part("stage-note")
+        await expect(note).to_contain_text("This run is no longer there")
+        await viewer.page.keyboard.press("ArrowRight")
+        await viewer.reads_as(tape, EPISODE, 8)
+    await train(own.runs_dir, "--episodes", 12, "--name", "another")
+    await note.get_by_role("button", name="Open the newest run").click()
+    await viewer.until("s.run.run === 'another'")
+    await expect(note).to_be_hidden()
+    assert all("404" in said for said in console_errors)
+    console_errors.clear()
+
+
+async def test_a_damaged_episode_is_told_and_hatched_and_the_others_play(
+    own: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    """One byte of one segment is another: refused, never shown."""
+    with sqlite3.connect(own.runs_dir / "spoilt" / "run.db") as database:
+        rows = database.execute("SELECT rowid, blob FROM segments ORDER BY first_step").fetchall()
+        assert len(rows) > 1
+        row, data = rows[0]
+        spoilt = bytearray(data)
+        spoilt[len(spoilt) // 2] ^= 0x20
+        database.execute("UPDATE segments SET blob = ? WHERE rowid = ?", (bytes(spoilt), row))
+    database.close()
+    await viewer.open(own, run="spoilt", ep=0, step=0)
+    card = viewer.part("card")
+    await expect(card).to_contain_text("This episode is damaged")
+    await expect(card).to_contain_text("run spoilt is damaged where episode 0 stands")
+    await expect(card.get_by_role("button", name="Copy details")).to_be_visible()
+    await expect(viewer.play).to_be_visible()
+    with open_run(own.runs_dir / "spoilt") as tape:
+        await viewer.part("goto").fill("199")
+        await viewer.part("goto").press("Enter")
+        await viewer.reads_as(tape, 199, 0)
+        await expect(card).to_be_hidden()
+    console_errors.clear()
+
+
+@pytest.mark.parametrize(("width", "ratio"), [(320, 1), (320, 3), (1440, 3)])
+async def test_small_windows_and_sharp_screens(
+    chromium: Browser, archive: Server, width: int, ratio: int
+) -> None:
+    context = await chromium.new_context(
+        viewport={"width": width, "height": 720}, device_scale_factor=ratio
+    )
+    page = await context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    viewer = Viewer(page)
+    await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+    await viewer.shows(EPISODE, 7)
+    sizes = await page.evaluate(
+        """() => {
+          const stage = document.getElementById("stage");
+          const seen = (e) => e.checkVisibility({ visibilityProperty: true });
+          const box = (e) => e.getBoundingClientRect();
+          const outside = [...document.querySelectorAll("button, select, input, canvas, h1")]
+            .filter((e) => seen(e) && !e.closest("dialog, .unseen"))
+            .filter((e) => box(e).left < -1 || box(e).right > innerWidth + 1)
+            .map((e) => e.id || e.outerHTML.slice(0, 80));
+          return {
+            scrolls: document.documentElement.scrollWidth > innerWidth,
+            outside,
+            ratio: stage.width / stage.clientWidth,
+          };
+        }"""
+    )
+    assert sizes["outside"] == []
+    assert not sizes["scrolls"]
+    assert sizes["ratio"] == pytest.approx(ratio, rel=0.01)
+    await viewer.part("step-forward").click()
+    await viewer.shows(EPISODE, 8)
+    await context.close()
+    assert faults == []
