@@ -244,6 +244,8 @@ function fullscreen() {
 }
 
 on(byId("fullscreen"), "click", fullscreen);
+// It scrolls, so the keyboard must be able to get there.
+byId("right").tabIndex = 0;
 on(byId("theme"), "click", () => theme.toggle());
 on(byId("share"), "click", copyLink);
 

@@ -21,7 +21,7 @@ export function expression(query) {
   if (query.high !== null) parts.push(`episode_return <= ${query.high}`);
   if (query.span) parts.push(`episode >= ${query.span[0]} and episode <= ${query.span[1]}`);
   for (const [field, value] of Object.entries(query.facets)) {
-    parts.push(field === "tags" ? `${quoted(value)} in tags` : `${field} == ${quoted(value)}`);
+    parts.push(field === "tag" ? `${quoted(value)} in tags` : `${field} == ${quoted(value)}`);
   }
   return parts.join(" and ");
 }

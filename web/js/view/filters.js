@@ -8,7 +8,7 @@ import { episodeNumber, expression, noQuery, offset, pack, unpack } from "../log
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 /** Fields by which episodes are counted, and what they are called here. */
-const FACETS = /** @type {const} */ ({ outcome: "how it ended", stage: "stage", tags: "tag", seed: "seed" });
+const FACETS = /** @type {const} */ ({ outcome: "how it ended", stage: "stage", tag: "tag", seed: "seed" });
 const MOST_VALUES = 8;
 const TYPING_MS = 350;
 

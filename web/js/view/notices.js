@@ -182,7 +182,7 @@ function cardOf(state, asked) {
     return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
   }
   if (state.missing?.reason === "damaged") {
-    const text = `The tape of run ${state.run?.run} is damaged where episode ${state.episode} stands; the episodes around it are whole.`;
+    const text = `The steps of episode ${state.episode} cannot be read: the tape of run ${state.run?.run} is damaged there. reel check says how far, reel recover saves what is whole.`;
     const copy = `${text} File: ${state.run?.run}/run.db. Episodes ${state.missing.from_episode} to ${state.missing.to_episode}.`;
     return { key: `damaged|${state.episode}`, title: "This episode is damaged", text, copy, buttons: [["Next episode", "next"], ["Try again", "again"], ["Copy details", "copy"]] };
   }
