@@ -179,3 +179,15 @@ class ImportRefused(RecorderError):
     """Foreign data that cannot be imported."""
 
     code = "bad_import"
+
+
+class ComparisonError(RecorderError):
+    """Runs, episodes or Q-tables that have nothing in common to be compared by."""
+
+    code = "not_comparable"
+
+
+class QueryError(RecorderError):
+    """SQL that cannot be run, or that would do more than read."""
+
+    code = "bad_query"

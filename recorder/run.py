@@ -18,6 +18,7 @@ from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
+from recorder.highlights import SCAN_STEPS, Highlights, Source, find_highlights
 from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, Listing, read_page, summary_of
@@ -354,6 +355,25 @@ class Run:
                 Event(at, episode, step, kind, text, json.loads(data))
                 for at, episode, step, kind, text, data in rows
             ]
+
+    def highlights(self, scan_steps: int | None = SCAN_STEPS) -> Highlights:
+        """Return the few episodes worth watching, and how much was looked at for them.
+
+        Args:
+            scan_steps: about how many steps to search for the biggest surprise (the TD
+                error), spread evenly over the tape; None: all of them.
+
+        Raises:
+            DamagedTape: bytes on the tape are not what was written.
+        """
+        with reading(self._file):
+            return find_highlights(
+                Source(
+                    self._connection, self._lock, self._rows, self.layout,
+                    self.info.hyperparameters, self.is_recording(), self.episode,
+                ),
+                scan_steps,
+            )  # fmt: skip
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
