@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recorder.columns import Column
-from recorder.errors import ExportError, MissingExtra
+from recorder.errors import ExportError
 from recorder.export.target import MANIFEST
 from recorder.packing import unpack
 from recorder.spaces import Description
@@ -22,21 +22,6 @@ if TYPE_CHECKING:
     from recorder.run import Run
 
 Array = np.ndarray[Any, Any]
-
-
-def need(module: str, extra: str) -> Any:
-    """Import a module of an extra.
-
-    Raises:
-        MissingExtra: it is not installed; the message is the line to type.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise MissingExtra(
-            f"expected the package {module.partition('.')[0]!r}, got none of it ({error}); "
-            f'type: pip install "episode-reel[{extra}]"'
-        ) from error
 
 
 def plain(value: Any) -> Any:
