@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from click.core import ParameterSource
 
 from gridworld.errors import GridWorldError, InvalidParameter
 from gridworld.parameters import PARAMETERS, PRESETS, Parameter
+from recorder.errors import PolicyError
+from recorder.policy_text import parse_size
 
 _TYPES: dict[str, Any] = {"number": float, "integer": int, "string": str, "object": str}
 
@@ -127,13 +128,13 @@ def bytes_of(size: str | None) -> int | None:
     """
     if size is None:
         return None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", size.lower())
-    if match is None:
+    try:
+        return parse_size(size)
+    except PolicyError:
         raise BadInput(
             f"--quota must be a size such as 500MB or 2GB, but got {size!r}; write a number and "
             "kB, MB, GB or TB."
-        )
-    return int(float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " "))
+        ) from None
 
 
 def check_runs_dir(runs_dir: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recorder import bulk, notebook
 from recorder.dataframes import arrow_table, data_frame
-from recorder.episode import EpisodeSummary
+from recorder.episode import Episode, EpisodeSummary
 from recorder.episodes import Episodes
 from recorder.errors import ListingError
 from recorder.filters import columns as sql_columns
@@ -174,11 +174,11 @@ class Asking:
         One may be of the first two both; `kept` counts those whose steps are on the tape.
         """
         run = self._run
-        names = sql_columns(run.is_recording())
+        names = sql_columns(run.is_recording(), run.known_labels)
         told = ("terminated", "truncated", "incomplete", "kept")
         (row,) = run._scan(
-            f"SELECT {', '.join(f'coalesce(sum({names[name]}), 0)' for name in told)} "
-            f"FROM episodes WHERE NOT {names['running']}"
+            f"SELECT {', '.join(f'coalesce(sum({names[name].text}), 0)' for name in told)} "
+            f"FROM episodes WHERE NOT {names['running'].text}"
         )
         return dict(zip(told, row, strict=True))
 
@@ -191,8 +191,8 @@ class Asking:
         """
         run = self._run
         recording = run.is_recording()
-        clause = listing.condition(recording, run._labels.known()[0])
-        running = sql_columns(recording)["running"]
+        clause = listing.condition(recording, run.known_labels)
+        running = sql_columns(recording, run.known_labels)["running"].text
         more = f" AND NOT {running}" if settled else ""
         with reading(run._file):
             ((count,),) = run._scan(
@@ -209,6 +209,9 @@ class Asking:
             (place,),
         )
         return run._settled(summary_of(rows[0])) if rows else None
+
+    def _player(self, episode: Episode, theme: str) -> notebook.Player:
+        return notebook.player(vars(self._run.info), episode, theme)
 
     def _repr_html_(self) -> str:
         return notebook.run_html(self._run)

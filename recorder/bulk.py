@@ -117,7 +117,7 @@ def pages(
     recording = run.is_recording()
     # One that nobody goes on with is incomplete, and as whole as it will be.
     more = "AND kept = 1 AND length > 0" + (" AND running = 0" if recording else "")
-    for where, values in selection.clauses(recording):
+    for where, values in selection.clauses(recording, run.known_labels):
         after = -1
         while True:
             page = run._rows(

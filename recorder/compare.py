@@ -20,6 +20,7 @@ from recorder.qtables import QTable
 from recorder.run import Run
 
 Array = np.ndarray[Any, Any]
+_OF_EVERY_RUN = {("provenance", "pid"), ("provenance", "at")}  # no two have the same
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,11 @@ def facts_that_differ(a: Run, b: Run) -> dict[str, tuple[Any, Any]]:
             name: getattr(info, name) for name in ("env_id", "algorithm", "seed", "status")
         }
         for name in ("env_kwargs", "hyperparameters", "provenance"):
-            facts |= {f"{name}.{key}": value for key, value in getattr(info, name).items()}
+            facts |= {
+                f"{name}.{key}": value
+                for key, value in getattr(info, name).items()
+                if (name, key) not in _OF_EVERY_RUN
+            }
         return facts
 
     ours, theirs = flat(a), flat(b)

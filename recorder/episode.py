@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from recorder.dataframes import arrow_table, data_frame
+from recorder.errors import SequenceError
 
 Array = np.ndarray[Any, Any]
 
@@ -37,6 +40,15 @@ class Episode:
         first_step: global step of its step 0; set by the recorder.
         tags: free words.
         infos: the info dict of each step, where the run records them.
+        player: makes what `show` returns; set where an episode is read from a run.
+
+    >>> episode = open_run("runs/maze").load(0)
+    >>> episode
+    <Episode 0: 8 steps, return 1, terminated>
+    >>> episode.observations.shape, episode.actions.shape, episode.rewards.dtype
+    ((9,), (8,), dtype('float64'))
+    >>> episode.channels["q_values"].shape
+    (8, 4)
     """
 
     observations: Any
@@ -55,6 +67,7 @@ class Episode:
     first_step: int | None = None
     tags: tuple[str, ...] = ()
     infos: Any = None
+    player: Callable[[Episode, str], Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def length(self) -> int:
@@ -65,6 +78,54 @@ class Episode:
     def episode_return(self) -> float:
         """Sum of rewards."""
         return float(np.sum(np.asarray(self.rewards, dtype=np.float64)))
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The steps by name: `observation` (what each action was chosen on), `action`,
+        `reward`, each channel and `info`, each `(T, ...)`.
+        """
+        infos = {} if self.infos is None else {"info": self.infos}
+        return {
+            "observation": self.observations[: self.length],
+            "action": self.actions,
+            "reward": self.rewards,
+            **self.channels,
+            **infos,
+        }
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame`, a row a step, indexed by `step`.
+
+        A column with several numbers a step becomes one of arrays.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        return data_frame({"step": np.arange(self.length), **self.columns}, index="step")
+
+    def to_arrow(self) -> Any:
+        """Return a `pyarrow.Table`, a row a step.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+        """
+        return arrow_table({"step": np.arange(self.length), **self.columns})
+
+    def show(self, theme: str = "light") -> Any:
+        """Return what plays the episode in a notebook: a page with no server behind it.
+
+        Args:
+            theme: `light` or `dark`.
+
+        Raises:
+            SequenceError: it was not read from a run.
+        """
+        if self.player is None:
+            raise SequenceError(
+                "expected an episode that was read from a run (Run.load), got one that was made; "
+                "only a run knows how to draw it"
+            )
+        return self.player(self, theme)
 
     def __repr__(self) -> str:
         number = "?" if self.episode is None else f"{self.episode:,}"
@@ -115,6 +176,12 @@ class EpisodeSummary:
     reason: str | None
     tags: tuple[str, ...]
     note: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"<Episode {self.episode:,}: {self.length:,} steps, return "
+            f"{self.episode_return:.6g}, {self.ending}>"
+        )
 
     @property
     def ending(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from recorder import bulk
+from recorder import bulk, notebook
 from recorder.dataframes import arrow_table, data_frame
 from recorder.episode import Episode, EpisodeSummary
 from recorder.errors import StepsNotKept
@@ -122,7 +123,8 @@ class Episodes(Sequence[EpisodeSummary]):
             DamagedTape: bytes on the tape are not what was written.
         """
         if self._sort == "oldest" and self._text is None:
-            yield from bulk.load_episodes(self._run, Selection(filter=self._where))
+            for episode in bulk.load_episodes(self._run, Selection(filter=self._where)):
+                yield replace(episode, player=self._run._player)
             return
         for summary in self:
             if summary.kept:
@@ -153,6 +155,11 @@ class Episodes(Sequence[EpisodeSummary]):
         if len(shown) > _SHOWN:
             lines.append(f"  ... of {len(self):,}")
         return "\n".join([f"<Episodes of {self._run.run_id}, {self._sort} first", *lines]) + ">"
+
+    def _repr_html_(self) -> str:
+        shown = self[: _SHOWN + 1]
+        more = max(0, len(self) - _SHOWN) if len(shown) > _SHOWN else 0
+        return notebook.episodes_html(shown[:_SHOWN], more)
 
     @property
     def _listing(self) -> Listing:
@@ -191,7 +198,7 @@ class Episodes(Sequence[EpisodeSummary]):
                 return
 
     def _columns(self) -> dict[str, list[Any]]:
-        names = [name for name in EpisodeSummary.__dataclass_fields__]
+        names = list(EpisodeSummary.__dataclass_fields__)
         columns: dict[str, list[Any]] = {name: [] for name in (*names, "ending")}
         adders: list[tuple[str, Callable[[Any], None]]] = [
             (name, columns[name].append) for name in columns
@@ -204,6 +211,4 @@ class Episodes(Sequence[EpisodeSummary]):
 
 
 def _needs_length(index: slice) -> bool:
-    return any(
-        bound is not None and bound < 0 for bound in (index.start, index.stop, index.step)
-    )
+    return any(bound is not None and bound < 0 for bound in (index.start, index.stop, index.step))

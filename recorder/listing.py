@@ -124,7 +124,7 @@ def read_page(
     recording: bool,
     labels: Labels,
 ) -> EpisodePage:
-    """Return one page. See `Run.episodes`.
+    """Return one page. See `Run.page`.
 
     Args:
         rows: runs a query.

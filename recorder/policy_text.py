@@ -34,6 +34,7 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf\b)"
     r"|(?P<word>[A-Za-z_]+)|(?P<sign>>=|<=|[|&()%<>])|(?P<other>\S))"
 )
+_SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)b?\s*")
 _KINDS = (
     "all, every N, first N, first N of stage, stages, top P%, bottom P%, successes, failures, "
     "return >= X, length > N"
@@ -51,6 +52,21 @@ def parse_policy(text: str) -> Policy:
     if parser.kind is not None:
         raise parser.unexpected("'|', '&' or the end")
     return policy
+
+
+def parse_size(text: str) -> int:
+    """Return a size such as `500MB` in bytes; kB, MB, GB and TB are powers of 1000.
+
+    Raises:
+        PolicyError: it is no size.
+    """
+    match = _SIZE.fullmatch(text.lower())
+    if match is None:
+        raise PolicyError(
+            f"expected a size such as 500MB or 2GB, got {text!r}; write a number and kB, MB, GB "
+            "or TB"
+        )
+    return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))
 
 
 def as_policy(value: Policy | Keep | str) -> Policy:

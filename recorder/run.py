@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from recorder import runlock
+from recorder.asking import Asking
 from recorder.codec import Segment
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
-from recorder.highlights import SCAN_STEPS, Highlights, Source, find_highlights
 from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, Listing, read_page, summary_of
@@ -33,7 +33,7 @@ from recorder.tape import EPISODE_COLUMNS, Event
 _EPISODE = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
 
-class Run:
+class Run(Asking):
     """A recorded run, read-only.
 
     Args:
@@ -117,6 +117,11 @@ class Run:
         """
         return self._labels.read()
 
+    @property
+    def known_labels(self) -> Labels:
+        """The same; none, where they cannot be read (`info.labels_fault` says why)."""
+        return self._labels.known()[0]
+
     def is_recording(self) -> bool:
         """Whether a live process records into this run."""
         return runlock.is_held(self.path)
@@ -134,7 +139,7 @@ class Run:
         with reading(self._file):
             return read_summary(self._rows)
 
-    def episodes(
+    def page(
         self,
         *,
         where: str | Expression | None = None,
@@ -143,7 +148,7 @@ class Run:
         limit: int = 100,
         cursor: str | None = None,
     ) -> EpisodePage:
-        """Return a page of summaries.
+        """Return a page of summaries. `episodes` is the same as a sequence.
 
         Args:
             where: a filter such as `episode_return < 0 and length > 40 and stage == "3"`; see
@@ -163,7 +168,7 @@ class Run:
         with reading(self._file):
             page = read_page(
                 self._scan, listing, sort=sort, limit=limit, after=cursor,
-                recording=self.is_recording(), labels=self._labels.known()[0],
+                recording=self.is_recording(), labels=self.known_labels,
             )  # fmt: skip
         return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
 
@@ -173,8 +178,8 @@ class Run:
         """Return what values there are among the episodes of a listing, and how often.
 
         Args:
-            where: see `episodes`.
-            text: see `episodes`.
+            where: see `page`.
+            text: see `page`.
 
         Returns:
             By field: `outcome`, `stage`, `tags`, `seed`, `reason`.
@@ -184,7 +189,7 @@ class Run:
         """
         with reading(self._file):
             return read_facets(
-                self._scan, Listing(where, text), self.is_recording(), self._labels.known()[0]
+                self._scan, Listing(where, text), self.is_recording(), self.known_labels
             )
 
     def episode(self, number: int) -> EpisodeSummary:
@@ -226,7 +231,7 @@ class Run:
             summary = summary_of(rows[0]) if rows else summary
             if summary.running:
                 summary = replace(summary, running=False, incomplete=True)
-        return self._labels.known()[0].told_of(summary)
+        return self.known_labels.told_of(summary)
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> Steps:
         """Return rows `[start, stop)` of an episode's steps.
@@ -263,7 +268,7 @@ class Run:
         with self._lock:
             summary = self.episode(number)
             steps = self.steps(number)
-        return whole(summary, steps)
+        return replace(whole(summary, steps), player=self._player)
 
     def q_table(self, step: int | None = None, *, episode: int | None = None) -> QTable:
         """Return the Q-table as it was at a moment of the training.
@@ -355,25 +360,6 @@ class Run:
                 Event(at, episode, step, kind, text, json.loads(data))
                 for at, episode, step, kind, text, data in rows
             ]
-
-    def highlights(self, scan_steps: int | None = SCAN_STEPS) -> Highlights:
-        """Return the few episodes worth watching, and how much was looked at for them.
-
-        Args:
-            scan_steps: about how many steps to search for the biggest surprise (the TD
-                error), spread evenly over the tape; None: all of them.
-
-        Raises:
-            DamagedTape: bytes on the tape are not what was written.
-        """
-        with reading(self._file):
-            return find_highlights(
-                Source(
-                    self._connection, self._lock, self._rows, self.layout,
-                    self.info.hyperparameters, self.is_recording(), self.episode,
-                ),
-                scan_steps,
-            )  # fmt: skip
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""

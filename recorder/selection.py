@@ -11,6 +11,7 @@ from recorder.errors import ListingError
 from recorder.expression import parse
 from recorder.expression_tree import Every, Expression
 from recorder.filters import to_sql
+from recorder.labels import Labels
 
 Clause = tuple[str, tuple[Any, ...]]
 """A condition on a row of table `episodes`, and its values."""
@@ -66,16 +67,17 @@ class Selection:
         told = parse(text)
         return replace(self, filter=told if self.filter is None else Every((self.filter, told)))
 
-    def clauses(self, recording: bool) -> Iterator[Clause]:
+    def clauses(self, recording: bool, labels: Labels | None = None) -> Iterator[Clause]:
         """Yield conditions whose rows, one after the other, are what is selected.
 
         Args:
             recording: whether a live process records the run.
+            labels: what people said of its episodes.
         """
         met: str = ""
         values: tuple[Any, ...] = ()
         if self.filter is not None:
-            clause = to_sql(self.filter, recording=recording)
+            clause = to_sql(self.filter, recording=recording, labels=labels or Labels())
             met, values = f" AND ({clause.text})", clause.values
         for part in _chunks(self.ranges):
             first, last = part[0]

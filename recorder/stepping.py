@@ -77,7 +77,12 @@ class EpisodeReader:
         }
         final = _final(self._layout, summary, parts[-1][0]) if at_end and parts else None
         return Steps(
-            summary.episode, start, stop, self._named(columns, stop - start), final, return_before
+            summary.episode,
+            start,
+            stop,
+            named(self._layout, columns, stop - start),
+            final,
+            return_before,
         )
 
     def _check_neighbours(self, summary: EpisodeSummary) -> None:
@@ -94,19 +99,20 @@ class EpisodeReader:
                     "the other on the tape, got rows that say otherwise; see reel check"
                 )
 
-    def _named(self, columns: dict[str, Any], count: int) -> dict[str, Any]:
-        layout = self._layout
-        named = {
-            "observation": gather(layout.observation_space, "observation", columns, count),
-            "action": gather(layout.action_space, "action", columns, count),
-            "reward": columns["reward"],
-        }
-        named |= {channel.name: columns[channel.name] for channel in layout.channels}
-        if layout.infos:
-            infos = np.empty(count, dtype=object)
-            infos[:] = [unpack(data) for data in columns["info"]]
-            named["info"] = infos
-        return named
+
+def named(layout: Layout, columns: dict[str, Any], count: int) -> dict[str, Any]:
+    """Return columns of a layout by the names that people know: `observation`, `action`, ..."""
+    found = {
+        "observation": gather(layout.observation_space, "observation", columns, count),
+        "action": gather(layout.action_space, "action", columns, count),
+        "reward": columns["reward"],
+    }
+    found |= {channel.name: columns[channel.name] for channel in layout.channels}
+    if layout.infos:
+        infos = np.empty(count, dtype=object)
+        infos[:] = [unpack(data) for data in columns["info"]]
+        found["info"] = infos
+    return found
 
 
 def whole(summary: EpisodeSummary, steps: Steps) -> Episode:

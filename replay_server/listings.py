@@ -60,7 +60,7 @@ class Listings:
         where, text = _filter(request)
         page = await self._archive.read(
             asked_run(request),
-            lambda run: run.episodes(where=where, text=text, sort=sort, limit=limit, cursor=cursor),
+            lambda run: run.page(where=where, text=text, sort=sort, limit=limit, cursor=cursor),
         )
         return {
             "episodes": [episode_row(summary) for summary in page.episodes],

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import html
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 200 << 20
 """Most bytes of a page: more than that no browser opens gladly."""
 _PLAYER = Path(__file__).parent / "player"
+_FACTS = ("run_id", "name", "env_id", "algorithm", "presentation", "channels", "seed")
 _HEAD = (
     "episode", "length", "episode_return", "seed", "epsilon", "stage",
 )  # fmt: skip
@@ -46,36 +48,53 @@ def check(run: Run, out: Path, options: Options) -> None:
 
 def write(run: Run, selection: Selection, out: Path, options: Options, result: Written) -> None:
     """See `recorder.export.Format`."""
-    facts = run_facts(run)
-    # What a page that is handed around need not tell of the machine.
-    facts = {name: facts[name] for name in ("run_id", "name", "env_id", "algorithm",
-                                            "presentation", "channels", "seed")}  # fmt: skip
-    script = (_PLAYER / "player.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = (_PLAYER / "page.html").read_text(encoding="utf-8")
-    for name, text in {
-        "%THEME%": options.theme,
-        "%HASH%": f"sha256-{digest}",
-        "%STYLE%": (_PLAYER / "style.css").read_text(encoding="utf-8"),
-        "%TITLE%": html.escape(f"{facts['name']} - Reel"),
-    }.items():
-        page = page.replace(name, text)
-    with out.open("w", encoding="utf-8", newline="\n") as file:
-        size = file.write(page)
-        size += file.write(_data({**facts, "speed": options.speed}, 'id="run"'))
+
+    def counted() -> Iterator[Episode]:
         for episode in load_episodes(run, selection):
-            head = {name: getattr(episode, name) for name in _HEAD}
-            head["ending"] = ending(episode.terminated, episode.truncated, episode.incomplete)
-            told = f'class="episode" data-facts="{html.escape(dumps(head))}"'
-            size += file.write(_data(_columns(episode), told))
             result.episodes += 1
             result.steps += episode.length
+            yield episode
+
+    size = 0
+    with out.open("w", encoding="utf-8", newline="\n") as file:
+        for part in page(run_facts(run), counted(), theme=options.theme, speed=options.speed):
+            size += file.write(part)
             if size > LIMIT_BYTES:
                 raise ExportError(
                     f"expected episodes that fit a page of {LIMIT_BYTES >> 20} MiB, got more than "
-                    f"that by episode {episode.episode}; select fewer (--episodes, --where)"
+                    "that; select fewer (--episodes, --where)"
                 )
-        file.write(f"<script>{script}</script>\n</body>\n</html>\n")
+
+
+def page(
+    facts: Mapping[str, Any], episodes: Iterable[Episode], theme: str = "light", speed: float = 1.0
+) -> Iterator[str]:
+    """Yield a page that replays episodes, part by part.
+
+    Args:
+        facts: of the run; what a page that is handed around need not tell is left out.
+        episodes: whole ones.
+        theme: `light` or `dark`.
+        speed: times the run's own.
+    """
+    told = {name: facts[name] for name in _FACTS}
+    script = (_PLAYER / "player.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    head = (_PLAYER / "page.html").read_text(encoding="utf-8")
+    for name, text in {
+        "%THEME%": theme,
+        "%HASH%": f"sha256-{digest}",
+        "%STYLE%": (_PLAYER / "style.css").read_text(encoding="utf-8"),
+        "%TITLE%": html.escape(f"{told['name']} - Reel"),
+    }.items():
+        head = head.replace(name, text)
+    yield head
+    yield _data({**told, "speed": speed}, 'id="run"')
+    for episode in episodes:
+        known = {name: getattr(episode, name) for name in _HEAD}
+        known["ending"] = ending(episode.terminated, episode.truncated, episode.incomplete)
+        yield _data(_columns(episode), f'class="episode" data-facts="{html.escape(dumps(known))}"')
+    yield f"<script>{script}</script>\n</body>\n</html>\n"
 
 
 def _data(value: Any, attributes: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recorder.columns import Column
+from recorder.dataframes import need as need
 from recorder.errors import ExportError
 from recorder.export.target import MANIFEST
 from recorder.packing import unpack

@@ -41,8 +41,7 @@ def rm(runs: tuple[str, ...], yes: bool, runs_dir: Path, as_json: bool) -> None:
 
 @click.command()
 @run_argument()
-@click.option("--keep", metavar="POLICY",
-              help="Keep the steps of these episodes, for example 'every 100 | failures'.")  # fmt: skip
+@click.option("--keep", metavar="POLICY", help="Whose steps stay, for example 'every 100'.")
 @click.option("--quota", metavar="SIZE", help="Bytes that the run may take, for example 500MB.")
 @runs_dir_option
 @json_option

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +61,11 @@ def stats(run: str, runs_dir: Path, as_json: bool, as_csv: bool) -> None:
         rows = ({"fact": name, "value": value} for name, value in found.items())
         print_rows(rows, [Column("fact"), Column("value")], as_json=False, as_csv=True)
     else:
-        shown = {"created_at": when, "ended_at": when, "size_bytes": size}
+        shown: dict[str, Callable[[Any], str]] = {
+            "created_at": when,
+            "ended_at": when,
+            "size_bytes": size,
+        }
         width = max(map(len, found))
         for name, value in found.items():
             if value not in (None, "", (), {}):
@@ -86,7 +91,7 @@ def highlights(run: str, all_steps: bool, runs_dir: Path, as_json: bool, as_csv:
         return
     columns = [
         Column("kind"), Column("episode", right=True), Column("step", right=True),
-        Column("value", right=True), Column("text", "what"), Column("kept", "can be watched"),
+        Column("value", right=True), Column("text", "what", safe), Column("kept", "can be watched"),
     ]  # fmt: skip
     print_rows((vars(item) for item in found), columns, as_json=False, as_csv=as_csv)
     if not as_csv:

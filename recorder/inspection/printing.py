@@ -181,6 +181,8 @@ def _csv_cell(value: Any) -> Any:
     value = plain(value)
     if value is None:
         return ""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return value

@@ -77,14 +77,14 @@ async def test_ticks_align_by_percent_and_a_link_that_restores_it_all(
     await viewer.shows(3, 0)
     await viewer.part("sort").select_option("longest")
     with open_run(archive.runs_dir / "hard") as tape:
-        (longest,) = [row.episode for row in tape.episodes(sort="longest", limit=1).episodes]
+        (longest,) = [row.episode for row in tape.page(sort="longest", limit=1).episodes]
     await viewer.page.get_by_label(f"Tick episode {longest} ").check()
     await viewer.part("run-picker").select_option("easy")
     await viewer.until("s.run.run === 'easy' && s.episode === 4999 && s.length !== null")
     await viewer.page.keyboard.press("k")
     await viewer.part("sort").select_option("best")
     with open_run(archive.runs_dir / "easy") as tape:
-        (best,) = [row.episode for row in tape.episodes(sort="best", limit=1).episodes]
+        (best,) = [row.episode for row in tape.page(sort="best", limit=1).episodes]
     await viewer.page.get_by_label(f"Tick episode {best} ").check()
     await expect(viewer.part("ticked")).to_contain_text(f"hard ep {longest:,} and ep {best:,}")
     await viewer.part("compare-open").click()

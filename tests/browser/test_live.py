@@ -24,7 +24,7 @@ LAKE = ("--env", "FrozenLake-v1", "--episodes", 1_000_000, "--name", "lake")
 def ends(runs_dir: Path) -> dict[int, float]:
     """When each episode on the tape ended, by the wall clock of the process that trains."""
     with open_run(runs_dir / "lake") as tape:
-        rows = tape.episodes(sort="oldest", limit=500).episodes
+        rows = tape.page(sort="oldest", limit=500).episodes
     return {row.episode: row.started_at + row.duration_s for row in rows if not row.running}
 
 

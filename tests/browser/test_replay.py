@@ -21,7 +21,7 @@ def tape(archive: Server) -> Iterator[Run]:
 @pytest.fixture
 def longest(tape: Run) -> int:
     """An episode with many steps, in which there is something to seek."""
-    (episode,) = tape.episodes(sort="longest", limit=1).episodes
+    (episode,) = tape.page(sort="longest", limit=1).episodes
     assert episode.length == 100
     return episode.episode
 
@@ -186,7 +186,7 @@ async def test_an_episode_is_opened_from_the_list_by_number_and_by_rank(
     await viewer.reads_as(tape, 1234, 0)
 
     await viewer.part("sort").select_option("best")
-    best = [row.episode for row in tape.episodes(sort="best", limit=3).episodes]
+    best = [row.episode for row in tape.page(sort="best", limit=3).episodes]
     rows = viewer.part("episode-row").filter(visible=True)
     for place, episode in enumerate(best):
         row = rows.and_(viewer.page.locator(f'[data-episode="{episode}"]'))

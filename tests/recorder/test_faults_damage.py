@@ -81,7 +81,7 @@ def content(path: Path) -> dict[str, Any]:
         show("summary", run.summary)
         show("events", run.events)
         for sort in ("oldest", "best"):
-            show(sort, lambda sort=sort: run.episodes(sort=sort, limit=10_000).episodes)
+            show(sort, lambda sort=sort: run.page(sort=sort, limit=10_000).episodes)
         show("curve", lambda: str(run.curve(points=10)))
         for number in range(EPISODES):
             show(number, lambda number=number: run.load(number))
@@ -155,7 +155,7 @@ def test_a_file_cut_short_is_refused_or_shown_as_far_as_it_is_whole(written, tmp
             continue
         assert check_run(recovered.path).clean
         with open_run(recovered.path) as run:
-            for summary in run.episodes(limit=10_000).episodes:
+            for summary in run.page(limit=10_000).episodes:
                 if not summary.incomplete:
                     came = run.load(summary.episode)
                     assert came.rewards.tolist() == rewards_at(
@@ -214,10 +214,10 @@ def test_what_is_whole_of_a_damaged_run_is_saved_with_its_numbers(written, tmp_p
     assert (path / "run.db").read_bytes() == before
     assert check_run(result.path).clean
     with open_run(written) as good, open_run(result.path) as run:
-        kept = run.episodes(sort="oldest", limit=10_000).episodes
+        kept = run.page(sort="oldest", limit=10_000).episodes
         assert run.info.status == "recovered"
         assert (run.counts().episodes, run.counts().steps) == (result.episodes, result.steps)
-        whole = [s for s in good.episodes(sort="oldest", limit=10_000).episodes
+        whole = [s for s in good.page(sort="oldest", limit=10_000).episodes
                  if s.first_step + s.length <= first]  # fmt: skip
         assert [s for s in kept if not s.incomplete] == whole
         for summary in whole:

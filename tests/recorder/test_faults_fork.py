@@ -78,7 +78,7 @@ def test_a_forked_child_is_refused_and_its_closing_does_nothing(tmp_path):
     recorder.close()
     with open_run(recorder.path) as run:
         assert run.info.status == "finished"
-        assert [summary.length for summary in run.episodes().episodes] == [1, step]
+        assert [summary.length for summary in run.page().episodes] == [1, step]
     assert check_run(recorder.path).clean
 
 

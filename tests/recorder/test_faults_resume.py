@@ -59,7 +59,7 @@ def test_an_episode_left_running_becomes_incomplete_and_the_next_is_new(tmp_path
     with new_recorder(tmp_path, run_id="run", resume=True) as recorder:
         assert record(recorder, 1, 1000) > 1000
     with open_run(tmp_path / "run") as run:
-        assert [s.ending for s in run.episodes(sort="oldest").episodes] == [
+        assert [s.ending for s in run.page(sort="oldest").episodes] == [
             "incomplete",
             "terminated",
         ]

@@ -86,7 +86,7 @@ def pages(run: Run, limit: int, most: int, **asked) -> list[int]:
     numbers: list[int] = []
     cursor = None
     while len(numbers) < most:
-        page = run.episodes(limit=limit, cursor=cursor, **asked)
+        page = run.page(limit=limit, cursor=cursor, **asked)
         numbers += [summary.episode for summary in page.episodes]
         cursor = page.next
         if cursor is None:
@@ -119,7 +119,7 @@ FILTERS = [
 )
 def test_a_page_is_what_a_look_at_every_row_gives(run, summaries, sort, where):
     wanted = expected(summaries, where, sort)
-    page = run.episodes(where=where, sort=sort, limit=30)
+    page = run.page(where=where, sort=sort, limit=30)
     assert [summary.episode for summary in page.episodes] == wanted[:30]
     assert page.total == len(wanted)
     assert page.exact
@@ -136,7 +136,7 @@ def test_pages_follow_each_other_without_a_hole(run, summaries, sort, where):
 @settings(max_examples=40, deadline=None)
 @given(where=filters, sort=st.sampled_from(list(ORDERS)))
 def test_any_filter_in_any_order(run, summaries, where, sort):
-    page = run.episodes(where=where, sort=sort, limit=10)
+    page = run.page(where=where, sort=sort, limit=10)
     wanted = expected(summaries, where, sort)
     assert [summary.episode for summary in page.episodes] == wanted[:10]
     assert page.total == len(wanted)
@@ -144,7 +144,7 @@ def test_any_filter_in_any_order(run, summaries, where, sort):
 
 def test_words_are_looked_for_in_tags_stages_reasons_and_notes(run):
     def found(text, **more):
-        return [s.episode for s in run.episodes(text=text, sort="oldest", **more).episodes]
+        return [s.episode for s in run.page(text=text, sort="oldest", **more).episodes]
 
     assert found("RARE") == [6001]
     assert found("turning POINT") == [6002]
@@ -156,25 +156,25 @@ def test_words_are_looked_for_in_tags_stages_reasons_and_notes(run):
 
 def test_a_total_that_would_take_long_is_a_least(run, monkeypatch):
     monkeypatch.setattr("recorder.listing.COUNT_ROWS", BLOCK)
-    page = run.episodes(where="terminated", limit=5)
+    page = run.page(where="terminated", limit=5)
     assert not page.exact
     assert 5 <= page.total < EPISODES / 2
-    assert run.episodes(limit=5).exact
+    assert run.page(limit=5).exact
 
 
 def test_a_cursor_is_bound_to_its_filter(run):
-    page = run.episodes(where="length > 2", limit=5)
-    same = run.episodes(where=" length   > 2 ", limit=5, cursor=page.next)
+    page = run.page(where="length > 2", limit=5)
+    same = run.page(where=" length   > 2 ", limit=5, cursor=page.next)
     assert len(same.episodes) == 5
     for other in ({"where": "length > 1"}, {}, {"where": "length > 2", "text": "x"}):
         with pytest.raises(ListingError, match="same filter"):
-            run.episodes(limit=5, cursor=page.next, **other)
+            run.page(limit=5, cursor=page.next, **other)
 
 
 def test_too_many_words_are_refused(run):
     for text in ("x " * 9, "x" * 201):
         with pytest.raises(ListingError, match="at most"):
-            run.episodes(text=text)
+            run.page(text=text)
 
 
 def test_facets_count_what_matches(run, summaries):
@@ -203,7 +203,7 @@ def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_di
     with open_run(path) as run:
 
         def found(**asked):
-            return [summary.episode for summary in run.episodes(sort="oldest", **asked).episodes]
+            return [summary.episode for summary in run.page(sort="oldest", **asked).episodes]
 
         assert found(where='"odd-one" in tags') == [5000]
         assert found(where='tags ~ "ODD"') == [5000]
@@ -230,8 +230,8 @@ def test_a_block_whose_roll_up_is_missing_or_beside_a_gap_is_read_all_the_same(r
     with open_run(path) as run, open_run(run_dir) as whole:
         for sort in ("best", "oldest"):
             asked = {"where": "episode < 8000 and episode_return >= 0", "sort": sort}
-            numbers = [s.episode for s in run.episodes(**asked).episodes]
-            assert numbers == [s.episode for s in whole.episodes(**asked).episodes]
+            numbers = [s.episode for s in run.page(**asked).episodes]
+            assert numbers == [s.episode for s in whole.page(**asked).episodes]
 
 
 def test_recorded_episodes_appear_while_the_run_goes_on(tmp_path):
@@ -240,13 +240,12 @@ def test_recorded_episodes_appear_while_the_run_goes_on(tmp_path):
             record_episode(recorder, [float(number)])
         recorder.flush()
         with open_run(recorder.path) as run:
-            assert [s.episode for s in run.episodes(where="return > 2", sort="best").episodes] == [
+            assert [s.episode for s in run.page(where="return > 2", sort="best").episodes] == [
                 4,
                 3,
             ]
             record_episode(recorder, [9.0])
             recorder.flush()
             assert (
-                run.episodes(where="return > 2", sort="best", limit=LIMIT_MAX).episodes[0].episode
-                == 5
+                run.page(where="return > 2", sort="best", limit=LIMIT_MAX).episodes[0].episode == 5
             )

@@ -409,7 +409,7 @@ def test_a_recorder_keeps_what_its_policy_says(tmp_path, keep):
     recorder.close()
     expected = {*range(0, 40, 5), *range(18, 23)}
     with open_run(recorder.path) as run:
-        page = run.episodes(sort="oldest", limit=100).episodes
+        page = run.page(sort="oldest", limit=100).episodes
         assert [s.episode for s in page if s.kept] == sorted(expected)
         assert all(s.reason for s in page)
         assert {s.reason for s in page if not s.kept} == {"policy"}

@@ -226,7 +226,7 @@ def test_rewards_that_are_no_number_are_kept_as_they_are(tmp_path):
         for number, reward in enumerate(odd):
             assert same(rewards_of(run, number), [1.0, reward])
         assert same(rewards_of(run, len(odd)), odd * 50)
-        listed = run.episodes(sort="best").episodes
+        listed = run.page(sort="best").episodes
         assert listed[0].episode_return == math.inf
         assert math.isnan(run.summary().return_100)
 
@@ -471,7 +471,7 @@ def test_every_acknowledged_episode_survives_a_kill(tmp_path, seed):
                 assert episode.rewards.tolist() == [1.0, 1.0]
         for number in range(acknowledged, run.newest().episode + 1):
             run.load(number)  # what came after the last word is whole too, or cut off
-        assert len([s for s in run.episodes(limit=1000).episodes if s.running]) == 0
+        assert len([s for s in run.page(limit=1000).episodes if s.running]) == 0
 
 
 FORKING = """

@@ -144,7 +144,7 @@ def test_reading_changes_no_byte_of_the_tape(path):
     with open_run(path) as run:
         run.load(3)
         run.curve()
-        run.episodes(sort="best")
+        run.page(sort="best")
     assert (path / FILE_NAME).read_bytes() == before
 
 
@@ -294,7 +294,7 @@ def test_a_run_without_an_episode_has_nothing_and_says_so(tmp_path):
         assert run.newest() is None
         assert run.summary().return_100 is None
         assert (run.counts().episodes, run.counts().steps) == (0, 0)
-        page = run.episodes()
+        page = run.page()
         assert (page.episodes, page.next, page.total) == ([], None, 0)
         with pytest.raises(EpisodeNotFound, match="none yet"):
             run.load(0)
@@ -367,7 +367,7 @@ def test_pages_together_are_the_whole_listing_each_episode_once(mixed, sort, lim
         expected = ranked(run, sort)
         listed, cursor = [], None
         while True:
-            page = run.episodes(sort=sort, limit=limit, cursor=cursor)
+            page = run.page(sort=sort, limit=limit, cursor=cursor)
             assert page.total == len(expected)
             assert len(page.episodes) <= limit
             listed += [summary.episode for summary in page.episodes]
@@ -388,14 +388,14 @@ def test_pages_together_are_the_whole_listing_each_episode_once(mixed, sort, lim
 def test_a_cursor_that_no_page_of_this_sort_gave_is_refused(mixed, cursor):
     """Malformed, of another sort, or beyond any number."""
     with open_run(mixed) as run, pytest.raises(ListingError, match="sorted by newest as cursor"):
-        run.episodes(sort="newest", cursor=cursor)
+        run.page(sort="newest", cursor=cursor)
 
 
 @pytest.mark.parametrize("options", [{"sort": "random"}, {"limit": 0}, {"limit": 10_001}])
 def test_a_sort_or_limit_that_does_not_exist_is_told_with_those_that_do(mixed, options):
     """In the message."""
     with open_run(mixed) as run, pytest.raises(ListingError, match=r"newest|1 to 10000"):
-        run.episodes(**options)
+        run.page(**options)
 
 
 def test_a_listing_paged_while_the_run_grows_misses_and_repeats_nothing(tmp_path):
@@ -403,11 +403,11 @@ def test_a_listing_paged_while_the_run_grows_misses_and_repeats_nothing(tmp_path
     bench = Bench(tmp_path / "run")
     bench.tape.commit([bench.piece(10, range(1, 11))])
     with open_run(bench.path) as run:
-        old = run.episodes(sort="oldest", limit=4)
-        new = run.episodes(sort="newest", limit=4)
+        old = run.page(sort="oldest", limit=4)
+        new = run.page(sort="newest", limit=4)
         bench.tape.commit([bench.piece(10, range(1, 11))])
-        oldest = run.episodes(sort="oldest", limit=100, cursor=old.next)
-        newest = run.episodes(sort="newest", limit=100, cursor=new.next)
+        oldest = run.page(sort="oldest", limit=100, cursor=old.next)
+        newest = run.page(sort="newest", limit=100, cursor=new.next)
         assert [s.episode for s in (*old.episodes, *oldest.episodes)] == list(range(20))
         assert [s.episode for s in (*new.episodes, *newest.episodes)] == list(range(9, -1, -1))
 

@@ -131,7 +131,7 @@ def games(count: int, *args: Any) -> tuple[list[Game], Any]:
 
 def episodes_by_env(run: Run, count: int) -> list[list[int]]:
     numbers: list[list[int]] = [[] for _ in range(count)]
-    for summary in run.episodes(sort="oldest", limit=1000).episodes:
+    for summary in run.page(sort="oldest", limit=1000).episodes:
         env = int(summary.tags[0].removeprefix("env-")) if count > 1 else 0
         numbers[env].append(summary.episode)
     return numbers
@@ -304,7 +304,7 @@ def test_a_later_learn_goes_on_where_the_first_was_cut_off(tmp_path):
     model.learn(60, callback=record)
     recorder.close()
     with open_run(recorder.path) as run:
-        seeds = [e.seed for e in run.episodes(sort="oldest", limit=1000).episodes]
+        seeds = [e.seed for e in run.page(sort="oldest", limit=1000).episodes]
         assert seeds[0] == 0
         assert set(seeds[1:]) == {None}
 

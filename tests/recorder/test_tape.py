@@ -218,7 +218,7 @@ def test_a_running_episode_becomes_the_finished_one_in_the_same_row(tmp_path):
     bench.tape.commit([bench.piece(4)])
     bench.tape.commit([bench.piece(4, [2], epsilon=0.25, seed=3, stage="a", tags=("x", "y"))])
     with open_run(bench.path) as run:
-        page = run.episodes(sort="oldest")
+        page = run.page(sort="oldest")
         assert [(s.episode, s.first_step, s.length) for s in page.episodes] == [
             (0, 0, 6),
             (1, 6, 2),

@@ -66,7 +66,7 @@ def play(
 def by_env(run: Run, count: int) -> list[list[int]]:
     """Numbers of the episodes of each environment, in order."""
     numbers: list[list[int]] = [[] for _ in range(count)]
-    for summary in run.episodes(sort="oldest", limit=1000).episodes:
+    for summary in run.page(sort="oldest", limit=1000).episodes:
         env = int(summary.tags[0].removeprefix("env-")) if count > 1 else 0
         numbers[env].append(summary.episode)
     return numbers
@@ -252,7 +252,7 @@ def test_a_reset_of_some_leaves_the_others_running(tmp_path):
     envs.step(np.zeros((3, 2)))
     envs.close()
     with open_run(envs.recorder.path) as run:
-        found = sorted((e.tags[0], e.length, e.seed) for e in run.episodes().episodes)
+        found = sorted((e.tags[0], e.length, e.seed) for e in run.page().episodes)
     assert found == [("env-0", 3, 2), ("env-1", 1, 51), ("env-1", 2, 3), ("env-2", 3, 4)]
 
 
@@ -276,7 +276,7 @@ def test_statistics_of_episodes_are_read_and_never_written(tmp_path):
             play(envs, mode, 50)
         envs.close()
         with open_run(envs.recorder.path) as run:
-            for summary in run.episodes(limit=1000).episodes:
+            for summary in run.page(limit=1000).episodes:
                 infos = run.load(summary.episode).infos
                 assert all("episode" not in info for info in infos[:-1])
                 if not summary.incomplete and mode is AutoresetMode.NEXT_STEP:
@@ -339,7 +339,7 @@ def test_a_recorder_that_closes_first_takes_what_still_runs(tmp_path):
     recorder.close()
     envs.close()
     with open_run(recorder.path) as run:
-        assert [e.incomplete for e in run.episodes().episodes] == [True] * 3
+        assert [e.incomplete for e in run.page().episodes] == [True] * 3
 
 
 # Memory.

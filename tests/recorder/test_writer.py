@@ -194,7 +194,7 @@ def test_a_full_disk_costs_the_oldest_work_counted_exactly_and_recording_resumes
             "to_step": 20 + c.lost_steps,
             "to_episode": 4 + c.lost_episodes - 1,
         }
-        listed = [summary.episode for summary in run.episodes(sort="oldest", limit=10_000).episodes]
+        listed = [summary.episode for summary in run.page(sort="oldest", limit=10_000).episodes]
         assert listed == [0, 1, 2, 3, *range(4 + c.lost_episodes, 4 + 4000 + 18)]
         for number in listed:
             first = 5 * number if number < 4 else 20 + 4000 + 5 * (number - 4004)

@@ -1,0 +1,241 @@
+"""The commands that ask a run: what people and what programs get to read."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.shell_completion import ShellComplete
+from gymnasium import spaces
+from inspection_kit import record
+
+import reel
+from recorder import EpisodeRecorder, RecorderError, RunBusy, open_run, remove_run
+from recorder.inspection.arguments import run_path
+from recorder.inspection.printing import dumps, safe
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run_reel(*args: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "reel", *args],
+        cwd=ROOT, text=True, capture_output=True, timeout=60, **options,
+    )  # fmt: skip
+
+
+def test_runs_are_listed_newest_first_and_searched(reel_of):
+    listed = reel_of.json("runs")
+    assert [row["run"] for row in listed] == ["maze-2", "maze-1", "maze-0"]
+    assert (listed[0]["episodes"], listed[0]["steps"]) == (6, 23)
+    reel_of.text("tag", "maze-1", "paper")
+    assert [row["run"] for row in reel_of.json("runs", "PAPER")] == ["maze-1"]
+    assert reel_of.json("runs", "nothing such") == []
+    assert "maze-0" in reel_of.text("runs")
+
+
+def test_a_run_that_cannot_be_read_is_listed_with_the_reason(reel_of, runs_dir):
+    (runs_dir / "maze-1" / "run.db").write_bytes(b"noise" * 100)
+    by_id = {row["run"]: row for row in reel_of.json("runs")}
+    assert by_id["maze-1"]["status"] == "unreadable"
+    assert "Reel tape" in by_id["maze-1"]["error"]
+    assert by_id["maze-0"]["status"] == "finished"
+
+
+def test_episodes_are_filtered_sorted_and_limited(reel_of):
+    found = reel_of.json(
+        "episodes", "maze-0", "--where", "episode_return > 0", "--sort", "longest", "--limit", "2"
+    )
+    assert [(row["episode"], row["length"]) for row in found] == [(5, 10), (2, 3)]
+    assert len(reel_of.json("episodes", "maze-0", "--limit", "0")) == 6
+    rows = list(csv.DictReader(reel_of.text("episodes", "maze-0", "--csv").splitlines()))
+    assert [row["episode"] for row in rows] == ["5", "4", "3", "2", "1", "0"]
+    assert rows[2]["ending"] == "truncated"
+    assert "truncated" in reel_of.text("episodes", "latest", "--where", "truncated")
+
+
+def test_steps_come_as_table_json_and_csv(reel_of):
+    assert "1.0" not in reel_of.text("steps", "maze-0", "0").splitlines()[0]
+    rows = reel_of.json("steps", "maze-1", "5", "--from", "8")
+    assert [row["step"] for row in rows] == [8, 9]
+    assert rows[1] == {
+        "step": 9, "observation": 0, "action": 2, "reward": 1.0,
+        "q_values": [10.0, 11.0, 12.0, 13.0], "explored": False,
+    }  # fmt: skip
+    (row,) = csv.DictReader(reel_of.text("steps", "maze-0", "4", "--csv").splitlines())
+    assert row["q_values_3"] == "3.0"
+    assert reel_of.json("steps", "maze-0", "0", "--from", "99") == []
+
+
+def test_stats_say_what_a_run_comes_to(reel_of):
+    found = reel_of.json("stats", "maze-0")
+    assert (found["terminated"], found["truncated"], found["kept"]) == (5, 1, 6)
+    assert (found["return_min"], found["return_max"]) == (-5.0, 3.0)
+    assert found["hyperparameters"] == {"discount": 0.9}
+    assert "q-learning" in reel_of.text("stats", "maze-0")
+
+
+def test_compare_runs_and_episodes(reel_of):
+    found = reel_of.json("compare", "maze-0", "maze-1", "maze-2")
+    (group,) = found["groups"]
+    assert group["runs"] == ["maze-0", "maze-1", "maze-2"]
+    assert group["iqm"]["value"] == pytest.approx(sum([-5, 1, 3, -1, 2, 1]) / 6)
+    two = reel_of.json("compare", "maze-0", "maze-1")
+    assert two["facts"]["seed"] == [0, 1]
+    assert two["q_tables"]["greatest"] == 1.0
+    parts = reel_of.json("compare", "maze-0", "maze-1", "--episode", "2")
+    assert parts["step"] == 0
+    assert {one["column"]: one["step"] for one in parts["differences"]} == {
+        "action": 0, "q_values": 0,
+    }  # fmt: skip
+    assert reel_of.json("compare", "maze-0", "--episode", "2")["same"] is True
+    assert "part at step 0" in reel_of.text("compare", "maze-0", "maze-1", "--episode", "2")
+    assert "IQM" in reel_of.text("compare", "maze-0", "maze-1")
+
+
+def test_tag_and_note(reel_of, runs_dir):
+    reel_of.text("tag", "maze-0", "good", "odd")
+    assert reel_of.json("tag", "maze-0", "odd", "--remove")["tags"] == ["good"]
+    reel_of.text("note", "maze-0", "two\nlines", "--name", "The maze")
+    assert reel_of.json("note", "maze-0")["note"] == "two\nlines"
+    reel_of.text("tag", "maze-0", "--episode", "4", "short")
+    reel_of.text("note", "maze-0", "--episode", "4", "look")
+    with open_run(runs_dir / "maze-0") as run:
+        assert (run.info.name, run.info.tags) == ("The maze", ("good",))
+        assert (run.episode(4).tags, run.episode(4).note) == (("short",), "look")
+    (row,) = reel_of.json("episodes", "maze-0", "--where", '"short" in tags')
+    assert row["episode"] == 4
+    for args in (("tag", "maze-0", "--episode", "99", "x"), ("note", "maze-0", "\x1b[0m")):
+        assert isinstance(reel_of(*args).exception, RecorderError)
+
+
+def test_prune_and_rm(reel_of, runs_dir):
+    done = reel_of.json("prune", "maze-0", "--keep", "every 2")
+    assert (done["episodes"], done["kept"]) == (3, 3)
+    assert reel_of("rm", "maze-0", input="n\n").exit_code == 1
+    assert (runs_dir / "maze-0").is_dir()
+    assert isinstance(reel_of("rm", "maze-0", "missing", "--yes").exception, RecorderError)
+    assert (runs_dir / "maze-0").is_dir()
+    reel_of.text("rm", "maze-0", "maze-1", "--yes")
+    assert [row["run"] for row in reel_of.json("runs")] == ["maze-2"]
+    assert isinstance(reel_of("rm", "../runs/maze-2", "--yes").exception, RecorderError)
+
+
+def test_a_run_in_use_is_not_removed_nor_pruned(tmp_path):
+    with EpisodeRecorder(
+        tmp_path, run_id="live", observation_space=spaces.Discrete(2),
+        action_space=spaces.Discrete(2),
+    ) as recorder:  # fmt: skip
+        recorder.record_step(0, 0, 1.0)
+        recorder.finish_episode(1, terminated=True)
+        recorder.flush()
+        for args in (["rm", "live", "--yes"], ["prune", "live", "--keep", "every 2"]):
+            done = run_reel(*args, "--runs-dir", str(tmp_path))
+            assert done.returncode == 2
+            assert done.stderr.count("\n") == 1
+            assert "records it" in done.stderr
+        with pytest.raises(RunBusy):
+            remove_run(tmp_path, "live")
+
+
+@pytest.mark.parametrize("form", ["id", "latest", "directory", "file"])
+def test_a_run_is_named_by_id_path_or_latest(runs_dir, form):
+    path = runs_dir / "maze-1"
+    if form == "latest":
+        os.utime(path / "run.db", (2e9, 2e9))
+    text = {"id": "maze-1", "latest": "latest", "directory": str(path),
+            "file": str(path / "run.db")}[form]  # fmt: skip
+    assert run_path(runs_dir, text).resolve() == path.resolve()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["stats", "nothing"],
+        ["episodes", "maze-0", "--where", "length >"],
+        ["episodes", "maze-0", "--sort", "colour"],
+        ["episodes", "maze-0", "--json", "--csv"],
+        ["steps", "maze-0", "99"],
+        ["steps", "maze-0", "x"],
+        ["sql", "maze-0", "delete from episodes"],
+        ["sql", "maze-0", "selec"],
+        ["compare", "maze-0", "maze-1", "maze-2", "--episode", "1"],
+        ["prune", "maze-0"],
+        ["prune", "maze-0", "--quota", "much"],
+        ["tag", "maze-0", "two words"],
+    ],
+)
+def test_bad_input_is_one_sentence_and_no_traceback(recorded, args, capsys):
+    before = (recorded / "maze-0" / "run.db").read_bytes()
+    with pytest.raises(SystemExit) as left:
+        reel.main([args[0], "--runs-dir", str(recorded), *args[1:]])
+    told = capsys.readouterr()
+    assert left.value.code == 2
+    assert "expected" in told.err or "Invalid value" in told.err
+    assert "Traceback" not in told.err
+    assert (recorded / "maze-0" / "run.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["other", "newer", "truncated", "empty", "directory"])
+def test_what_is_no_whole_run_is_refused(runs_dir, damage, capsys):
+    file = runs_dir / "maze-0" / "run.db"
+    if damage == "other":
+        file.write_bytes(b"not a database" * 100)
+    elif damage == "newer":
+        connection = sqlite3.connect(file)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+    elif damage == "truncated":
+        file.write_bytes(file.read_bytes()[:5000])
+    elif damage == "empty":
+        file.write_bytes(b"")
+    else:
+        file.unlink()
+        file.mkdir()
+    for args in (["stats"], ["episodes"], ["steps", "0"], ["highlights"], ["sql", "select 1"]):
+        with pytest.raises(SystemExit) as left:
+            reel.main([args[0], "--runs-dir", str(runs_dir), "maze-0", *args[1:]])
+        told = capsys.readouterr()
+        assert left.value.code == 2, args
+        assert told.err.startswith("Error: expected"), args
+        assert told.err.count("\n") == 1
+
+
+def test_a_pipe_that_closes_early_ends_it_silently(recorded):
+    script = (
+        f"{sys.executable} -m reel sql --runs-dir {recorded} maze-0 --csv "
+        "'with recursive n(i) as (select 1 union all select i + 1 from n where i < 200000) "
+        "select i from n' | head -3"
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "i\n1\n2\n"
+    assert done.stderr == ""
+
+
+def test_what_is_printed_cannot_speak_to_the_terminal(runs_dir, reel_of):
+    record(runs_dir, "evil", name="a\x1b]0;owned\x07\u202eb")
+    assert "\x1b" not in reel_of.text("runs")
+    assert "\u202e" not in reel_of.text("runs")
+    assert "\x1b" not in reel_of.text("stats", "evil")
+
+
+def test_json_is_strict():
+    assert dumps({"a": float("nan"), "b": [float("inf"), -float("inf")], "c": "\ud800"}) == (
+        '{"a": null, "b": ["Infinity", "-Infinity"], "c": "?"}'
+    )
+    assert safe("a\x1b[1m\u202e") == "a\\x1b[1m\\u202e"
+
+
+def test_the_shell_completes_commands_and_runs(runs_dir):
+    complete = ShellComplete(reel.cli, {}, "reel", "_REEL_COMPLETE")
+    assert "highlights" in [item.value for item in complete.get_completions([], "h")]
+    found = complete.get_completions(["stats", "--runs-dir", str(runs_dir)], "maze")
+    assert [item.value for item in found] == ["maze-0", "maze-1", "maze-2"]
+    assert complete.get_completions(["stats", "--runs-dir", "/nowhere"], "") == []
