@@ -209,7 +209,8 @@ def test_csv_is_a_monitor_file(tabular, tmp_path):
     assert json.loads(head[1:])["t_start"] > 0
     assert columns.startswith("r,l,t,")
     assert [float(line.split(",")[0]) for line in lines] == returns
-    results = pytest.importorskip("stable_baselines3.common.results_plotter")
+    pytest.importorskip("pandas")
+    results = pytest.importorskip("stable_baselines3.common.monitor")
     frame = results.load_results(str(tmp_path))
     assert frame["r"].tolist() == returns
     assert frame["l"].tolist() == [1 + n % 7 * 40 for n in range(300)]
