@@ -2,16 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { delay } from "../../web/js/logic/backoff.js";
-import { EpisodeCache } from "../../web/js/logic/cache.js";
 import * as text from "../../web/js/logic/format.js";
 import { actionName, Grid } from "../../web/js/logic/grid.js";
 import { command, HELP, nextSpeed } from "../../web/js/logic/keys.js";
 import { decode, encode } from "../../web/js/logic/messages.js";
 import { format, parse } from "../../web/js/logic/route.js";
-import { colour, inkOn, LockedRange, luminance } from "../../web/js/logic/scales.js";
-import { SeenValues } from "../../web/js/logic/seen.js";
+import { colour, inkOn, luminance, PALETTES, rangeOf, Scale, Span } from "../../web/js/logic/scales.js";
 import { robustSpan, rollingQuartiles } from "../../web/js/logic/rolling.js";
-import { steps } from "./wire.js";
 
 test("messages: text is JSON, bytes go to the decoder that was handed in", () => {
   assert.deepEqual(decode('["state", {"step": 0}]', assert.fail), { type: "state", data: { step: 0 } });
@@ -121,16 +118,32 @@ test("grids: action 0 has a name, and an action without one its number", () => {
   assert.equal(actionName(presentation, undefined), null);
 });
 
-test("colours: the range only widens, and is symmetric where both signs matter", () => {
-  const range = new LockedRange();
-  range.widen([0.2, 0.9]);
-  assert.deepEqual(range.range(), { low: 0.2, high: 0.9, diverging: false });
-  range.widen([0.5, Number.NaN]);
-  assert.equal(range.high, 0.9);
-  range.widen([-0.05]);
-  assert.equal(range.range().diverging, false, "a trifle below zero is no second sign");
-  range.widen([-0.5]);
-  assert.deepEqual(range.range(), { low: -0.9, high: 0.9, diverging: true });
+test("colours: a range is symmetric where both signs matter", () => {
+  assert.deepEqual(rangeOf(0.2, 0.9), { low: 0.2, high: 0.9, diverging: false });
+  assert.equal(rangeOf(-0.05, 0.9).diverging, false, "a trifle below zero is no second sign");
+  assert.deepEqual(rangeOf(-0.5, 0.9), { low: -0.9, high: 0.9, diverging: true });
+  assert.deepEqual(rangeOf(0.2, 0.9, true), { low: -0.9, high: 0.9, diverging: true }, "a difference always");
+  assert.deepEqual(rangeOf(Infinity, -Infinity), { low: 0, high: 1, diverging: false });
+  const span = new Span();
+  span.widen([0.5, Number.NaN, -2]);
+  assert.deepEqual([span.low, span.high], [-2, 0.5]);
+});
+
+test("colours: a scale clamps what lies outside, and counts lie on a log", () => {
+  const plain = new Scale({ low: 0, high: 10, diverging: false }, [0, 0, 0], "cividis");
+  assert.deepEqual([-5, 0, 5, 10, 99].map((v) => plain.at(v)), [0, 0, 0.5, 1, 1]);
+  assert.equal(plain.level(10), 255);
+  assert.equal(new Scale({ low: 3, high: 3, diverging: false }, [0, 0, 0], "viridis").at(3), 0.5);
+  const log = new Scale({ low: 0, high: 999, diverging: false }, [0, 0, 0], "cividis", true);
+  assert.deepEqual([0, 999].map((v) => log.at(v)), [0, 1]);
+  assert.ok(Math.abs(log.at(Math.sqrt(1000) - 1) - 0.5) < 1e-9);
+});
+
+test("colours: both palettes only ever grow lighter, so that they read in grey", () => {
+  for (const [name, stops] of Object.entries(PALETTES)) {
+    const light = stops.map(luminance);
+    assert.deepEqual(light, [...light].sort((a, b) => a - b), name);
+  }
 });
 
 test("colours: zero on a diverging scale is the surface; ink is readable on any", () => {
@@ -180,35 +193,4 @@ test("a y-axis shows everything, unless a few outliers would flatten the rest", 
   const long = Array.from({ length: 400 }, (_, i) => (i < 20 ? -200 : 1));
   assert.equal(robustSpan(long, long).low < -200, true, "five percent of a run are no outliers");
   assert.ok(robustSpan([3], [3]).high > 3);
-});
-
-test("values seen: going back in time withholds what came later", () => {
-  const cache = new EpisodeCache();
-  cache.start({ episode: 4, length: 10, from: 0, return_before: 0 });
-  cache.add(steps(0, 10));
-  const seen = new SeenValues();
-  seen.moveTo(cache, 100, 6);
-  assert.deepEqual(seen.lookup(6), [6, 0, -6, 0.5]);
-  seen.moveTo(cache, 100, 3);
-  assert.equal(seen.lookup(6), undefined);
-  assert.deepEqual(seen.lookup(3), [3, 0, -3, 0.5]);
-  assert.equal(seen.range.high, 6, "the range stays locked");
-});
-
-test("values seen: an earlier episode does not show a later one's", () => {
-  const seen = new SeenValues();
-  const play = (episode, firstStep) => {
-    const cache = new EpisodeCache();
-    cache.start({ episode, length: 10, from: 0, return_before: 0 });
-    cache.add(steps(0, 5, { episode }));
-    seen.moveTo(cache, firstStep, 4);
-  };
-  play(9, 900);
-  play(10, 910);
-  assert.ok(seen.lookup(4));
-  const early = new EpisodeCache();
-  early.start({ episode: 1, length: 10, from: 0, return_before: 0 });
-  early.add(steps(0, 1, { episode: 1 }));
-  seen.moveTo(early, 10, 0);
-  assert.equal(seen.lookup(4), undefined);
 });

@@ -7,6 +7,7 @@
 import { decode as unpack } from "@msgpack/msgpack";
 import { reward } from "./logic/format.js";
 import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
+import { Desk } from "./logic/moments.js";
 import { format, parse } from "./logic/route.js";
 import { Session } from "./logic/session.js";
 import { Settings } from "./logic/settings.js";
@@ -27,6 +28,7 @@ import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
 import { Ticks } from "./logic/ticks.js";
 import { TopBar } from "./view/topbar.js";
+import { Training } from "./view/training.js";
 import { Transport } from "./view/transport.js";
 
 const clock = () => performance.now();
@@ -39,12 +41,16 @@ const { state } = session;
 const theme = new Theme(() => {
   curve.setTheme();
   runs.setTheme();
-  byId("legend").dataset.key = "";
   redraw();
 });
-const stage = new Stage(session, theme, redraw);
+const desk = new Desk((data) => {
+  const id = session.nextId();
+  return session.send("qtable", { id, ...data }) ? id : null;
+}, clock);
+const stage = new Stage(session, theme, redraw, null, desk);
+const training = new Training(session, /** @type {import("./logic/moments.js").Moments} */ (stage.moments), redraw, () => stage.grid !== null && stage.hasQ);
 const transport = new Transport(session, theme, redraw);
-const inspector = new Inspector(session, theme, () => stage.seen.range);
+const inspector = new Inspector(session, theme, () => stage.qRange());
 const ticks = new Ticks(redraw);
 const episodes = new Episodes(session, ticks);
 const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to));
@@ -72,6 +78,7 @@ function draw(now) {
   transport.draw();
   inspector.draw();
   topBar.draw();
+  training.draw(now);
   curve.draw();
   episodes.draw();
   compare.draw(now);
@@ -83,6 +90,10 @@ function draw(now) {
 function notify(event, detail) {
   if (event === "run") {
     if (detail) {
+      // A moment of one run is none of another's, unless the address named both.
+      if (!addressed) Object.assign(state, { moment: null, since: null });
+      addressed = false;
+      training.setRun();
       stage.setRun();
       inspector.setRun();
       episodes.setRun();
@@ -99,6 +110,8 @@ function notify(event, detail) {
   if (event === "episode") session.clearPoints();
   if (event === "moved" || event === "end") filler.consider();
   if (event === "runs") void readRuns();
+  // A Q-table that cannot be had is said where it would be: no reason to alarm.
+  if ((event === "qtable" || event === "error") && desk.answer(detail)) return redraw();
   if (event === "error" && !state.problem && !state.empty) notices.toast(detail.message, { kind: "alarm" });
   announce();
   redraw();
@@ -165,10 +178,14 @@ function address() {
   inBar = location.hash;
 }
 
+/** Whether the run that is opened is one that the address named, moments of training and all. */
+let addressed = false;
+
 function openFromAddress() {
   const route = parse(location.hash);
   written = inBar = location.hash;
   const speed = route.speed ?? undefined;
+  addressed = state.run === null || (route.run !== null && route.run !== state.run.run);
   settings.restore(route.view);
   if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
   else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
@@ -201,6 +218,7 @@ const socket = new Socket(
       }
     },
     lost: async (wait) => {
+      desk.forget();
       session.seeks.clear();
       Object.assign(state, { connection: "lost", retryAt: clock() + wait, waitingSince: null });
       redraw();
@@ -232,6 +250,7 @@ const keyboard = new Keyboard({
   episode: ({ by }) => session.episodeBy(by ?? 1),
   search: () => byId("goto").focus(),
   overlay: () => stage.nextOverlay(),
+  training: () => training.focus(),
   fullscreen,
   help: () => keyboard.toggleHelp(),
   compare: () => void compare.toggle(),
@@ -271,11 +290,15 @@ function announce() {
   }, Math.max(250, 1_000 - (clock() - announced)));
 }
 
-settings.add("ov", { get: () => stage.overlay, set: (overlay) => stage.setOverlay(/** @type {any} */ (overlay)) });
+settings.add("ov", {
+  get: () => (stage.overlay === "triangles" ? "q" : stage.overlay),
+  set: (overlay) => stage.setOverlay(overlay === "q" ? "triangles" : /** @type {any} */ (overlay)),
+});
+training.settings(settings);
 curve.settings(settings);
 compare.settings(settings);
 episodes.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.
-Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); } }) });
+Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });

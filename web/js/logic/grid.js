@@ -56,6 +56,12 @@ export class Grid {
     return `row ${row}, column ${column}`;
   }
 
+  /** Whether an action means to stay where one is. @param {number} action */
+  isStay(action) {
+    const vector = this.actions[action]?.vector;
+    return Array.isArray(vector) && vector[0] === 0 && vector[1] === 0;
+  }
+
   /** Which wedge of a cell an action points into: up, right, down, left as 0..3, or null. @param {number} action */
   wedge(action) {
     const vector = this.actions[action]?.vector;

@@ -14,7 +14,7 @@ import { initialState } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {"run" | "episode" | "end" | "metrics" | "runs" | "moved" | "error" | "gap"} Event
+ * @typedef {"run" | "episode" | "end" | "metrics" | "runs" | "moved" | "error" | "gap" | "qtable"} Event
  * @typedef {{run?: string | null, episode?: number | null, step?: number | null, live?: boolean,
  *            playing?: boolean, speed?: import("../types.js").Speed}} Target
  */
@@ -66,6 +66,8 @@ export class Inbox {
         return this.#gap(/** @type {any} */ (data));
       case "metrics":
         return this.#metrics(data);
+      case "qtable":
+        return this.notify("qtable", data);
       case "status":
         return this.notify("runs", data);
       case "error":

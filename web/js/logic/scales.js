@@ -4,6 +4,7 @@
  *
  * @typedef {[number, number, number]} Rgb
  * @typedef {{low: number, high: number, diverging: boolean}} Range
+ * @typedef {"cividis" | "viridis"} Palette
  */
 
 /** @type {Rgb[]} */
@@ -11,6 +12,12 @@ const CIVIDIS = [
   [0, 34, 78], [33, 56, 110], [68, 80, 110], [103, 103, 112],
   [138, 128, 120], [176, 155, 112], [215, 184, 92], [254, 232, 56],
 ];
+/** @type {Rgb[]} */
+const VIRIDIS = [
+  [68, 1, 84], [70, 50, 127], [54, 92, 141], [39, 127, 142],
+  [31, 161, 135], [74, 194, 109], [159, 218, 58], [253, 231, 37],
+];
+export const PALETTES = { cividis: CIVIDIS, viridis: VIRIDIS };
 /** @type {Rgb[]} */
 const PURPLES = [[178, 171, 210], [128, 115, 172], [84, 39, 136]];
 /** @type {Rgb[]} */
@@ -34,12 +41,13 @@ function ramp(stops, t) {
  * @param {number} value
  * @param {Range} range
  * @param {Rgb} middle  colour of zero on a diverging scale: the surface it lies on
+ * @param {Palette} [palette]  of sequential data
  * @returns {Rgb}
  */
-export function colour(value, range, middle) {
+export function colour(value, range, middle, palette = "cividis") {
   if (!range.diverging) {
     const span = range.high - range.low;
-    return ramp(CIVIDIS, span > 0 ? (value - range.low) / span : 0.5);
+    return ramp(PALETTES[palette], span > 0 ? (value - range.low) / span : 0.5);
   }
   const side = Math.max(-range.low, range.high);
   const t = side > 0 ? value / side : 0;
@@ -70,35 +78,75 @@ export function inkOn(c) {
 }
 
 /**
- * The range of a run's values as far as they were seen. It only ever widens: a range that
- * follows each frame would paint the same number in two colours.
+ * A range as it is drawn: symmetric around zero where both signs matter, plain where one
+ * is a trifle. Percentiles of a run may leave a value outside; it takes the end's colour.
+ * @param {number} low @param {number} high @param {boolean} [signed]  always symmetric: of differences
+ * @returns {Range}
  */
-export class LockedRange {
+export function rangeOf(low, high, signed = false) {
+  if (!(low <= high)) return { low: 0, high: 1, diverging: false };
+  const side = Math.max(-low, high);
+  if (signed || (low < 0 && high > 0 && Math.min(-low, high) >= 0.1 * side)) {
+    return { low: -(side || 1), high: side || 1, diverging: true };
+  }
+  return { low, high, diverging: false };
+}
+
+/** How many colours a scale has when it is looked up. */
+export const LEVELS = 256;
+
+/**
+ * Colours of a scale, made once: looking up is many times faster than mixing, and cells
+ * whose colours did not change need not be drawn again.
+ */
+export class Scale {
+  /**
+   * @param {Range} range @param {Rgb} middle @param {Palette} palette
+   * @param {boolean} [logarithmic]  of counts: 0 and `high` are its ends
+   */
+  constructor(range, middle, palette, logarithmic = false) {
+    this.range = range;
+    this.logarithmic = logarithmic;
+    /** @type {string[]} */
+    this.fills = [];
+    /** @type {string[]} black or white, to be read on each */
+    this.inks = [];
+    for (let i = 0; i < LEVELS; i += 1) {
+      const value = range.low + (i / (LEVELS - 1)) * (range.high - range.low);
+      const c = colour(value, range, middle, palette);
+      this.fills.push(css(c));
+      this.inks.push(inkOn(c));
+    }
+  }
+
+  /** Where a value lies, 0 to 1. @param {number} value */
+  at(value) {
+    const { low, high } = this.range;
+    if (this.logarithmic) return Math.max(0, Math.min(1, Math.log1p(Math.max(0, value)) / Math.log1p(Math.max(1, high))));
+    if (!(high > low)) return 0.5;
+    return Math.max(0, Math.min(1, (value - low) / (high - low)));
+  }
+
+  /** The level of a value, an index into `fills` and `inks`. @param {number} value */
+  level(value) {
+    return Math.round(this.at(value) * (LEVELS - 1));
+  }
+}
+
+/** Grows to hold every number it is shown. */
+export class Span {
   constructor() {
     this.low = Infinity;
     this.high = -Infinity;
   }
 
-  /** @param {ArrayLike<number>} values @returns {boolean} whether the range widened */
+  /** @param {ArrayLike<number>} values */
   widen(values) {
-    const { low, high } = this;
     for (let i = 0; i < values.length; i += 1) {
       const v = values[i];
       if (!Number.isFinite(v)) continue;
       if (v < this.low) this.low = v;
       if (v > this.high) this.high = v;
     }
-    return low !== this.low || high !== this.high;
-  }
-
-  /** Symmetric around zero where both signs matter, plain where one is a trifle. @returns {Range} */
-  range() {
-    if (this.low > this.high) return { low: 0, high: 1, diverging: false };
-    const { low, high } = this;
-    if (low < 0 && high > 0 && Math.min(-low, high) >= 0.1 * Math.max(-low, high)) {
-      const side = Math.max(-low, high);
-      return { low: -side, high: side, diverging: true };
-    }
-    return { low, high, diverging: false };
   }
 }

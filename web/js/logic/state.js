@@ -4,6 +4,8 @@
  * @typedef {import("../types.js").Run} Run
  * @typedef {import("../types.js").Speed} Speed
  *
+ * @typedef {"triangles" | "value" | "policy" | "visits" | "trail"} Overlay
+ *
  * @typedef {object} State
  * @property {"connecting" | "open" | "lost" | "refused"} connection  refused: the server asks for a token
  * @property {number | null} retryAt    clock (ms) of the next attempt while lost
@@ -32,6 +34,11 @@
  * @property {boolean} gone             the open run is no longer among the runs
  * @property {number | null} newer      the protocol's version, where it is newer than the page's
  * @property {import("../types.js").Problem | null} problem  why nothing can be shown
+ * @property {Overlay} overlay         what the stage shows of the agent's mind
+ * @property {number | null} moment     pinned: the episode at whose start the Q-table is shown; null: as acted
+ * @property {number | null} since      what changed since the start of this episode is shown; null: no difference
+ * @property {boolean} perFrame         colours span each frame's own values, not the run's
+ * @property {"cividis" | "viridis"} palette
  * @property {number | null} waitingSince  clock (ms) since which an answer is due
  */
 
@@ -65,6 +72,11 @@ export function initialState() {
     gone: false,
     newer: null,
     problem: null,
+    overlay: "triangles",
+    moment: null,
+    since: null,
+    perFrame: false,
+    palette: "cividis",
     waitingSince: null,
   };
 }

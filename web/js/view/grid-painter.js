@@ -1,148 +1,114 @@
 /**
- * Draws a grid: cells, what the agent thinks of them, what stands in them, and the
+ * Draws a grid: cells with what the agent thinks of them, what stands in them, and the
  * agent. It reads a scene and changes nothing; the order of calls is the order of layers.
+ *
+ * The cells are kept on a canvas of their own, and only those whose look changed are
+ * painted again: on a board of 50 by 50 at full speed that is a few of 2,500.
  *
  * @typedef {object} Scene
  * @property {import("../logic/grid.js").Grid} grid
  * @property {any} observation       of the position shown
  * @property {[number, number] | null} agent  row and column, fractional while it moves
  * @property {number[]} trail        cells, oldest first
- * @property {"trail" | "value" | "triangles"} overlay
- * @property {(observation: number) => number[] | undefined} lookup
- * @property {import("../logic/scales.js").Range} range
+ * @property {import("../logic/state.js").Overlay} overlay
+ * @property {import("../logic/heat.js").Table | null} table
+ * @property {import("../logic/scales.js").Scale | null} scale
+ * @property {boolean} difference
+ * @property {number | null} marked  a cell with the pointer or the focus on it
  * @property {import("./theme.js").Tokens} tokens
+ * @property {string} themeName
  *
  * @typedef {{x: number, y: number, cell: number}} Frame  top-left corner and side of a cell
  */
 
-import { cell as cellText } from "../logic/format.js";
-import { colour, css, inkOn } from "../logic/scales.js";
-import { cross, flag, person, star } from "./shapes.js";
+import { lookOf } from "../logic/heat.js";
+import { paintCell, VALUE_SIDE, WEDGE_SIDE } from "./cell-painter.js";
+import { dot, flag, MONO, person, text } from "./shapes.js";
 
-const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace';
+export { MONO };
 
-/**
- * @param {CanvasRenderingContext2D} ctx
- * @param {number} width @param {number} height
- * @param {Scene} scene
- */
-export function paintGrid(ctx, width, height, scene) {
-  const { grid } = scene;
-  ctx.clearRect(0, 0, width, height);
+/** Where a grid stands in a box of this size. @param {import("../logic/grid.js").Grid} grid @param {number} width @param {number} height @returns {Frame} */
+export function frameOf(grid, width, height) {
   const cell = Math.max(4, Math.min((width - 24) / grid.columns, (height - 24) / grid.rows, 120));
-  const frame = { x: Math.round((width - cell * grid.columns) / 2), y: Math.round((height - cell * grid.rows) / 2), cell };
-  for (let c = 0; c < grid.rows * grid.columns; c += 1) paintCell(ctx, frame, scene, c);
-  paintWalls(ctx, frame, scene);
-  paintLabels(ctx, frame, scene);
-  paintTrail(ctx, frame, scene);
-  for (const marker of grid.markers(scene.observation)) {
-    if (marker.cell !== null) paintMarker(ctx, frame, scene, marker, grid.place(marker.cell));
+  return { x: Math.round((width - cell * grid.columns) / 2), y: Math.round((height - cell * grid.rows) / 2), cell };
+}
+
+export class GridPainter {
+  constructor() {
+    this.cells = document.createElement("canvas");
+    /** What was painted in each cell. @type {(string | number | undefined)[]} */
+    this.keys = [];
+    this.drawn = "";
+    /** @type {import("../logic/scales.js").Scale | null} */
+    this.scale = null;
+    /** Cells painted by the last call: what a test may look at. */
+    this.painted = 0;
   }
-  if (!scene.agent) return;
-  paintAgent(ctx, frame, scene, scene.agent);
-  for (const marker of grid.markers(scene.observation)) {
-    if (marker.cell === null) paintRider(ctx, frame, scene, scene.agent);
+
+  /**
+   * @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} height
+   * @param {Scene} scene
+   */
+  paint(ctx, width, height, scene) {
+    const frame = frameOf(scene.grid, width, height);
+    this.#cells(ctx, frame, scene);
+    ctx.clearRect(0, 0, width, height);
+    const { columns, rows } = scene.grid;
+    ctx.drawImage(this.cells, frame.x, frame.y, Math.ceil(frame.cell * columns), Math.ceil(frame.cell * rows));
+    paintWalls(ctx, frame, scene);
+    paintLabels(ctx, frame, scene);
+    paintTrail(ctx, frame, scene);
+    const markers = scene.grid.markers(scene.observation);
+    for (const marker of markers) {
+      if (marker.cell !== null) paintMarker(ctx, frame, scene, marker, scene.grid.place(marker.cell));
+    }
+    if (scene.agent) {
+      paintAgent(ctx, frame, scene, scene.agent);
+      for (const marker of markers) if (marker.cell === null) paintRider(ctx, frame, scene.agent);
+    }
+    if (scene.marked !== null) paintMark(ctx, frame, scene, scene.marked);
   }
+
+  /** @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene */
+  #cells(ctx, frame, scene) {
+    const { grid, overlay, table, scale, difference } = scene;
+    const ratio = ctx.getTransform().a;
+    const [w, h] = [Math.ceil(frame.cell * grid.columns) * ratio, Math.ceil(frame.cell * grid.rows) * ratio];
+    const key = [w, h, frame.cell, overlay, scene.themeName, difference].join();
+    const layer = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext("2d"));
+    if (key !== this.drawn || scale !== this.scale || this.grid !== grid) {
+      this.cells.width = Math.round(w);
+      this.cells.height = Math.round(h);
+      this.keys = [];
+      Object.assign(this, { drawn: key, scale, grid });
+    }
+    layer.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const numbers = frame.cell >= (overlay === "triangles" ? WEDGE_SIDE : VALUE_SIDE);
+    this.painted = 0;
+    for (let c = 0; c < grid.rows * grid.columns; c += 1) {
+      const look = lookOf(grid, c, scene.observation, table, overlay, scale, numbers, difference);
+      if (this.keys[c] === look.key) continue;
+      this.keys[c] = look.key;
+      this.painted += 1;
+      const [row, column] = grid.place(c);
+      paintCell(layer, column * frame.cell, row * frame.cell, frame.cell, look, grid.kind(c), scene);
+    }
+  }
+
+  /** @type {import("../logic/grid.js").Grid | null} */
+  grid = null;
 }
 
-/** @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene @param {number} c */
-function paintCell(ctx, frame, scene, c) {
-  const { grid, tokens } = scene;
-  const [row, column] = grid.place(c);
-  const side = frame.cell;
-  const [x, y] = [frame.x + column * side, frame.y + row * side];
-  const inset = side > 14 ? 1 : 0.5;
-  ctx.fillStyle = tokens.cell;
-  ctx.fillRect(x + inset, y + inset, side - 2 * inset, side - 2 * inset);
-  const kind = grid.kind(c);
-  if (kind === "#") return hatch(ctx, x + inset, y + inset, side - 2 * inset, tokens.hatch);
-  const q = scene.overlay === "trail" ? undefined : scene.lookup(grid.observationAt(c, scene.observation));
-  if (q) (scene.overlay === "value" ? paintValue : paintWedges)(ctx, x, y, side, inset, q, scene);
-  else if (scene.overlay !== "trail" && kind === ".") dot(ctx, x + side / 2, y + side / 2, Math.max(1, side * 0.025), tokens.hatch);
-  const mid = side / 2;
-  if (kind === "G") star(ctx, x + mid, y + mid, side * 0.3, tokens.goal);
-  if (kind === "X") cross(ctx, x + mid, y + mid, side * 0.17, tokens.hazard);
-  if (kind === "S" && !q) text(ctx, "S", x + mid, y + mid, `600 ${Math.round(side * 0.34)}px system-ui, sans-serif`, tokens.faint);
-  else if (kind === "S") ring(ctx, x, y, side, tokens.ink);
-}
-
-/**
- * @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} side
- * @param {number} inset @param {number[]} q @param {Scene} scene
- */
-function paintValue(ctx, x, y, side, inset, q, scene) {
-  const value = Math.max(...q);
-  const fill = colour(value, scene.range, scene.tokens.rgb("cell"));
-  ctx.fillStyle = css(fill);
-  ctx.fillRect(x + inset, y + inset, side - 2 * inset, side - 2 * inset);
-  if (side >= 36) text(ctx, cellText(value), x + side / 2, y + side / 2, `${Math.round(side * 0.2)}px ${MONO}`, inkOn(fill));
-}
-
-/**
- * Four wedges from the centre, each in the colour of its action's value.
- * @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} side
- * @param {number} inset @param {number[]} q @param {Scene} scene
- */
-function paintWedges(ctx, x, y, side, inset, q, scene) {
-  const [mx, my] = [x + side / 2, y + side / 2];
-  const [l, t, r, b] = [x + inset, y + inset, x + side - inset, y + side - inset];
-  const corners = [[l, t], [r, t], [r, b], [l, b]];
-  const best = Math.max(...q);
-  const numbers = side >= 56;
-  q.forEach((value, action) => {
-    const wedge = scene.grid.wedge(action);
-    if (wedge === null) return;
-    const fill = colour(value, scene.range, scene.tokens.rgb("cell"));
-    const [a, z] = [corners[wedge], corners[(wedge + 1) % 4]];
-    ctx.fillStyle = css(fill);
-    ctx.beginPath();
-    ctx.moveTo(mx, my);
-    ctx.lineTo(a[0], a[1]);
-    ctx.lineTo(z[0], z[1]);
-    ctx.fill();
-    if (!numbers) return;
-    const off = side * (wedge % 2 ? 0.295 : 0.36);
-    const [dx, dy] = [[0, -off], [off, 0], [0, off], [-off, 0]][wedge];
-    const weight = value === best ? "700 " : "";
-    text(ctx, cellText(value), mx + dx, my + dy, `${weight}${Math.min(14, Math.round(side * 0.145))}px ${MONO}`, inkOn(fill));
-  });
+/** The cell with the pointer or the focus on it. @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene @param {number} c */
+function paintMark(ctx, frame, scene, c) {
+  const [row, column] = scene.grid.place(c);
+  const [x, y] = [frame.x + column * frame.cell, frame.y + row * frame.cell];
+  ctx.lineWidth = 4;
   ctx.strokeStyle = scene.tokens.panel;
-  ctx.lineWidth = side > 24 ? 1 : 0.5;
-  ctx.beginPath();
-  ctx.moveTo(l, t);
-  ctx.lineTo(r, b);
-  ctx.moveTo(r, t);
-  ctx.lineTo(l, b);
-  ctx.stroke();
-}
-
-/** @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} side @param {string} ink */
-function hatch(ctx, x, y, side, ink) {
-  ctx.save();
-  ctx.beginPath();
-  ctx.rect(x, y, side, side);
-  ctx.clip();
-  ctx.strokeStyle = ink;
-  ctx.lineWidth = 1;
-  ctx.beginPath();
-  const gap = Math.max(4, Math.min(8, side / 6));
-  for (let k = -side; k < side; k += gap) {
-    ctx.moveTo(x + k, y + side);
-    ctx.lineTo(x + k + side, y);
-  }
-  ctx.stroke();
-  ctx.restore();
-}
-
-/** The start, where values cover its letter. @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} side @param {string} ink */
-function ring(ctx, x, y, side, ink) {
-  ctx.strokeStyle = ink;
-  ctx.globalAlpha = 0.7;
-  ctx.lineWidth = 1.5;
-  ctx.setLineDash([3, 3]);
-  ctx.strokeRect(x + 2.5, y + 2.5, side - 5, side - 5);
-  ctx.setLineDash([]);
-  ctx.globalAlpha = 1;
+  ctx.strokeRect(x, y, frame.cell, frame.cell);
+  ctx.lineWidth = 2;
+  ctx.strokeStyle = scene.tokens.ink;
+  ctx.strokeRect(x, y, frame.cell, frame.cell);
 }
 
 /** Thin walls stand between two neighbouring cells. @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene */
@@ -247,25 +213,8 @@ function paintMarker(ctx, frame, scene, marker, [row, column]) {
   else plate(ctx, marker.label ?? marker.kind, x, y, Math.max(9, side * 0.16), scene.tokens);
 }
 
-/** What rides along sits on the agent's shoulder. @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} _scene @param {[number, number]} agent */
-function paintRider(ctx, frame, _scene, [row, column]) {
+/** What rides along sits on the agent's shoulder. @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {[number, number]} agent */
+function paintRider(ctx, frame, [row, column]) {
   const side = frame.cell;
   person(ctx, frame.x + (column + 0.72) * side, frame.y + (row + 0.26) * side, side * 0.14, "#56b4e9");
-}
-
-/** @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y @param {number} radius @param {string} fill */
-function dot(ctx, x, y, radius, fill) {
-  ctx.fillStyle = fill;
-  ctx.beginPath();
-  ctx.arc(x, y, radius, 0, 7);
-  ctx.fill();
-}
-
-/** @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x @param {number} y @param {string} font @param {string} ink */
-function text(ctx, words, x, y, font, ink) {
-  ctx.font = font;
-  ctx.fillStyle = ink;
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  ctx.fillText(words, x, y);
 }

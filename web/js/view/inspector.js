@@ -15,7 +15,7 @@ export class Inspector {
   /**
    * @param {import("../logic/session.js").Session} session
    * @param {import("./theme.js").Theme} theme
-   * @param {() => import("../logic/scales.js").LockedRange} range  the stage's: one colour, one number
+   * @param {() => import("../logic/scales.js").Range} range  the stage's: one colour, one number
    */
   constructor(session, theme, range) {
     this.session = session;
@@ -147,7 +147,7 @@ export class Inspector {
       if (!Array.isArray(q)) blank(bar);
     });
     if (!Array.isArray(q)) return;
-    const range = this.range().range();
+    const range = this.range();
     const [low, high] = [Math.min(0, range.low), Math.max(0, range.high)];
     const percent = (/** @type {number} */ v) => ((v - low) / (high - low || 1)) * 100;
     const best = Math.max(...q);

@@ -60,3 +60,69 @@ export function flag(ctx, x, y, size, fill) {
   ctx.closePath();
   rimmed(ctx, fill);
 }
+
+export const MONO = 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", monospace';
+
+/** @param {Ctx} ctx @param {number} x @param {number} y @param {number} radius @param {string} fill */
+export function dot(ctx, x, y, radius, fill) {
+  ctx.fillStyle = fill;
+  ctx.beginPath();
+  ctx.arc(x, y, radius, 0, 7);
+  ctx.fill();
+}
+
+/** Centred. @param {Ctx} ctx @param {string} words @param {number} x @param {number} y @param {string} font @param {string} ink */
+export function text(ctx, words, x, y, font, ink) {
+  ctx.font = font;
+  ctx.fillStyle = ink;
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.fillText(words, x, y);
+}
+
+/** Slanted lines over a square: what cannot be entered. @param {Ctx} ctx @param {number} x @param {number} y @param {number} side @param {string} ink */
+export function hatch(ctx, x, y, side, ink) {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(x, y, side, side);
+  ctx.clip();
+  ctx.strokeStyle = ink;
+  ctx.lineWidth = 1;
+  ctx.beginPath();
+  const gap = Math.max(4, Math.min(8, side / 6));
+  for (let k = -side; k < side; k += gap) {
+    ctx.moveTo(x + k, y + side);
+    ctx.lineTo(x + k + side, y);
+  }
+  ctx.stroke();
+  ctx.restore();
+}
+
+/**
+ * An arrow from a point, black with a white halo: to be seen on any colour.
+ * @param {Ctx} ctx @param {number} x @param {number} y @param {number} dx @param {number} dy  direction, of length 1
+ * @param {number} length @param {number} weight
+ */
+export function arrow(ctx, x, y, dx, dy, length, weight) {
+  const head = Math.max(3, Math.min(length * 0.5, weight * 3));
+  const [tx, ty] = [x + dx * length, y + dy * length];
+  const path = () => {
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+    ctx.lineTo(tx - dx * head * 0.6, ty - dy * head * 0.6);
+    ctx.moveTo(tx - dx * head + dy * head * 0.62, ty - dy * head - dx * head * 0.62);
+    ctx.lineTo(tx, ty);
+    ctx.lineTo(tx - dx * head - dy * head * 0.62, ty - dy * head + dx * head * 0.62);
+  };
+  ctx.lineCap = "round";
+  ctx.lineJoin = "round";
+  ctx.strokeStyle = "#fff";
+  ctx.lineWidth = weight + 3;
+  path();
+  ctx.stroke();
+  ctx.strokeStyle = "#000";
+  ctx.lineWidth = weight;
+  path();
+  ctx.stroke();
+  ctx.lineCap = "butt";
+}

@@ -1,23 +1,30 @@
 /**
- * The stage: picks what draws a run by its presentation, keeps the last picture while a
- * new one is on its way, and moves the agent smoothly where a person can see it move.
+ * The stage: picks what draws a run by its presentation and its values, keeps the last
+ * picture while a new one is on its way, and moves the agent smoothly where a person can
+ * see it move.
  */
 
+import { value as anyText } from "../logic/format.js";
 import { Grid } from "../logic/grid.js";
-import { cell as cellText, value as anyText } from "../logic/format.js";
-import { colour, css } from "../logic/scales.js";
-import { SeenValues } from "../logic/seen.js";
+import { scaleFor } from "../logic/heat.js";
+import { imageOf, lanesOf } from "../logic/looks.js";
+import { rangeOf } from "../logic/scales.js";
 import { byId, fit, make, on, reducedMotion, setAttribute, setText, show } from "./dom.js";
-import { paintGrid } from "./grid-painter.js";
+import { GridAccess } from "./grid-access.js";
+import { frameOf, GridPainter } from "./grid-painter.js";
+import { paintImage } from "./image-painter.js";
+import { Legend } from "./legend.js";
 import { paintVector } from "./vector-painter.js";
 
 const TRAIL = 20;
 const GLIDE_MS = 90;
-/** @type {{id: "triangles" | "value" | "trail", label: string}[]} */
-const OVERLAYS = [
-  { id: "triangles", label: "Q triangles" },
-  { id: "value", label: "Value" },
-  { id: "trail", label: "Trail" },
+/** @type {{id: import("../logic/state.js").Overlay, label: string, hint: string}[]} */
+export const OVERLAYS = [
+  { id: "triangles", label: "Q triangles", hint: "What each action is worth, as four wedges" },
+  { id: "value", label: "Value", hint: "What the best action is worth" },
+  { id: "policy", label: "Policy", hint: "What a greedy agent would do" },
+  { id: "visits", label: "Visits", hint: "How often the agent was here, on a log scale" },
+  { id: "trail", label: "Trail", hint: "The last 20 positions" },
 ];
 
 export class Stage {
@@ -26,24 +33,37 @@ export class Stage {
    * @param {import("./theme.js").Theme} theme
    * @param {() => void} redraw
    * @param {HTMLElement | null} [second]  where to draw instead, beside the page's own stage
+   * @param {import("../logic/moments.js").Desk | null} [desk]  where Q-tables are asked for; a second stage takes that of the one it follows
    */
-  constructor(session, theme, redraw, second = null) {
+  constructor(session, theme, redraw, second = null, desk = null) {
     this.session = session;
     this.theme = theme;
     this.redraw = redraw;
+    this.desk = desk;
+    this.moments = desk?.moments() ?? null;
+    /** The stage whose colours and overlay are drawn too. @type {Stage | null} */
+    this.leader = null;
     /** @type {HTMLCanvasElement} */
-    this.canvas = second ? make("canvas", { role: "img" }) : byId("stage");
+    this.canvas = second ? /** @type {HTMLCanvasElement} */ (make("canvas", { role: "img" })) : byId("stage");
     this.box = second ?? byId("stage-box");
     this.text = second ? make("pre", {}) : byId("stage-text");
     this.own = second === null;
     second?.replaceChildren(this.canvas, this.text);
-    this.seen = new SeenValues();
+    this.painter = new GridPainter();
+    this.legend = this.own ? new Legend(session, theme, redraw) : null;
+    this.access = this.own ? new GridAccess(redraw) : null;
     /** @type {Grid | null} */
     this.grid = null;
-    /** @type {"triangles" | "value" | "trail"} */
-    this.overlay = "triangles";
+    this.hasQ = false;
+    /** @type {import("../logic/heat.js").Table | null} */
+    this.table = null;
+    /** @type {import("../logic/scales.js").Scale | null} */
+    this.scale = null;
+    this.scaleKey = "";
     /** Where the agent glides from and to. @type {{from: [number, number], to: [number, number], since: number} | null} */
     this.glide = null;
+    /** The last frames' drawing times in ms, for who measures. @type {number[]} */
+    this.times = [];
     this.size = { width: 0, height: 0 };
     // One that nobody sees is told its size.
     if (second?.isConnected !== false) new ResizeObserver(([entry]) => {
@@ -53,48 +73,80 @@ export class Stage {
     if (this.own) this.#tabs();
   }
 
-  /** Draws what another stage draws. @param {Stage} other */
-  follow(other) {
-    this.overlay = other.overlay;
-    this.seen.range = other.seen.range;
+  get overlay() {
+    return this.session.state.overlay;
   }
 
-  /** Another run: another map, and nothing known of its values. */
+  /** Draws what another stage draws: its overlay, its moment, its colours. @param {Stage} other */
+  follow(other) {
+    const { state } = this.session;
+    const { overlay, moment, since, perFrame, palette } = other.session.state;
+    // A moment of one run is none of another's.
+    const same = other.session.state.run?.run === state.run?.run;
+    Object.assign(state, { overlay: this.hasQ ? overlay : "trail", moment: same ? moment : null, since: same ? since : null, perFrame, palette });
+    this.leader = other;
+    this.moments ??= other.desk?.moments() ?? null;
+    this.moments?.setRun(state.run?.run ?? "");
+  }
+
+  /** Another run: another map. */
   setRun() {
-    const { run } = this.session.state;
-    this.seen.clear();
+    const { state } = this.session;
+    const { run } = state;
     this.glide = null;
+    this.table = this.scale = null;
     const presentation = run?.presentation;
     this.grid = presentation?.kind === "grid" ? new Grid(presentation) : null;
-    const hasQ = run?.channels?.some((channel) => channel.name === "q_values") ?? false;
-    if (this.own) show(byId("overlays"), this.grid !== null && hasQ);
-    if (!hasQ) this.overlay = "trail";
-    else if (this.overlay === "trail") this.setOverlay("triangles");
-    this.redraw();
+    this.hasQ = run?.channels?.some((channel) => channel.name === "q_values") ?? false;
+    this.moments?.setRun(run?.run ?? "");
+    if (!this.own) return this.redraw();
+    this.access?.setGrid(this.grid);
+    show(byId("overlays"), this.grid !== null && this.hasQ);
+    // Without Q-values there is only the trail, until a run comes that has some.
+    if (!this.hasQ) this.wanted = state.overlay;
+    this.setOverlay(this.hasQ ? (this.wanted ?? state.overlay) : "trail");
+    if (this.hasQ) this.wanted = null;
   }
+
+  /** What was chosen before a run without Q-values came. @type {import("../logic/state.js").Overlay | null} */
+  wanted = null;
 
   #tabs() {
     const tabs = byId("overlays");
-    for (const { id, label } of OVERLAYS) {
-      const button = make("button", { role: "radio", "data-overlay": id, "data-testid": `overlay-${id}`, text: label });
+    for (const { id, label, hint } of OVERLAYS) {
+      const button = make("button", { role: "radio", title: `${hint} (v)`, "data-overlay": id, "data-testid": `overlay-${id}`, text: label });
       on(button, "click", () => this.setOverlay(id));
       tabs.append(button);
     }
-    this.setOverlay(this.overlay);
   }
 
-  /** @param {"triangles" | "value" | "trail"} overlay */
+  /** @param {import("../logic/state.js").Overlay} overlay */
   setOverlay(overlay) {
-    this.overlay = overlay;
-    if (!this.own) return;
-    for (const tab of byId("overlays").children) setAttribute(tab, "aria-checked", String(tab.dataset.overlay === overlay));
+    if (!OVERLAYS.some(({ id }) => id === overlay)) return;
+    this.session.state.overlay = overlay;
+    for (const tab of byId("overlays").children) {
+      const chosen = tab.dataset.overlay === overlay;
+      setAttribute(tab, "aria-checked", String(chosen));
+      setAttribute(tab, "tabindex", chosen ? "0" : "-1");
+    }
     this.redraw();
   }
 
   nextOverlay() {
     if (byId("overlays").hidden) return;
-    const index = OVERLAYS.findIndex(({ id }) => id === this.overlay);
+    const index = OVERLAYS.findIndex(({ id }) => id === this.session.state.overlay);
     this.setOverlay(OVERLAYS[(index + 1) % OVERLAYS.length].id);
+  }
+
+  /** The colours that Q-values have on this run, whatever is drawn. @returns {import("../logic/scales.js").Range} */
+  qRange() {
+    const run = this.moments?.range;
+    return run ? rangeOf(...run.q_values) : { low: 0, high: 1, diverging: false };
+  }
+
+  /** What is drawn of a state. @param {number} observation */
+  look(observation) {
+    return { q: this.table?.row(observation) ?? null, visits: this.table?.visitsOf(observation) ?? null };
   }
 
   /** @param {number} now of the animation frame */
@@ -102,24 +154,27 @@ export class Stage {
     const { state, cache } = this.session;
     const { width, height } = this.size;
     if (!state.run || width < 8 || height < 8) return;
+    const began = performance.now();
     // A position whose observation is on its way keeps the last picture.
     const step = cache.episode === state.episode ? cache.nearest(state.step) : null;
-    if (step === null && state.episode !== null && state.run.presentation?.kind !== "grid") return;
+    if (step === null && state.episode !== null && !this.grid) return;
     const observation = step === null ? undefined : cache.observation(step);
-    const textual = !this.grid && (typeof observation === "string" || isTree(observation));
+    const textual = !this.grid && typeof observation === "string";
     show(this.text, textual);
     show(this.canvas, !textual);
-    if (this.grid) this.#grid(now, step);
-    else if (textual) setText(this.text, typeof observation === "string" ? observation : JSON.stringify(observation, null, 2));
-    else if (step !== null) this.#vector(step, observation);
+    if (this.grid) this.#grid(this.grid, now, step);
+    else if (textual) setText(this.text, observation);
+    else if (step !== null) this.#other(step, observation);
+    this.legend?.draw(this.grid, this.scale, this.table, step === null ? null : cache.observation(step), this.access?.marked ?? null);
+    this.times.push(performance.now() - began);
+    if (this.times.length > 1200) this.times.splice(0, 600);
   }
 
-  /** @param {number} now @param {number | null} step */
-  #grid(now, step) {
+  /** @param {Grid} grid @param {number} now @param {number | null} step */
+  #grid(grid, now, step) {
     const { cache, state } = this.session;
-    const grid = /** @type {Grid} */ (this.grid);
+    this.table = this.hasQ && this.moments ? this.moments.table(state, cache, step) : null;
     if (step === null && this.glide) return;
-    if (step !== null) this.seen.moveTo(cache, /** @type {any} */ (state.info)?.first_step ?? 0, step);
     const observation = step === null ? undefined : cache.observation(step);
     const cell = grid.cellOf(observation);
     const trail = [];
@@ -127,21 +182,50 @@ export class Stage {
       const c = grid.cellOf(cache.observation(t));
       if (c !== null) trail.push(c);
     }
-    const range = this.seen.range.range();
-    const ctx = fit(this.canvas, this.size.width, this.size.height);
-    paintGrid(ctx, this.size.width, this.size.height, {
+    this.#rescale(grid, observation);
+    const { width, height } = this.size;
+    const ctx = fit(this.canvas, width, height);
+    const marked = this.access?.marked ?? null;
+    this.painter.paint(ctx, width, height, {
       grid,
       observation,
       agent: cell === null ? null : this.#glideTo(grid.place(cell), now),
       trail,
-      overlay: this.overlay,
-      lookup: (o) => this.seen.lookup(o),
-      range,
+      overlay: state.overlay,
+      table: this.table,
+      scale: this.scale,
+      difference: state.since !== null,
+      marked,
       tokens: this.theme.tokens,
+      themeName: this.theme.name,
     });
-    this.#legend(range);
-    if (cell !== null) setAttribute(this.canvas, "aria-label", `Grid of ${grid.rows} by ${grid.columns}, agent at ${grid.describe(cell)}`);
+    this.access?.draw(frameOf(grid, width, height), {
+      observation,
+      cell,
+      table: this.table,
+      difference: state.since !== null,
+      resting: !state.playing && !state.live,
+    });
+    if (!this.own && cell !== null) setAttribute(this.canvas, "aria-label", `Grid of ${grid.rows} by ${grid.columns}, agent at ${grid.describe(cell)}`);
   }
+
+  /** Colours are made anew only where the range, the theme or the palette is another. @param {Grid} grid @param {any} observation */
+  #rescale(grid, observation) {
+    const { state } = this.session;
+    // One number, one colour, on both stages.
+    const range = this.leader?.moments?.range ?? this.moments?.range ?? null;
+    const own = state.perFrame || state.since !== null;
+    const key = JSON.stringify([state.overlay, state.since !== null, state.perFrame, state.palette, this.theme.name, range, this.table === null]);
+    if (key === this.scaleKey && this.scale && !own) return;
+    this.scaleKey = key;
+    const scale = scaleFor(state, grid, observation, this.table, range, this.theme.tokens.rgb("cell"));
+    const same = scale && this.scale && key === this.lastKey && scale.range.low === this.scale.range.low && scale.range.high === this.scale.range.high;
+    if (!same) this.scale = scale;
+    this.lastKey = key;
+  }
+
+  /** @type {string | undefined} */
+  lastKey = undefined;
 
   /** @param {[number, number]} place @param {number} now @returns {[number, number]} */
   #glideTo(place, now) {
@@ -158,50 +242,28 @@ export class Stage {
     return [from[0] + (to[0] - from[0]) * eased, from[1] + (to[1] - from[1]) * eased];
   }
 
-  /** @param {import("../logic/scales.js").Range} range */
-  #legend(range) {
-    if (!this.own) return;
-    const legend = byId("legend");
-    const shown = this.overlay !== "trail" && Number.isFinite(this.seen.range.low);
-    show(legend, shown);
-    const key = `${this.theme.name}${range.low}${range.high}`;
-    if (!shown || legend.dataset.key === key) return;
-    legend.dataset.key = key;
-    setText(byId("legend-low"), cellText(range.low));
-    setText(byId("legend-high"), cellText(range.high));
-    legend.title = "Colour range: Q-values of this run as far as this page saw them";
-    const bar = byId("legend-bar");
-    const ctx = bar.getContext("2d");
-    for (let x = 0; x < bar.width; x += 1) {
-      ctx.fillStyle = css(colour(range.low + (x / bar.width) * (range.high - range.low), range, this.theme.tokens.rgb("cell")));
-      ctx.fillRect(x, 0, 1, bar.height);
-    }
-  }
-
-  /** @param {number} step @param {any} observation */
-  #vector(step, observation) {
+  /** What has no map: frames and images as pixels, everything else as lanes. @param {number} step @param {any} observation */
+  #other(step, observation) {
     const { cache, state } = this.session;
-    const dimensions = Array.isArray(observation) ? observation.length : 1;
+    const { width, height } = this.size;
+    const ctx = fit(this.canvas, width, height);
+    const { tokens } = this.theme;
+    const image = imageOf(state.run, cache, step);
+    if (image) {
+      paintImage(ctx, width, height, image, tokens);
+      setAttribute(this.canvas, "aria-label", `${image.name} of ${image.width} by ${image.height} pixels at step ${step}`);
+      return;
+    }
     const names = /** @type {any} */ (state.run?.presentation)?.labels;
-    const labels = Array.from({ length: dimensions }, (_, d) => (typeof names?.[d] === "string" ? names[d] : dimensions === 1 ? "observation" : `[${d}]`));
-    const ctx = fit(this.canvas, this.size.width, this.size.height);
-    paintVector(ctx, this.size.width, this.size.height, {
-      labels,
-      at: (d, t) => {
-        const o = cache.observation(t);
-        return Array.isArray(o) ? o[d] : typeof o === "number" ? o : undefined;
-      },
+    paintVector(ctx, width, height, {
+      lanes: lanesOf(observation, names),
+      at: (path, t) => path.reduce((value, part) => value?.[part], cache.observation(t)),
       from: cache.contiguousFrom(step),
       to: cache.complete() ? /** @type {number} */ (cache.length) : cache.known(),
       length: Math.max(state.length ?? 0, cache.known()),
       step,
-      tokens: this.theme.tokens,
+      tokens,
     });
     setAttribute(this.canvas, "aria-label", `Observation ${anyText(observation)}`);
   }
-}
-
-/** @param {any} observation */
-function isTree(observation) {
-  return observation !== null && typeof observation === "object" && !Array.isArray(observation);
 }

@@ -1,0 +1,153 @@
+/**
+ * The training scrubber: moves through training time, not episode time. As acted, the
+ * Q-table is that of the step shown; pinned, it is that of one moment whatever plays; and
+ * the change between two moments can be shown. The learning plays by itself, too.
+ */
+
+import { count } from "../logic/format.js";
+import { FRAME_MS, lastEpisode, modeOf, nextMoment, setMode, typed } from "../logic/learning.js";
+import { byId, on, setAttribute, setText, show } from "./dom.js";
+
+export class Training {
+  /**
+   * @param {import("../logic/session.js").Session} session
+   * @param {import("../logic/moments.js").Moments} moments
+   * @param {() => void} redraw
+   * @param {() => boolean} usable  whether the run has Q-tables to travel through
+   */
+  constructor(session, moments, redraw, usable) {
+    this.session = session;
+    this.moments = moments;
+    this.redraw = redraw;
+    this.usable = usable;
+    this.slider = byId("training-seek");
+    this.at = byId("training-at");
+    this.since = byId("training-since");
+    this.button = byId("learning");
+    this.modes = byId("training-mode");
+    this.playing = false;
+    this.movedAt = 0;
+    for (const button of this.modes.children) {
+      on(button, "click", () => this.setMode(button.dataset.mode));
+    }
+    on(this.slider, "input", () => this.pin(Number(this.slider.value)));
+    on(this.at, "change", () => this.#typed(this.at, (episode) => this.pin(episode)));
+    on(this.since, "change", () => this.#typed(this.since, (episode) => this.#compare(episode)));
+    on(this.button, "click", () => this.toggle());
+  }
+
+  setRun() {
+    this.playing = false;
+  }
+
+  /** What of this panel the address holds. @param {import("../logic/settings.js").Settings} settings */
+  settings(settings) {
+    const { state } = this.session;
+    const whole = (/** @type {string} */ text) => (/^\d{1,15}$/.test(text) ? Number(text) : null);
+    settings.add("t", {
+      get: () => (state.moment === null ? "" : String(state.moment)),
+      set: (text) => {
+        state.moment = whole(text);
+      },
+    });
+    settings.add("since", {
+      get: () => (state.since === null ? "" : String(state.since)),
+      set: (text) => {
+        state.since = whole(text);
+      },
+    });
+  }
+
+  /** @param {"acted" | "pinned" | "change"} mode */
+  setMode(mode) {
+    this.playing = false;
+    setMode(this.session.state, mode);
+    this.redraw();
+  }
+
+  /** @param {number} episode */
+  pin(episode) {
+    const { state } = this.session;
+    this.playing = false;
+    state.moment = Math.max(0, Math.min(lastEpisode(state), episode));
+    this.redraw();
+  }
+
+  /** @param {number} episode */
+  #compare(episode) {
+    const { state } = this.session;
+    state.moment ??= state.episode ?? 0;
+    state.since = episode;
+    this.redraw();
+  }
+
+  /** @param {HTMLInputElement} input @param {(episode: number) => void} then */
+  #typed(input, then) {
+    const episode = typed(input.value, lastEpisode(this.session.state));
+    if (episode === null) input.value = "";
+    else then(episode);
+    this.redraw();
+  }
+
+  /** Plays the learning from here, or from the start where it is over. */
+  toggle() {
+    const { state } = this.session;
+    this.playing = !this.playing;
+    if (this.playing) {
+      const last = lastEpisode(state);
+      if (state.moment === null || state.moment >= last) state.moment = 0;
+    }
+    this.redraw();
+  }
+
+  /** The keyboard's way here. */
+  focus() {
+    if (!byId("training").hidden) this.slider.focus();
+  }
+
+  /** @param {number} now */
+  draw(now) {
+    const { state } = this.session;
+    const usable = this.usable() && state.episode !== null && this.moments.refused === null;
+    show(byId("training"), usable);
+    show(byId("training-row"), usable);
+    if (!usable) return show(byId("curve-veil"), false);
+    this.#advance(now);
+    const last = lastEpisode(state);
+    const mode = modeOf(state);
+    const moment = state.moment ?? state.episode ?? 0;
+    for (const button of this.modes.children) {
+      setAttribute(button, "aria-checked", String(button.dataset.mode === mode));
+      setAttribute(button, "tabindex", button.dataset.mode === mode ? "0" : "-1");
+    }
+    setAttribute(this.slider, "max", String(last));
+    if (this.slider.value !== String(moment)) this.slider.value = String(moment);
+    this.slider.style.setProperty("--done", `${last > 0 ? (moment / last) * 100 : 0}%`);
+    const spoken = mode === "acted" ? `as acted, episode ${count(moment)}` : `pinned at episode ${count(moment)} of ${count(last)}`;
+    setAttribute(this.slider, "aria-valuetext", spoken);
+    byId("training-row").dataset.mode = mode;
+    if (document.activeElement !== this.at) this.at.value = count(moment);
+    if (document.activeElement !== this.since) this.since.value = count(state.since ?? 0);
+    show(byId("training-since-label"), mode === "change");
+    setAttribute(this.button, "aria-label", this.playing ? "Stop playing the learning" : "Play the learning");
+    setAttribute(this.button, "aria-pressed", String(this.playing));
+    setAttribute(/** @type {Element} */ (this.button.querySelector("use")), "href", this.playing ? "#i-pause" : "#i-play");
+    setText(byId("training-note"), this.moments.acted.base && !this.moments.acted.exact && mode === "acted" ? "nearest known values" : "");
+    const veil = byId("curve-veil");
+    show(veil, mode !== "acted");
+    veil.style.setProperty("--from", String(last > 0 ? moment / last : 0));
+  }
+
+  /** One moment on, once the last one is on the screen. @param {number} now */
+  #advance(now) {
+    const { state } = this.session;
+    if (!this.playing) return;
+    if (state.moment === null) state.moment = 0;
+    this.redraw();
+    if (!this.moments.has(state.moment) || now - this.movedAt < FRAME_MS) return;
+    this.movedAt = now;
+    const next = nextMoment(state.moment, lastEpisode(state));
+    if (next === null) this.playing = false;
+    else state.moment = next;
+  }
+}
