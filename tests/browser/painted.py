@@ -40,7 +40,7 @@ READ = """() => {
     const corner = colours(x + side * 0.82, y + side * 0.06, side * 0.13, side * 0.13);
     const bare = corner.filter((colour) => colour === inks.cell).length / corner.length;
     // The agent is a dot in a white disc; a hazard may have its colour, but not its disc.
-    const [rim] = colours(x + side / 2, y + side * 0.64, 1, 1);
+    const [rim] = colours(x + side / 2, y + side * 0.63, 1, 1);
     const known = names.filter((name) => inks[name] === centre);
     const name = known.find((name) => (name === "agent") === (rim === "#ffffff"));
     cells.push({ bare, centre: name ?? centre });

@@ -146,7 +146,7 @@ function paintWedges(ctx, x, y, side, inset, look, { scale, tokens }) {
 function outline(ctx, x, y, side, wedge, look, scale) {
   const shown = look.wedges[wedge];
   if (!shown?.best) return;
-  const width = Math.max(1.25, Math.min(2, side * 0.024));
+  const width = Math.max(1, Math.min(2, side * 0.024));
   const m = side / 2;
   // Within the wedge, clear of its neighbours and of the cell's rim.
   const [near, far, tip] = [width * 2 + 0.8, width * 0.5 + 1.5, width * 1.5];
