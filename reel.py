@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rm": ("recorder.inspection.curating:rm", "Delete runs."),
     "check": ("recorder.commands:check", "Look whether a run is as it was written."),
     "export": ("recorder.export.commands:export", "Write episodes for other programs."),
+    "verify": ("recorder.resim.commands:verify", "Play episodes again: are they as recorded?"),
+    "render": ("recorder.resim.commands:render", "Draw an episode by playing it again."),
     "recover": ("recorder.commands:recover", "Save what is whole of a damaged run."),
 }
 

@@ -191,3 +191,9 @@ class QueryError(RecorderError):
     """SQL that cannot be run, or that would do more than read."""
 
     code = "bad_query"
+
+
+class SimulationError(RecorderError):
+    """An episode that cannot be played again, or that goes another way when it is."""
+
+    code = "cannot_simulate"

@@ -39,6 +39,7 @@ from recorder.tape import Event
 
 if TYPE_CHECKING:
     from gymnasium import Env
+    from gymnasium.envs.registration import EnvSpec
     from gymnasium.spaces import Space
 
 COMMIT_INTERVAL_S = 0.1
@@ -89,6 +90,7 @@ class EpisodeRecorder:
         action_space: where there is no `env`.
         env_id: overrides the environment's own.
         env_kwargs: overrides the environment's own.
+        env_spec: the environment's spec, where there is no `env`.
         channels: what each step records beyond observation, action and reward. Each is
             a keyword of `record_step`.
         agents: names of the agents, where several share the environment: each step then
@@ -155,6 +157,7 @@ class EpisodeRecorder:
         action_space: Space[Any] | None = None,
         env_id: str | None = None,
         env_kwargs: Mapping[str, Any] | None = None,
+        env_spec: EnvSpec | None = None,
         channels: Iterable[Channel] = (),
         agents: Iterable[str] = (),
         infos: bool = False,
@@ -169,7 +172,9 @@ class EpisodeRecorder:
         resume: bool = False,
         redact: Iterable[str] = (),
     ) -> None:
-        about = Subject.of(env, observation_space, action_space, env_id, env_kwargs, presentation)
+        about = Subject.of(
+            env, observation_space, action_space, env_id, env_kwargs, presentation, env_spec
+        )
         self.layout = Layout(
             about.observation_space,
             about.action_space,
@@ -237,6 +242,7 @@ class EpisodeRecorder:
                     "argv": redaction.argv(sys.argv),
                     "pid": os.getpid(),
                     "at": now,
+                    "env_spec": about.env_spec,
                 },
                 "redact": tuple(redaction.names),
             },

@@ -54,6 +54,11 @@ class Stream:
         self.running = True
         self.recorder.start_episode()
 
+    @property
+    def seed(self) -> int | None:
+        """What the running episode's reset was seeded with."""
+        return self._seed
+
     def observe(self, observation: Any) -> None:
         """Hold what the next action is chosen on."""
         self.observation = snapshot(observation)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from recorder.envspec import spec_facts
 from recorder.errors import SpaceError
 from recorder.facts import as_json, checked_seed
 from recorder.layout import Layout
@@ -17,6 +18,7 @@ from recorder.redaction import Redaction
 
 if TYPE_CHECKING:
     from gymnasium import Env
+    from gymnasium.envs.registration import EnvSpec
     from gymnasium.spaces import Space
 
 
@@ -29,6 +31,7 @@ class Subject:
         env_id: its Gymnasium id, if it has one.
         env_kwargs: what `gymnasium.make` was given.
         presentation: how it is drawn (`docs/protocol.md`, Presentations).
+        env_spec: what else it takes to make it again (`recorder.envspec`), if it is known.
     """
 
     observation_space: dict[str, Any]
@@ -36,6 +39,7 @@ class Subject:
     env_id: str | None
     env_kwargs: dict[str, Any]
     presentation: Mapping[str, Any]
+    env_spec: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -46,6 +50,7 @@ class Subject:
         env_id: str | None,
         env_kwargs: Mapping[str, Any] | None,
         presentation: Mapping[str, Any] | None,
+        spec: EnvSpec | None = None,
     ) -> Self:
         """Return what is told, and of the rest what the environment says itself.
 
@@ -56,7 +61,6 @@ class Subject:
         # without Gymnasium and the time that importing it takes.
         from recorder.describe import describe
 
-        spec = None
         if env is not None:
             spec = env.spec
             observation_space = observation_space or env.observation_space
@@ -76,6 +80,7 @@ class Subject:
             env_id or (spec.id if spec else None),
             dict(env_kwargs),
             presentation or {},
+            spec_facts(spec),
         )
 
 

@@ -235,7 +235,6 @@ def _facts_of(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
     single = next(iter(getattr(env.unwrapped, "envs", ())), None)
     spec = env.spec or getattr(single, "spec", None)
     return {
-        "env_id": spec.id if spec else None,
-        "env_kwargs": spec.kwargs if spec else {},
+        "env_spec": spec,
         "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
     }

@@ -121,6 +121,9 @@ class RecordEpisodes(
             FactsError: the seed takes more than 64 bits.
         """
         observation, info = self.env.reset(seed=seed, options=options)
+        if self._stream.running and not self.recorder.has_open_steps:
+            # It drew from the generator, and no episode on the tape says so.
+            self.recorder.event("reset", "reset again before a step", seed=self._stream.seed)
         self._stream.break_off(self._notes.facts)
         self._notes.drop()
         self._notes.mark_options(self.recorder, options)

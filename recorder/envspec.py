@@ -1,0 +1,39 @@
+"""What making an environment again takes, beyond its id and arguments."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
+
+
+def spec_facts(spec: EnvSpec | None) -> dict[str, Any] | None:
+    """Return the parts of a spec that a run's own columns do not hold, ready for JSON.
+
+    `entry_point` names the module that registers the environment; `max_episode_steps` is the
+    limit it was made with; `wrappers` are those put around it that say how they were made, with
+    None for the arguments of one that cannot be told as JSON.
+    """
+    if spec is None:
+        return None
+    entry = spec.entry_point
+    if entry is not None and not isinstance(entry, str):
+        entry = f"{getattr(entry, '__module__', '')}:{getattr(entry, '__qualname__', '')}"
+    return {
+        "entry_point": entry,
+        "max_episode_steps": spec.max_episode_steps,
+        "wrappers": [
+            {"name": w.name, "entry_point": w.entry_point, "kwargs": _as_told(w.kwargs)}
+            for w in spec.additional_wrappers
+        ],
+    }
+
+
+def _as_told(kwargs: Any) -> Any:
+    try:
+        same = json.loads(json.dumps(kwargs))
+    except (TypeError, ValueError):
+        return None
+    return same if same == kwargs else None
