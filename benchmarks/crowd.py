@@ -245,10 +245,14 @@ class Child:
 
     def ask(self, **command: Any) -> Any:
         """Send a command and return its answer."""
+        self.send(**command)
+        return self.read()
+
+    def send(self, **command: Any) -> None:
+        """Send a command; its answer is the next line."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        return self.read()
 
     def read(self) -> Any:
         """The next line."""
