@@ -30,7 +30,7 @@ from gridworld.session import Session
 from gridworld.starting import Plan
 
 VIEWERS = 100
-WORLD = {"difficulty": "medium", "map_seed": 7}
+WORLD: dict[str, Any] = {"difficulty": "medium", "map_seed": 7}
 
 
 def hand_written(episodes: int, unwrapped: bool = False) -> float:

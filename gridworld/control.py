@@ -39,6 +39,7 @@ class Control:
         ends: asked whenever the loop is held; true once a signal came. Whoever makes it true
             calls `look` then.
         clock: seconds that only rise.
+        wait: waits so many seconds at most, in place of waiting for a command; for tests.
 
     Attributes:
         clear: whether the loop need not ask.
@@ -51,11 +52,13 @@ class Control:
         paused: bool = False,
         ends: Callable[[], bool] = bool,
         clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
         self.clear = False
         self.resumed: Job = bool
         self._waited = False
         self._changed = threading.Condition()
+        self._wait = wait or self._changed.wait
         self.ends = ends
         self._clock = clock
         self._paused = paused
@@ -76,7 +79,7 @@ class Control:
         """What the training is doing."""
         if self._ended:
             return Status.ENDED
-        if self._stopped:
+        if self._stopped or self.ends():
             return Status.STOPPING
         if not self._paused:
             return Status.RUNNING
@@ -233,8 +236,10 @@ class Control:
                 elif between and self._next_episode:
                     self._do(self._next_episode.popleft())
                 elif self._paused and not self._budget:
+                    self._waited = True
                     self._wait(LONGEST_WAIT)
                 elif (left := self._until_due(between)) > 0:
+                    self._waited = True
                     self._wait(min(left, LONGEST_WAIT))
                 else:
                     self._grant(between)
@@ -265,10 +270,6 @@ class Control:
         if not self._interval or between != self._pace_by_episode:
             return 0.0
         return self._due - self._clock()
-
-    def _wait(self, seconds: float) -> None:
-        self._waited = True
-        self._changed.wait(seconds)
 
     def _do(self, job: Job) -> None:
         # Without the lock: commands are answered meanwhile.

@@ -90,7 +90,8 @@ def given_parameters(options: dict[str, Any]) -> dict[str, Any]:
 def as_bad_input(error: GridWorldError) -> BadInput:
     """An error of this package as the command line words it."""
     if isinstance(error, InvalidParameter):
-        return BadInput(error.worded("--" + error.field.replace("_", "-")))
+        option = "--" + error.field.replace("_", "-")
+        return BadInput(str(error) if " " in error.field else error.worded(option))
     return BadInput(str(error))
 
 
