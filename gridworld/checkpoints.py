@@ -2,7 +2,7 @@ r"""Q-tables as `.npy` files beside the tape: `runs/<run_id>/checkpoints/<name>.
 
 A checkpoint is a NumPy array file, `float64`, `(states, actions)`, which `numpy.load` reads.
 Behind the array stands one line of JSON, `{"reel_checkpoint": 1, ...}`, which NumPy does not
-look at: what the table was learned on, how far, and the SHA-256 of the array's bytes. So one
+look at: what the table was learned on, how far, and the SHA-256 of all of it. So one
 file holds all of it, and renaming that file into place is all it takes to write it whole.
 
 Nothing is unpickled, and no byte of a table is read before its magic, dtype and shape fit.
@@ -10,6 +10,7 @@ Nothing is unpickled, and no byte of a table is read before its magic, dtype and
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import io
@@ -35,6 +36,7 @@ SUFFIX = ".npy"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FORMAT = 1
 FACTS_MAX = 1 << 20
+HEADER_MAX = 10_000
 _DTYPE = np.dtype("<f8")
 
 
@@ -116,7 +118,8 @@ def save(path: Path, q_values: Sequence[Sequence[float]], facts: Facts) -> None:
         OSError: it could not be written; what stood under the name before stands there still.
     """
     table = np.array(q_values, dtype=_DTYPE, ndmin=2)
-    said = {"reel_checkpoint": FORMAT, "sha256": _digest(table), **asdict(facts)}
+    said = {"reel_checkpoint": FORMAT, **asdict(facts)}
+    said["sha256"] = _digest(table, said)
     buffer = io.BytesIO()
     npy.write_array(buffer, table, version=(1, 0), allow_pickle=False)
     buffer.write(json.dumps(said).encode() + b"\n")
@@ -159,10 +162,11 @@ def load(
             f"a Q-table must be a .npy file, but {str(path)!r} cannot be read "
             f"({error.strerror}); correct the name."
         ) from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise InvalidCheckpoint(f"a Q-table must be a .npy file, but {str(path)!r} is no file.")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise InvalidCheckpoint(f"a Q-table must be a file, but {str(path)!r} is none.")
         table, facts = _read(file, path, status.st_size, shape)
     if world is not None and facts.world is not None and facts.world != world:
         raise InvalidCheckpoint(_other_world(path, facts.world, world))
@@ -194,22 +198,16 @@ def _read(
     file: IO[bytes], path: Path, size: int, shape: tuple[int, int] | None
 ) -> tuple[np.ndarray, Facts]:
     try:
-        version = npy.read_magic(file)
-        if version == (1, 0):
-            found, fortran, dtype = npy.read_array_header_1_0(file)
-        elif version == (2, 0):
-            found, fortran, dtype = npy.read_array_header_2_0(file)
-        else:
-            raise ValueError(f"version {version}")
-    except (ValueError, EOFError, SyntaxError, MemoryError, RecursionError) as error:
+        found, fortran, dtype = _header(file)
+    except (ValueError, TypeError, KeyError, SyntaxError, MemoryError, RecursionError) as error:
         raise InvalidCheckpoint(
             f"a Q-table must be a NumPy .npy file, but {str(path)!r} is none "
             f"({' '.join(str(error).split())[:100]}); save it with numpy.save."
         ) from None
-    if dtype != _DTYPE:
+    if dtype != _DTYPE.str:
         raise InvalidCheckpoint(
-            f"a Q-table must be of dtype float64, but {str(path)!r} has {dtype}; save it with "
-            "astype('float64')."
+            f"a Q-table must be of dtype float64 ({_DTYPE.str}), but {str(path)!r} has "
+            f"{str(dtype)[:100]}; save it with astype('float64')."
         )
     if len(found) != 2 or (shape is not None and tuple(found) != shape):
         wanted = "(states, actions)" if shape is None else f"{shape} (states, actions)"
@@ -227,6 +225,23 @@ def _read(
     return table, _facts(file.read(), table, path)
 
 
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, object]:
+    """Shape, Fortran order and dtype, as the file has them; NumPy's own reader raises and
+    warns in many ways at what is no header."""
+    head = file.read(len(npy.MAGIC_PREFIX) + 2)
+    if head[:-2] != npy.MAGIC_PREFIX or head[-2:] not in (b"\1\0", b"\2\0"):
+        raise ValueError("it does not begin with \\x93NUMPY and version 1 or 2")
+    size = int.from_bytes(file.read(2 if head[-2] == 1 else 4), "little")
+    if size > HEADER_MAX:
+        raise ValueError(f"its header has {size:,} bytes")
+    said = ast.literal_eval(file.read(size).decode("latin1"))
+    shape, fortran = said["shape"], said["fortran_order"]
+    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+    if not whole or not isinstance(fortran, bool):
+        raise ValueError(f"its shape is {shape!r}")
+    return shape, fortran, said["descr"]
+
+
 def _facts(text: bytes, table: np.ndarray, path: Path) -> Facts:
     if not text:
         return Facts()  # written by something else
@@ -234,6 +249,8 @@ def _facts(text: bytes, table: np.ndarray, path: Path) -> Facts:
         said = json.loads(text)
         if said["reel_checkpoint"] != FORMAT:
             raise ValueError("another version")
+        if said.pop("sha256") != _digest(table, said):
+            raise ValueError("checksum")
         world = said["world"]
         if world is not None:
             walls = tuple((int(a), int(b)) for a, b in world["walls"])
@@ -243,16 +260,14 @@ def _facts(text: bytes, table: np.ndarray, path: Path) -> Facts:
             raise TypeError("episode")
         if facts.epsilon is not None and not 0 <= facts.epsilon <= 1:
             raise ValueError("epsilon")
-        digest = said["sha256"]
-    except (KeyError, TypeError, ValueError, RecursionError):
-        raise _damaged(path, "what stands behind the array cannot be read") from None
-    if digest != _digest(table):
-        raise _damaged(path, "its checksum differs")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise _damaged(path, "its checksum or what stands behind the array is wrong") from None
     return facts
 
 
-def _digest(table: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(table).tobytes()).hexdigest()
+def _digest(table: np.ndarray, said: Mapping[str, Any]) -> str:
+    text = json.dumps(said, sort_keys=True).encode()
+    return hashlib.sha256(np.ascontiguousarray(table).tobytes() + text).hexdigest()
 
 
 def _damaged(path: Path, how: str) -> InvalidCheckpoint:
