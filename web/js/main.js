@@ -52,8 +52,8 @@ const training = new Training(session, /** @type {import("./logic/moments.js").M
 const transport = new Transport(session, theme, redraw);
 const inspector = new Inspector(session, theme, () => stage.qRange());
 const ticks = new Ticks(redraw);
-const episodes = new Episodes(session, ticks);
-const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to));
+const episodes = new Episodes(session, ticks, redraw);
+const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to), redraw);
 const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
 const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
 const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: !reducedMotion.matches }), reread: readRuns, say: (text) => notices.toast(text) });

@@ -4,7 +4,7 @@
  * memory stays flat whatever the run holds.
  *
  * @typedef {import("../types.js").EpisodeRow} EpisodeRow
- * @typedef {{episodes: EpisodeRow[], next: string | null, total: number}} Answer
+ * @typedef {{episodes: EpisodeRow[], next: string | null, total: number, total_exact?: boolean}} Answer
  * @typedef {(cursor: string | null, limit: number) => Promise<Answer>} Fetch
  */
 
@@ -20,6 +20,8 @@ export class EpisodePages {
     this.fetch = fetch;
     this.changed = changed;
     this.total = 0;
+    /** False where there may be more than `total`. */
+    this.exact = true;
     /** Cursor of each page; that of page 0 is null. @type {(string | null)[]} */
     this.cursors = [null];
     /** @type {Map<number, EpisodeRow[]>} */
@@ -90,6 +92,7 @@ export class EpisodePages {
       }
       this.error = this.problem = null;
       this.total = answer.total;
+      this.exact = answer.total_exact !== false;
       this.pages.set(page, answer.episodes);
       if (answer.next === null || answer.next === undefined) this.ended = true;
       else this.cursors[page + 1] = answer.next;

@@ -16,14 +16,24 @@ export function noQuery() {
 export function expression(query) {
   const parts = [];
   const text = query.text.trim();
-  if (text) parts.push(/\bor\b/.test(text) ? `(${text})` : text);
+  if (text && !words(query)) parts.push(/\bor\b/.test(text) ? `(${text})` : text);
   if (query.low !== null) parts.push(`episode_return >= ${query.low}`);
   if (query.high !== null) parts.push(`episode_return <= ${query.high}`);
   if (query.span) parts.push(`episode >= ${query.span[0]} and episode <= ${query.span[1]}`);
   for (const [field, value] of Object.entries(query.facets)) {
-    parts.push(field === "tag" ? `${quoted(value)} in tags` : `${field} == ${quoted(value)}`);
+    parts.push(field === "tags" ? `${quoted(value)} in tags` : `${field} == ${quoted(value)}`);
   }
   return parts.join(" and ");
+}
+
+const SIGNS = /[=<>~()"']|\b(and|or|not|in|is|contains)\b/;
+/** Fields that are a filter by themselves. */
+const FLAGS = /^(terminated|truncated|incomplete|running|kept|success)$/;
+
+/** Text without any sign of the language is words to look for in tags, stages, reasons and notes. @param {Query} query */
+export function words(query) {
+  const text = query.text.trim();
+  return SIGNS.test(text) || FLAGS.test(text) ? "" : text;
 }
 
 /** How far the typed text stands from the start of the whole expression. @param {Query} query */

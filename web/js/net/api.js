@@ -50,10 +50,10 @@ const of = (run) => `api/runs/${encodeURIComponent(run)}`;
 export const api = {
   status: () => get("api/status"),
   runs: () => get("api/runs"),
-  /** @param {string} run @param {string} sort @param {string} filter @param {string | null} cursor @param {number} limit */
-  episodes: (run, sort, filter, cursor, limit) => get(`${of(run)}/episodes`, { sort, where: filter || null, limit, cursor }),
-  /** @param {string} run @param {string} filter */
-  facets: (run, filter) => get(`${of(run)}/facets`, { where: filter || null }),
+  /** @param {string} run @param {string} sort @param {{filter: string, words: string}} query @param {string | null} cursor @param {number} limit */
+  episodes: (run, sort, { filter, words }, cursor, limit) => get(`${of(run)}/episodes`, { sort, where: filter || null, text: words || null, limit, cursor }),
+  /** @param {string} run @param {{filter: string, words: string}} query */
+  facets: (run, { filter, words }) => get(`${of(run)}/facets`, { where: filter || null, text: words || null }),
   /** @param {string} run @param {number} episode @param {string} format @returns {string} where the file is */
   file: (run, episode, format) => new URL(`${of(run)}/episodes/${episode}/steps?format=${format}`, document.baseURI).href,
   /** @param {string} run @param {{name?: string, tags?: string[], note?: string}} labels */

@@ -21,8 +21,10 @@ export class Curve {
    * @param {import("../logic/session.js").Session} session
    * @param {import("./theme.js").Theme} theme
    * @param {(from: number, to: number) => void} select  takes a range of episodes, both included
+   * @param {() => void} asked  called when it is to show something else
    */
-  constructor(session, theme, select) {
+  constructor(session, theme, select, asked) {
+    this.asked = asked;
     this.session = session;
     this.theme = theme;
     this.select = select;
@@ -49,7 +51,10 @@ export class Curve {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.previewing = undefined;
     on(this.metric, "change", () => this.#again());
-    on(this.axis, "change", () => this.#remake());
+    on(this.axis, "change", () => {
+      this.#remake();
+      asked();
+    });
     this.#toggles();
     new ResizeObserver(() => this.#resize()).observe(this.host);
   }
@@ -72,6 +77,7 @@ export class Curve {
   }
 
   #again() {
+    this.asked();
     setText(byId("curve-title"), `${NAMES[/** @type {Metric} */ (this.metric.value)]} over training`);
     void this.refresh(true);
   }

@@ -18,14 +18,16 @@ export class Episodes {
   /**
    * @param {import("../logic/session.js").Session} session
    * @param {import("../logic/ticks.js").Ticks} ticks
+   * @param {() => void} asked  called when another listing is asked for
    */
-  constructor(session, ticks) {
+  constructor(session, ticks, asked) {
+    this.asked = asked;
     this.session = session;
     this.ticks = ticks;
     this.filters = new Filters({
       changed: () => this.#restart(),
       goTo: (episode) => this.session.openEpisode(episode),
-      facets: async (filter) => (session.state.run ? (await api.facets(session.state.run.run, filter)).facets : {}),
+      facets: async (filter, words) => (session.state.run ? (await api.facets(session.state.run.run, { filter, words })).facets : {}),
     });
     this.list = byId("episodes");
     this.space = byId("episodes-space");
@@ -52,7 +54,7 @@ export class Episodes {
 
   #newPages() {
     return new EpisodePages(
-      (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, this.filters.filter, cursor, limit),
+      (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, this.filters, cursor, limit),
       () => this.draw(),
     );
   }
@@ -85,6 +87,7 @@ export class Episodes {
   #restart() {
     this.list.scrollTop = 0;
     this.cursor = -1;
+    this.asked();
     this.refresh(true);
   }
 
@@ -100,7 +103,7 @@ export class Episodes {
     if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
     const total = state.metrics?.episodes ?? this.pages.total;
     // A filter is asked again only when a person asks: what it found does not slide away.
-    const follow = this.sort.value === "newest" && !this.filters.filter && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
+    const follow = this.sort.value === "newest" && !this.filters.on && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
     if (force || (follow && total !== this.seenTotal)) {
       this.refreshed = now;
       this.seenTotal = total;
@@ -142,10 +145,10 @@ export class Episodes {
   #draw() {
     const { pages, list, session } = this;
     const { state } = session;
-    const filtered = this.filters.filter !== "";
+    const filtered = this.filters.on;
     const every = Math.max(filtered ? 0 : pages.total, state.metrics?.episodes ?? state.run?.episodes ?? 0);
     const total = filtered ? pages.total : every;
-    setText(byId("episode-total"), !state.run ? "" : filtered ? `${count(pages.total)} of ${count(every)}` : count(every));
+    setText(byId("episode-total"), !state.run ? "" : filtered ? `${count(pages.total)}${pages.exact ? "" : "+"} of ${count(every)}` : count(every));
     this.filters.problem(filtered ? pages.problem : null);
     setAttribute(list, "aria-rowcount", String(total));
     const reachable = pages.reachable;
@@ -204,7 +207,7 @@ export class Episodes {
     setText(this.fresh, `↑ ${count(late)} new`);
     const note = byId("episodes-note");
     const none = pages.ended && pages.total === 0 && session.state.run;
-    const text = this.filters.filter !== "" && (pages.problem || none) ? (pages.problem ? "" : "No episode is like that.") : pages.error ? `The episodes could not be read: ${pages.error}` : none ? "No episode has finished yet." : "";
+    const text = this.filters.on && (pages.problem || none) ? (pages.problem ? "" : "No episode is like that.") : pages.error ? `The episodes could not be read: ${pages.error}` : none ? "No episode has finished yet." : "";
     show(note, text !== "");
     setText(note, text);
   }

@@ -4,18 +4,18 @@
  */
 
 import { count, reward } from "../logic/format.js";
-import { episodeNumber, expression, noQuery, offset, pack, unpack } from "../logic/query.js";
+import { episodeNumber, expression, noQuery, offset, pack, unpack, words } from "../logic/query.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 /** Fields by which episodes are counted, and what they are called here. */
-const FACETS = /** @type {const} */ ({ outcome: "how it ended", stage: "stage", tag: "tag", seed: "seed" });
+const FACETS = /** @type {const} */ ({ outcome: "how it ended", stage: "stage", tags: "tag", seed: "seed" });
 const MOST_VALUES = 8;
 const TYPING_MS = 350;
 
 export class Filters {
   /**
    * @param {{changed: () => void, goTo: (episode: number) => void,
-   *          facets: (filter: string) => Promise<Record<string, {value: any, count: number}[]>>}} acts
+   *          facets: (filter: string, words: string) => Promise<Record<string, {value: any, count: number}[]>>}} acts
    */
   constructor(acts) {
     this.acts = acts;
@@ -41,6 +41,14 @@ export class Filters {
 
   get filter() {
     return expression(this.query);
+  }
+
+  get words() {
+    return words(this.query);
+  }
+
+  get on() {
+    return this.filter !== "" || this.words !== "";
   }
 
   get packed() {
@@ -135,7 +143,7 @@ export class Filters {
   }
 
   async #facets() {
-    const found = await this.acts.facets(this.filter).catch(() => null);
+    const found = await this.acts.facets(this.filter, this.words).catch(() => null);
     const host = byId("facet-list");
     if (!found) return host.replaceChildren();
     host.replaceChildren(

@@ -1,0 +1,165 @@
+"""The table of episodes: filtered in words, by range and by facet, as the tape says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from browser.conftest import EPISODES
+from browser.kit import Server, Viewer
+from recorder import Run, open_run
+
+
+@pytest.fixture
+async def opened(archive: Server, viewer: Viewer) -> Viewer:
+    await viewer.open(archive, run="hard", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await expect(viewer.part("episode-total")).to_have_text(f"{EPISODES:,}")
+    return viewer
+
+
+@pytest.fixture
+def tape(archive: Server):
+    with open_run(archive.runs_dir / "hard") as run:
+        yield run
+
+
+async def lists(viewer: Viewer, tape: Run, where: str, sort: str = "newest") -> None:
+    """Wait until the table shows the first episodes that match, and how many there are."""
+    page = tape.episodes(where=where, sort=sort, limit=8)
+    total = re.compile(f"^{page.total:,} of {EPISODES:,}$")
+    await expect(viewer.part("episode-total")).to_have_text(total)
+    rows = viewer.part("episode-row").filter(visible=True)
+    for place, summary in enumerate(page.episodes):
+        row = rows.nth(place)
+        await expect(row).to_have_attribute("data-episode", str(summary.episode))
+        await expect(row).to_have_attribute("aria-rowindex", str(place + 1))
+
+
+async def test_an_expression_filters_and_a_chip_takes_it_away(opened: Viewer, tape: Run) -> None:
+    await opened.page.keyboard.press("/")
+    await opened.page.keyboard.type("episode_return < 0 and length > 40")
+    await opened.page.keyboard.press("Enter")
+    await lists(opened, tape, "episode_return < 0 and length > 40")
+    await opened.part("sort").select_option("worst")
+    await lists(opened, tape, "episode_return < 0 and length > 40", "worst")
+    await opened.part("filter-chip").click()
+    await expect(opened.part("episode-total")).to_have_text(f"{EPISODES:,}")
+
+
+async def test_what_does_not_parse_is_told_with_the_place(
+    opened: Viewer, console_errors: list[str]
+) -> None:
+    await opened.part("goto").fill("length > 40 or lenght < 3")
+    await opened.part("goto").press("Enter")
+    error = opened.part("filter-error")
+    await expect(error).to_contain_text("lenght")
+    await expect(error.locator("mark")).to_have_text("l")
+    before = await error.locator("code").evaluate("e => e.firstChild.textContent")
+    assert before == "length > 40 or "
+    await expect(opened.part("goto")).to_have_attribute("aria-invalid", "true")
+    await opened.part("goto").fill("length > 40")
+    await opened.part("goto").press("Enter")
+    await expect(error).to_be_hidden()
+    console_errors.clear()  # the browser's own word for a 400
+
+
+async def test_a_range_of_returns_and_facets_with_their_counts(opened: Viewer, tape: Run) -> None:
+    await opened.part("filter-open").click()
+    outcomes = tape.facets()["outcome"].counts
+    buttons = opened.part("facet-outcome")
+    await expect(buttons).to_have_count(len(outcomes))
+    for value, count in outcomes.items():
+        await expect(buttons.filter(has_text=str(value))).to_contain_text(f"{count:,}")
+    await buttons.filter(has_text="truncated").click()
+    await lists(opened, tape, "truncated")
+    await opened.part("return-high").fill("-150")
+    await opened.part("return-high").press("Enter")
+    await lists(opened, tape, "truncated and episode_return <= -150")
+    await expect(opened.page).to_have_url(re.compile("&q="))
+    await opened.page.reload()
+    await lists(opened, tape, "truncated and episode_return <= -150")
+
+
+async def test_endings_are_called_what_the_environment_calls_them(
+    archive: Server, viewer: Viewer
+) -> None:
+    for world, words in {"frozen-lake": {"goal", "hole"}, "taxi": {"delivered"}}.items():
+        with open_run(archive.runs_dir / world) as tape:
+            await viewer.open(archive, run=world, ep=0, step=0)
+            await viewer.until("s.run?.run === argument", world)
+            found = set()
+            for sort in ("best", "worst"):
+                await viewer.part("sort").select_option(sort)
+                (first,) = tape.episodes(sort=sort, limit=1).episodes
+                row = viewer.part("episode-row").filter(visible=True).first
+                await expect(row).to_have_attribute("data-episode", str(first.episode))
+                found.add((await row.inner_text()).split()[-1])
+            assert words <= found
+
+
+async def test_dragging_over_the_curve_chooses_episodes_and_a_click_opens_one(
+    opened: Viewer, tape: Run
+) -> None:
+    await expect(opened.page.locator("#curve-note")).to_contain_text("1 of ")
+    over = opened.page.locator("#curve .u-over")
+    box = await over.bounding_box()
+    assert box is not None
+    at = [box["x"] + box["width"] * part for part in (0.25, 0.5)]
+    middle = box["y"] + box["height"] / 2
+    mouse = opened.page.mouse
+    await mouse.move(at[0], middle)
+    await mouse.down()
+    await mouse.move(at[1], middle, steps=4)
+    await mouse.up()
+    chip = opened.part("filter-chip")
+    await expect(chip).to_contain_text("episodes 1,2")
+    low, high = (int(n.replace(",", "")) for n in re.findall(r"[\d,]+", await chip.inner_text()))
+    assert low == pytest.approx(EPISODES / 4, abs=40)
+    assert high == pytest.approx(EPISODES / 2, abs=40)
+    await lists(opened, tape, f"episode >= {low} and episode <= {high}")
+    assert (await opened.state())["episode"] == 3  # a drag opens nothing
+
+    await mouse.move(at[1], middle)
+    tip = opened.page.locator("#curve-tip")
+    await expect(tip).to_contain_text("steps ·")  # what is known of that episode
+    pointed = int(re.findall(r"episode ([\d,]+)", await tip.inner_text())[0].replace(",", ""))
+    assert pointed == pytest.approx(EPISODES / 2, abs=40)
+    await mouse.click(at[1], middle)
+    await opened.until("s.episode === argument", pointed)
+
+
+async def test_the_curve_over_steps_and_time_with_further_series(opened: Viewer, tape: Run) -> None:
+    mark = opened.page.locator("#curve-mark")
+    await opened.part("goto").fill("2500")
+    await opened.part("goto").press("Enter")
+    await opened.until("s.episode === 2500")
+    await expect(mark).to_be_visible()
+
+    async def share() -> float:
+        """Where the mark stands, as a part of the plot's width."""
+        return float(
+            await opened.page.evaluate(
+                """() => {
+                  const over = document.querySelector("#curve .u-over").getBoundingClientRect();
+                  const mark = document.getElementById("curve-mark").getBoundingClientRect();
+                  return (mark.left + 1 - over.left) / over.width;
+                }"""
+            )
+        )
+
+    assert await share() == pytest.approx(0.5, abs=0.01)
+    await opened.part("curve-x").select_option("step")
+    await opened.drawn()
+    steps = tape.episode(2500).first_step / tape.episode(EPISODES - 1).first_step
+    assert await share() == pytest.approx(steps, abs=0.01)
+    await opened.part("curve-x").select_option("time")
+    await expect(mark).to_be_visible()
+    await opened.part("further-epsilon").click()
+    await expect(opened.part("further-epsilon")).to_have_attribute("aria-pressed", "true")
+    await opened.part("metric").select_option("length")
+    await expect(opened.page.locator("#curve-title")).to_have_text("length over training")
+    await opened.page.keyboard.press("Home")
+    await expect(opened.page).to_have_url(re.compile("x=time&metric=length&also=epsilon"))
