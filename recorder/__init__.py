@@ -12,12 +12,15 @@ while it is still being written too.
 from typing import TYPE_CHECKING, Any
 
 from recorder.afterwards import Pruned, prune_run
+from recorder.asking import TapeSlice
 from recorder.catalogue import find_run, is_run_id, list_runs
 from recorder.columns import Channel
 from recorder.curve import Curve
 from recorder.episode import Episode, EpisodeSummary, Steps
+from recorder.episodes import Episodes
 from recorder.errors import (
     ChannelError,
+    ComparisonError,
     DamagedLabels,
     DamagedTape,
     EpisodeNotFound,
@@ -27,10 +30,12 @@ from recorder.errors import (
     LabelError,
     LayoutMismatch,
     ListingError,
+    MissingExtra,
     NewerSchema,
     NoQTable,
     NotARun,
     PolicyError,
+    QueryError,
     RecorderError,
     RunBusy,
     RunExists,
@@ -42,6 +47,7 @@ from recorder.errors import (
     StepsNotKept,
 )
 from recorder.facets import Facet
+from recorder.highlights import Highlight, Highlights
 from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
 from recorder.listing import EpisodePage
 from recorder.livequeue import LiveQueue
@@ -52,6 +58,7 @@ from recorder.removal import Removed, remove_run
 from recorder.run import Run, open_run
 from recorder.runlock import is_held as is_recording
 from recorder.runrow import Counts, RunInfo, RunSummary
+from recorder.sqlquery import query_run
 from recorder.tape import Event
 
 if TYPE_CHECKING:
@@ -62,6 +69,7 @@ __all__ = [
     "EPISODE_SORTS",
     "Channel",
     "ChannelError",
+    "ComparisonError",
     "Counts",
     "Curve",
     "DamagedLabels",
@@ -72,22 +80,27 @@ __all__ = [
     "EpisodePage",
     "EpisodeRecorder",
     "EpisodeSummary",
+    "Episodes",
     "Event",
     "ExpressionError",
     "Facet",
     "FactsError",
+    "Highlight",
+    "Highlights",
     "KeyframeError",
     "LabelError",
     "Labels",
     "LayoutMismatch",
     "ListingError",
     "LiveQueue",
+    "MissingExtra",
     "NewerSchema",
     "NoQTable",
     "NotARun",
     "PolicyError",
     "Pruned",
     "QTable",
+    "QueryError",
     "RecordEpisodes",
     "RecordVectorEpisodes",
     "RecorderError",
@@ -105,6 +118,7 @@ __all__ = [
     "SpaceError",
     "Steps",
     "StepsNotKept",
+    "TapeSlice",
     "find_run",
     "is_recording",
     "is_run_id",
@@ -113,6 +127,7 @@ __all__ = [
     "list_runs",
     "open_run",
     "prune_run",
+    "query_run",
     "read_labels",
     "remove_run",
 ]

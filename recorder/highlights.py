@@ -81,6 +81,16 @@ class Highlights:
     def __iter__(self) -> Iterator[Highlight]:
         return iter(self.items)
 
+    def as_json(self) -> dict[str, Any]:
+        """Return them as plain data, the form of the HTTP route and of `--json`."""
+        return {
+            "highlights": [dict(vars(item)) for item in self.items],
+            "scanned": {
+                "episodes": self.episodes, "steps": self.steps, "of_steps": self.of_steps,
+                "note": self.note,
+            },
+        }  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Source:
@@ -331,14 +341,3 @@ def _made(
     source: Source, kind: str, number: int, step: int | None, value: float | None, text: str
 ) -> Highlight:
     return Highlight(kind, number, step, value, text, source.episode(number).kept)
-
-
-def as_json(found: Highlights) -> dict[str, Any]:
-    """Return highlights as plain data, the form of the HTTP route and of `--json`."""
-    return {
-        "highlights": [vars(item) for item in found.items],
-        "scanned": {
-            "episodes": found.episodes, "steps": found.steps, "of_steps": found.of_steps,
-            "note": found.note,
-        },
-    }  # fmt: skip

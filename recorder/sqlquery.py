@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder.errors import DamagedTape, EpisodeNotFound, QueryError, StepsNotKept
+from recorder.errors import DamagedTape, EpisodeNotFound, QueryError, RecorderError, StepsNotKept
 from recorder.reader import open_tape
 from recorder.run import Run
 
@@ -124,7 +124,9 @@ def _told(table: _StepsTable, refused: list[str]) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError) as error:
-        if table.error is not None:
+        if table.error is not None and not isinstance(table.error, Exception):
+            raise table.error from None  # Ctrl-C
+        if isinstance(table.error, RecorderError):
             raise table.error from None
         code = getattr(error, "sqlite_errorcode", None)
         if code == sqlite3.SQLITE_INTERRUPT:

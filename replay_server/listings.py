@@ -1,4 +1,4 @@
-"""The HTTP routes that list: runs, episodes, and what there is to tell episodes apart by."""
+"""The HTTP routes that list: runs, episodes, what tells episodes apart, and the best of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from replay_server.runlist import RUN_SORTS, RUNS_MAX, STATUSES, TEXT_MAX, RunQu
 
 EPISODES_MAX: Final = 500  # on a page
 FACETS_KEPT: Final = 32
+HIGHLIGHTS_KEPT: Final = 32
+SCAN_STEPS: Final = 1 << 17  # searched for a surprise: a fraction of a second
 FACET_VALUES: Final = 100  # of each facet
 QUERY_MAX: Final = 4000  # characters of a filter: the language itself refuses fewer
 
@@ -30,6 +32,7 @@ class Listings:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._facets: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
+        self._highlights: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
 
     @property
     def routes(self) -> Mapping[str, Callable[[web.Request], Awaitable[Data]]]:
@@ -38,6 +41,7 @@ class Listings:
             "/api/runs": self.runs,
             "/api/runs/{run}/episodes": self.episodes,
             "/api/runs/{run}/facets": self.facets,
+            "/api/runs/{run}/highlights": self.highlights,
         }
 
     async def runs(self, request: web.Request) -> Data:
@@ -85,6 +89,18 @@ class Listings:
             self._facets[key] = known
             while len(self._facets) > FACETS_KEPT:
                 self._facets.popitem(last=False)
+        return known
+
+    async def highlights(self, request: web.Request) -> Data:
+        """The few episodes worth watching."""
+        name = asked_run(request)
+        key = (name, await self._archive.call(self._archive.shelf.signature, name))
+        known = self._highlights.get(key)
+        if known is None:
+            found = await self._archive.read(name, lambda run: run.highlights(SCAN_STEPS))
+            known = self._highlights[key] = found.as_json()
+            while len(self._highlights) > HIGHLIGHTS_KEPT:
+                self._highlights.popitem(last=False)
         return known
 
 

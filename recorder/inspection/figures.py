@@ -20,7 +20,6 @@ from recorder.compare import (
 )
 from recorder.curve import METRICS
 from recorder.errors import ComparisonError, NoQTable
-from recorder.highlights import as_json as highlights_json
 from recorder.inspection.arguments import (
     csv_option,
     json_option,
@@ -87,7 +86,7 @@ def highlights(run: str, all_steps: bool, runs_dir: Path, as_json: bool, as_csv:
     with open_run(run_path(runs_dir, run)) as opened:
         found = opened.highlights(None) if all_steps else opened.highlights()
     if as_json:
-        print_json(highlights_json(found))
+        print_json(found.as_json())
         return
     columns = [
         Column("kind"), Column("episode", right=True), Column("step", right=True),

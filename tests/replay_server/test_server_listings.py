@@ -12,7 +12,7 @@ import pytest
 from conftest import LENGTHS
 from server_kit import bearer, record_run
 
-from recorder import label_run
+from recorder import label_run, open_run
 from replay_server import ReplayServer, ServerConfig
 
 EPISODES = "/api/runs/archived/episodes"
@@ -139,3 +139,20 @@ async def test_runs_that_come_go_and_change_are_noticed(many: Path) -> None:
         assert "run-1" not in now
         assert await ids(session, "?text=seen-now") == ["run-2"]
         await get(session, "/api/runs/run-1/episodes", 404)
+
+
+async def test_highlights_are_those_of_the_run(
+    session: aiohttp.ClientSession, archived: Path
+) -> None:
+    async with session.get("/api/runs/archived/highlights") as answer:
+        assert answer.status == 200
+        found = await answer.json()
+    with open_run(archived / "archived") as run:
+        told = run.highlights()
+    assert [(one["kind"], one["episode"]) for one in found["highlights"]] == [
+        (one.kind, one.episode) for one in told
+    ]
+    assert {"best", "worst", "longest"} <= {one["kind"] for one in found["highlights"]}
+    assert found["scanned"]["of_steps"] == told.of_steps > 0
+    async with session.get("/api/runs/nothing/highlights") as answer:
+        assert answer.status == 404
