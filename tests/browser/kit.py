@@ -83,9 +83,11 @@ TOKEN = "browsertests"
 
 
 @asynccontextmanager
-async def serving(runs_dir: Path, *, port: int = 0, token: str = TOKEN) -> AsyncIterator[Server]:
+async def serving(
+    runs_dir: Path, *, port: int = 0, token: str = TOKEN, read_only: bool = False
+) -> AsyncIterator[Server]:
     words = ("serve", "--runs-dir", runs_dir, "--port", port, "--token", token, "--json")
-    async with reel(*words) as process:
+    async with reel(*words, *(["--read-only"] if read_only else [])) as process:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             line = await process.stdout.readline()

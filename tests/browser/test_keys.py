@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from browser.kit import Server, Viewer, reel
+from recorder import open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
 
@@ -150,3 +151,82 @@ async def test_l_returns_to_live(server: Server, viewer: Viewer) -> None:
         await expect(viewer.chip).to_have_text("PAUSED")
         await viewer.page.keyboard.press("l")
         await expect(viewer.chip).to_have_text("LIVE")
+
+
+async def test_a_and_b_loop_between_two_points_and_o_goes_round(opened: Viewer) -> None:
+    keys = opened.page.keyboard
+    loop = opened.part("loop")
+    await keys.press("a")
+    await expect(loop).to_have_attribute("data-loop", "off")
+    for _ in range(2):
+        await keys.press("Shift+ArrowRight")
+    await opened.shows(EPISODE, 120)
+    await keys.press("b")
+    await expect(loop).to_have_attribute("data-loop", "ab")
+    await expect(loop).to_have_attribute("aria-label", "Loop: A-B, step 100 to 120")
+    await opened.watch()
+    await keys.press(">")
+    await keys.press(">")
+    await keys.press("k")
+    await opened.until("s.step >= 115")
+    await opened.until("s.step < 110")
+    await opened.until("s.step >= 115")
+    await keys.press("k")
+    await opened.until("s.status === 'paused'")
+    steps = [moment["step"] for moment in await opened.seen()]
+    assert min(steps) >= 100
+    assert max(steps) <= 120
+    for expected in ("off", "episode", "ab", "off"):
+        await keys.press("o")
+        await expect(loop).to_have_attribute("data-loop", expected)
+    # The points belong to the episode in which they were set.
+    await keys.press("n")
+    await opened.until("s.episode === 4 && s.points.a === null && s.points.b === null")
+
+
+async def test_brackets_go_from_event_to_event(archive: Server, viewer: Viewer) -> None:
+    """Rewards that are not the usual one, and the end, as the tape has them."""
+    with open_run(archive.runs_dir / "cliff-walking") as tape:
+        short = (row.episode for row in tape.episodes(where="length < 300", limit=500).episodes)
+        episode = next(e for e in map(tape.load, short) if (e.rewards < -1).any())
+        falls = [t + 1 for t, reward in enumerate(episode.rewards) if reward < -1]
+        events = [*falls, episode.length][:6]
+        await viewer.open(archive, run="cliff-walking", ep=episode.episode, step=0)
+        await viewer.page.wait_for_function("length => reel.cached >= length", arg=events[-1])
+        await viewer.shows(episode.episode, 0)
+        for step in events:
+            await viewer.page.keyboard.press("]")
+            await viewer.shows(episode.episode, step)
+        for step in reversed(events[:-1]):
+            await viewer.page.keyboard.press("[")
+            await viewer.shows(episode.episode, step)
+
+
+async def test_v_changes_the_overlay_and_f_fills_the_screen(opened: Viewer) -> None:
+    before = await opened.page.locator("#overlays [aria-checked=true]").inner_text()
+    await opened.page.keyboard.press("v")
+    await expect(opened.page.locator("#overlays [aria-checked=true]")).not_to_have_text(before)
+    await opened.page.keyboard.press("f")
+    await opened.page.wait_for_function("document.fullscreenElement?.id === 'stage-panel'")
+    await opened.page.keyboard.press("f")
+    await opened.page.wait_for_function("document.fullscreenElement === null")
+
+
+async def test_above_sixty_steps_a_second_the_page_says_what_it_shows(opened: Viewer) -> None:
+    await opened.part("speed").select_option("50")
+    await opened.part("loop").click()
+    await opened.page.keyboard.press("Home")
+    await opened.play.focus()
+    await opened.page.keyboard.press("Space")
+    await expect(opened.page.locator("#pace")).to_have_text("showing 1 of 9")
+    values = (
+        await opened.part("speed").locator("option").evaluate_all("all => all.map((o) => o.value)")
+    )
+    assert values == ["0.25", "0.5", "1", "2", "5", "10", "50", "max"]
+
+
+async def test_a_step_is_typed(opened: Viewer) -> None:
+    await opened.step.fill("37")
+    await opened.step.press("Enter")
+    await opened.shows(EPISODE, 37)
+    await expect(opened.part("step-total")).to_have_text("200")
