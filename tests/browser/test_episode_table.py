@@ -28,7 +28,7 @@ def tape(archive: Server):
 
 async def lists(viewer: Viewer, tape: Run, where: str, sort: str = "newest") -> None:
     """Wait until the table shows the first episodes that match, and how many there are."""
-    page = tape.episodes(where=where, sort=sort, limit=8)
+    page = tape.page(where=where, sort=sort, limit=8)
     total = re.compile(f"^{page.total:,} of {EPISODES:,}$")
     await expect(viewer.part("episode-total")).to_have_text(total)
     rows = viewer.part("episode-row").filter(visible=True)
@@ -93,7 +93,7 @@ async def test_endings_are_called_what_the_environment_calls_them(
             found = set()
             for sort in ("best", "worst"):
                 await viewer.part("sort").select_option(sort)
-                (first,) = tape.episodes(sort=sort, limit=1).episodes
+                (first,) = tape.page(sort=sort, limit=1).episodes
                 row = viewer.part("episode-row").filter(visible=True).first
                 await expect(row).to_have_attribute("data-episode", str(first.episode))
                 found.add((await row.inner_text()).split()[-1])

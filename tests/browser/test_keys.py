@@ -187,7 +187,7 @@ async def test_a_and_b_loop_between_two_points_and_o_goes_round(opened: Viewer) 
 async def test_brackets_go_from_event_to_event(archive: Server, viewer: Viewer) -> None:
     """Rewards that are not the usual one, and the end, as the tape has them."""
     with open_run(archive.runs_dir / "cliff-walking") as tape:
-        short = (row.episode for row in tape.episodes(where="length < 300", limit=500).episodes)
+        short = (row.episode for row in tape.page(where="length < 300", limit=500).episodes)
         episode = next(e for e in map(tape.load, short) if (e.rewards < -1).any())
         falls = [t + 1 for t, reward in enumerate(episode.rewards) if reward < -1]
         events = [*falls, episode.length][:6]
