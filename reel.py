@@ -17,6 +17,7 @@ import click
 # name -> (module:attribute, the line that `reel --help` shows)
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("gridworld.commands:train", "Train an agent and record every step."),
+    "rollout": ("gridworld.rollout_command:rollout", "Play what checkpoints have learned."),
     "sweep": ("gridworld.sweep_command:sweep", "Train over seeds and lists of parameters."),
     "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),
     "demo": ("replay_server.commands:demo", "Train, serve and open the page, all at once."),

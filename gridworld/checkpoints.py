@@ -76,6 +76,7 @@ class Facts:
         epsilon: of the next episode.
         stage: of the curriculum.
         run_id: the run it was saved in.
+        env_kwargs: what its environment was made with; with `world.env` that makes another.
     """
 
     world: World | None = None
@@ -85,6 +86,7 @@ class Facts:
     epsilon: float | None = None
     stage: str | None = None
     run_id: str | None = None
+    env_kwargs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

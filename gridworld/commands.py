@@ -152,6 +152,7 @@ def _train(options: dict[str, Any], wire: Wire | None) -> int:
             recorder=recorder,
             stages=plan.stages,
             start=plan.start,
+            env_kwargs=plan.env_kwargs,
             **({"tell": wire.tell} if wire is not None else {}),
         )
         callbacks: tuple[Any, ...] = ()
@@ -190,7 +191,7 @@ def _plan(options: dict[str, Any]) -> Plan:
     options["quota_bytes"] = bytes_of(options.pop("quota"))
     if resume is not None:
         why = f"takes everything about the run from run {resume!r}"
-        refuse_with("--resume", (*STRUCTURE, "seed", "name", "no_record", "load"), why)
+        refuse_with("--resume", (*STRUCTURE, "seed", "name", "preset", "no_record", "load"), why)
         try:
             given = {**parameters_of(runs_dir, resume), **given}
         except RecorderError as error:

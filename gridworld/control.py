@@ -185,8 +185,11 @@ class Control:
         """
         self._enqueue(self._next_episode, job)
 
-    def interrupt(self, job: Job) -> None:
+    def interrupt(self, job: Job, *, forget: bool = False) -> None:
         """End the call of `train` after the step under way, and have its caller do `job`.
+
+        Args:
+            forget: drop the jobs that wait for the next episode.
 
         Raises:
             InvalidCommand: the training is over, or another such job waits.
@@ -199,6 +202,8 @@ class Control:
                     "way; send it again when that one is answered.",
                 )  # fmt: skip
             self._interruption = job
+            if forget:
+                self._next_episode.clear()
             self._notify()
 
     def interruption(self) -> Job | None:

@@ -82,7 +82,7 @@ def given_parameters(options: dict[str, Any]) -> dict[str, Any]:
         if value is None:
             continue
         if parameter.type == "object":
-            value = _object(parameter, value)
+            value = object_of(parameter, value)
         given[name] = value
     return given
 
@@ -156,7 +156,12 @@ def check_runs_dir(runs_dir: Path) -> None:
         raise BadRunsDir(runs_dir, problem)
 
 
-def _object(parameter: Parameter, text: str) -> Any:
+def object_of(parameter: Parameter, text: str) -> Any:
+    """What the text of an option says.
+
+    Raises:
+        BadInput: it is no JSON.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

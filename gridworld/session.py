@@ -65,6 +65,7 @@ class Session:
         recorder: records it; None to train without.
         stages: of the curriculum, one for each environment; empty for none.
         start: what it begins with.
+        env_kwargs: what the environment was made with, for the checkpoints.
         tell: called with the name of an event and its data, on the training thread.
 
     Attributes:
@@ -83,6 +84,7 @@ class Session:
         recorder: EpisodeRecorder | None = None,
         stages: Sequence[Stage] = (),
         start: Start | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
         tell: Tell = lambda event, **data: None,
     ) -> None:
         start = start or Start()
@@ -92,6 +94,7 @@ class Session:
         self.episodes: int = parameters["episodes"]
         self.done = 0
         self._envs = envs
+        self._env_kwargs = None if env_kwargs is None else dict(env_kwargs)
         self._make_eval_env = make_eval_env
         self._tell = tell
         # The last stage is the whole task: its map is the one that a table belongs to.
@@ -104,6 +107,7 @@ class Session:
         self._seed_next = True
         self.total_episodes = self.total_steps = 0
         self._begin_anew()
+        self._planned = self.agent.config
         if start.checkpoint is not None:
             self._put_in(start.checkpoint, with_epsilon=start.resumed)
 
@@ -119,7 +123,6 @@ class Session:
         self.visited: set[int] = set()
         self.measures = Measures(len(self.agent.q_values))
         self.ladder = Ladder(self._stages) if self._stages else None
-        self._planned = self.agent.config
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -235,7 +238,8 @@ class Session:
         Raises:
             InvalidCommand: the training is over, or about to be reset or loaded already.
         """
-        self.control.interrupt(self._reset)
+        self.control.interrupt(self._reset, forget=True)
+        self._planned = AgentConfig.of(self.parameters)
 
     def load(self, path: Path) -> checkpoints.Checkpoint:
         """Put in a saved table after the step under way; the next episode begins with it.
@@ -269,6 +273,7 @@ class Session:
             self.agent.epsilon,
             self.stage,
             self.recorder.run_id,
+            self._env_kwargs,
         )
         try:
             checkpoints.save(path, self.agent.q_values, facts)

@@ -177,6 +177,19 @@ def test_an_interruption_ends_the_loop_and_is_given_once(control):
     assert not control.hold(True)
 
 
+def test_a_reset_drops_what_waited_for_the_next_episode(control):
+    """And a load does not; what comes after it waits anew."""
+    done = []
+    for forget in (False, True):
+        control.next_episode(lambda forget=forget: done.append((forget, "before")))
+        control.interrupt(bool, forget=forget)
+        control.next_episode(lambda forget=forget: done.append((forget, "after")))
+        assert control.hold(True)
+        control.interruption()
+        control.hold(True)
+    assert done == [(False, "before"), (False, "after"), (True, "after")]
+
+
 def refused(command, code):
     with pytest.raises(InvalidCommand) as caught:
         command()
