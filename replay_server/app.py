@@ -9,6 +9,7 @@ same process, see `thread.serve_in_thread`.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,16 +25,20 @@ from replay_server.api import Api
 from replay_server.archive import Archive
 from replay_server.changes import Changes
 from replay_server.clock import Clock, LoopClock
+from replay_server.door import HEAD_SECONDS, MAX_CONNECTIONS, Door
 from replay_server.hub import Hub
+from replay_server.monitoring import Monitor
 from replay_server.outbox import SEND_DEADLINE
 from replay_server.protocol import MAX_MESSAGE_BYTES
 from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden
 from replay_server.sockets import Sockets
 from replay_server.static import Site
+from replay_server.tally import Tally
 
 DEFAULT_PORT: Final = 8517
 KEEPALIVE_SECONDS: Final = 15.0
 SHUTDOWN_SECONDS: Final = 3.0
+BACKLOG: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,13 @@ class ServerConfig:
         token: what every request must show; made at random by default.
         allowed_hosts: further names by which clients may call this server (a machine's
             name on the network, a reverse proxy's).
+        allowed_origins: whole origins, like `https://reel.example.org`, by which a reverse
+            proxy serves this server.
         web_root: the page's directory; found by default.
         read_only: nothing is changed: no run renamed, annotated or deleted.
         send_deadline: seconds that a viewer may take nothing before it is dropped.
+        max_connections: the most at once (fewer where the system allows fewer files).
+        head_seconds: how long a connection may take to make its first request.
     """
 
     runs_dir: Path | str = "runs"
@@ -57,9 +66,12 @@ class ServerConfig:
     port: int = DEFAULT_PORT
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
     web_root: Path | None = None
     read_only: bool = False
     send_deadline: float = SEND_DEADLINE
+    max_connections: int = MAX_CONNECTIONS
+    head_seconds: float = HEAD_SECONDS
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,8 @@ class Parts:
     archive: Archive
     hub: Hub
     sockets: Sockets
+    door: Door
+    tally: Tally
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -84,18 +98,25 @@ def make_app(
     names = {*LOOPBACK, *config.allowed_hosts}
     if config.host not in ("", "0.0.0.0", "::"):
         names.add(f"[{config.host}]" if ":" in config.host else config.host)
-    access = Access(config.token, names)
+    access = Access(config.token, names, config.allowed_origins)
     archive = Archive(Path(config.runs_dir))
     hub = Hub(archive, clock, recorder)
-    sockets = Sockets(hub, archive, clock, config.send_deadline)
+    tally = Tally()
+    door = Door(tally, config.max_connections, config.head_seconds)
+    sockets = Sockets(hub, archive, clock, tally, config.send_deadline)
+    monitor = Monitor(hub, archive, tally)
     site = Site(config.web_root)
 
-    app = web.Application(middlewares=[guard(access)], client_max_size=MAX_MESSAGE_BYTES)
-    app[PARTS] = Parts(access, archive, hub, sockets)
+    app = web.Application(
+        middlewares=[door.middleware(), guard(access)], client_max_size=MAX_MESSAGE_BYTES
+    )
+    app[PARTS] = Parts(access, archive, hub, sockets, door, tally)
+    app.router.add_get("/metrics", monitor.answer)
     app.router.add_get("/ws", sockets.handle)
     Changes(archive, read_only=config.read_only).add_routes(app)
     Api(archive, hub, site, read_only=config.read_only).add_routes(app)
     app.on_response_prepare.append(harden(lambda: site.policy))
+    app.on_response_prepare.append(monitor.count)
 
     async def start(_: web.Application) -> None:
         await archive.call(site.refresh)
@@ -141,6 +162,7 @@ class ReplayServer:
         self.app = make_app(config, recorder, clock)
         self.port = config.port
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
@@ -165,17 +187,23 @@ class ReplayServer:
         )
         try:
             await runner.setup()
-            site = web.TCPSite(runner, self.config.host, self.config.port)
-            await site.start()
+            door, server = self.app[PARTS].door, runner.server
+            assert server is not None  # set up just now
+            listening = await asyncio.get_running_loop().create_server(
+                lambda: door.accept(server), self.config.host, self.config.port, backlog=BACKLOG
+            )
         except BaseException:
             await runner.cleanup()
             raise
-        self._runner = runner
-        self.port = site.port
+        self._runner, self._listening = runner, listening
+        self.port = listening.sockets[0].getsockname()[1]
         self.app[PARTS].access.bind(self.port)
 
     async def close(self) -> None:
         """Say goodbye to viewers and stop, within seconds whatever they do."""
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -40,6 +40,10 @@ class Watcher(Protocol):
     def tick(self) -> None:
         """A second has gone by."""
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for room in its socket."""
+
 
 class LiveRun:
     """One run that records: its source, its channel, its rates."""
@@ -80,6 +84,11 @@ class Hub:
     def recording(self) -> list[str]:
         """Ids of the runs that record."""
         return sorted(self._live)
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are, readable or not."""
+        return len(self._statuses)
 
     @property
     def viewers(self) -> int:
@@ -136,6 +145,18 @@ class Hub:
         if live is not None and live.source.last is None:
             await live.source.look()
         return live
+
+    def live_numbers(self) -> dict[str, dict[str, int]]:
+        """What the runs that record have come to, by id, as last seen."""
+        return {
+            run_id: {
+                "episodes": 0 if live.source.last is None else live.source.last.episodes,
+                "steps": 0 if live.source.last is None else live.source.last.steps,
+                "lost": 0 if live.source.last is None else live.source.last.lost,
+                "followers": live.channel.followers,
+            }
+            for run_id, live in sorted(self._live.items())
+        }
 
     def finished(self, run_id: str | None) -> int:
         """Episodes of a live run that have ended, as far as is known; 0 of any other."""

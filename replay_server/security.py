@@ -7,6 +7,7 @@ answered without a token.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -22,6 +23,7 @@ from replay_server.encoding import dumps
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 OPEN_PATHS: Final = frozenset({"/healthz"})
+BODY_SECONDS: Final = 10.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 log = logging.getLogger("reel.access")
@@ -33,11 +35,16 @@ class Access:
     Args:
         token: what every request but those for `OPEN_PATHS` must show.
         hosts: host names, without port, by which the server may be called.
+        origins: whole origins, like `https://reel.example.org`, by which a reverse proxy
+            serves it.
     """
 
-    def __init__(self, token: str, hosts: Iterable[str] = LOOPBACK) -> None:
+    def __init__(
+        self, token: str, hosts: Iterable[str] = LOOPBACK, origins: Iterable[str] = ()
+    ) -> None:
         self._token = token.encode()
         self._names = tuple(hosts)
+        self._proxied = {origin.lower().partition("://")[2]: origin.lower() for origin in origins}
         self.port = 0
         self.cookie = ""
         self._hosts: frozenset[str] = frozenset()
@@ -50,8 +57,8 @@ class Access:
         hosts = {f"{name.lower()}:{port}" for name in self._names}
         if port == 80:
             hosts |= {name.lower() for name in self._names}
-        self._hosts = frozenset(hosts)
-        self._origins = frozenset(f"http://{host}" for host in hosts)
+        self._hosts = frozenset(hosts) | self._proxied.keys()
+        self._origins = frozenset(f"http://{host}" for host in hosts) | {*self._proxied.values()}
 
     def check_host(self, request: web.Request) -> None:
         """Refuse a name that is not the server's: a page on it could be anybody's."""
@@ -92,9 +99,11 @@ class Access:
                 raise refused(request)
             rest = [(name, value) for name, value in request.query.items() if name != "token"]
             response = web.HTTPFound("/" + (f"?{urlencode(rest)}" if rest else ""))
+            proxied = self._proxied.get(request.headers["Host"].lower(), "")
             response.set_cookie(
-                self.cookie, self._token.decode(), httponly=True, samesite="Strict", path="/"
-            )
+                self.cookie, self._token.decode(), httponly=True, samesite="Strict", path="/",
+                secure=proxied.startswith("https:"),
+            )  # fmt: skip
             raise response
         scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self._matches(shown.strip()):
@@ -157,6 +166,7 @@ _ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
     401: web.HTTPUnauthorized,
     403: web.HTTPForbidden,
     404: web.HTTPNotFound,
+    408: web.HTTPRequestTimeout,
     409: web.HTTPConflict,
     415: web.HTTPUnsupportedMediaType,
     421: _Misdirected,
@@ -174,6 +184,8 @@ def guard(access: Access) -> Any:
         access.check_origin(request)
         access.check_method(request)
         access.check_token(request)
+        loop = asyncio.get_running_loop()
+        patience = loop.call_later(BODY_SECONDS, _give_up, request)
         try:
             return await handler(request)
         except web.HTTPException as answer:
@@ -184,8 +196,21 @@ def guard(access: Access) -> Any:
             log.exception("%s %s failed", request.method, request.raw_path.partition("?")[0])
             message = "expected to answer, got a fault of the server; its log says more"
             raise problem(500, "internal", message) from None
+        finally:
+            patience.cancel()
 
     return middleware
+
+
+def _give_up(request: web.Request) -> None:
+    """Whoever reads the body gets an answer for the client instead."""
+    if not request.content.at_eof():
+        request.content.set_exception(
+            problem(
+                408, "too_slow",
+                f"expected the whole request within {BODY_SECONDS:g} s, got a part; send it again",
+            )
+        )  # fmt: skip
 
 
 def _as_json(answer: web.HTTPException) -> web.HTTPException:
@@ -236,4 +261,8 @@ class AccessLogger(AbstractAccessLogger):
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """Write one line."""
         path = request.raw_path.partition("?")[0]
-        self.logger.info("%s %s %d %.1f ms", request.method, path, response.status, time * 1e3)
+        told = {"method": request.method, "path": path, "status": response.status}
+        self.logger.info(
+            "%s %s %d %.1f ms", *told.values(), time * 1e3,
+            extra={**told, "ms": round(time * 1e3, 1), "peer": request.remote},
+        )  # fmt: skip

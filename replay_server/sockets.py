@@ -31,6 +31,7 @@ from replay_server.protocol import (
     refuse_binary,
 )
 from replay_server.security import problem
+from replay_server.tally import Tally
 from replay_server.viewer import Viewer
 
 SEND_BUFFER: Final = 64 * 1024  # of the kernel: what a viewer that stops reading may pin
@@ -93,8 +94,14 @@ class Sockets:
     """The `/ws` handler of one server, and the connections it has."""
 
     def __init__(
-        self, hub: Hub, archive: Archive, clock: Clock, deadline: float = SEND_DEADLINE
+        self,
+        hub: Hub,
+        archive: Archive,
+        clock: Clock,
+        tally: Tally,
+        deadline: float = SEND_DEADLINE,
     ) -> None:
+        self._tally = tally
         self._hub = hub
         self._deadline = deadline
         self._archive = archive
@@ -119,8 +126,10 @@ class Sockets:
         pipe = Pipe(request, response, await response.prepare(request))
         binary = response.ws_protocol == MSGPACK
         viewer = Viewer(
-            self._hub, self._archive, self._clock, pipe, binary=binary, deadline=self._deadline
-        )
+            self._hub, self._archive, self._clock, pipe,
+            binary=binary, deadline=self._deadline, tally=self._tally,
+        )  # fmt: skip
+        self._tally.viewers += 1
         self._open[response] = pipe
         serving = asyncio.get_running_loop().create_task(viewer.run())
         serving.add_done_callback(functools.partial(_ended, pipe))

@@ -31,6 +31,7 @@ from replay_server.protocol import (
 )
 from replay_server.qtables import message as qtable_message
 from replay_server.steering import Steering
+from replay_server.tally import Tally
 from replay_server.version import VERSION
 
 HEARTBEAT: Final = 4  # seconds of quiet before a ping, and again until it must be answered
@@ -49,6 +50,7 @@ class Viewer:
         socket: the connection.
         binary: whether bulk goes as msgpack.
         deadline: seconds that it may take nothing before it is dropped.
+        tally: counts its messages.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Viewer:
         *,
         binary: bool,
         deadline: float,
+        tally: Tally,
     ) -> None:
         self._hub = hub
+        self._tally = tally
         self._archive = archive
         self._socket = socket
         self._bell = Bell(clock)
@@ -78,6 +82,7 @@ class Viewer:
 
     async def receive(self, message: ClientMessage | ProtocolError) -> None:
         """Queue a message; waits while too many do, which makes the peer wait."""
+        self._tally.messages += 1
         self._inbox.append(message)
         self._bell.ring()
         while len(self._inbox) >= INBOX and not self.outbox.closed:
@@ -106,6 +111,7 @@ class Viewer:
                 await self._turn()
         finally:
             self._hub.leave(self)
+            self._tally.evicted += self.outbox.evicted
             self._steering.close()
             self.outbox.close()
             self._inbox_room.set()
@@ -125,6 +131,11 @@ class Viewer:
         self._news = True
         if not self._steering.following:
             self._bell.ring()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for room in its socket."""
+        return self.outbox.waiting_bytes
 
     def tick(self) -> None:
         """A second has gone by. Counted, not measured: a loop that stood still is no
@@ -203,6 +214,7 @@ class Viewer:
             self._refuse("internal", _OURS)
 
     def _refuse(self, code: str, message: str, id: MessageId = None) -> None:
+        self._tally.refusals += 1
         self._say("error", error(code, message, id))
 
     def _say(self, kind: str, data: dict[str, Any]) -> None:
