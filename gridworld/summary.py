@@ -7,6 +7,7 @@ from typing import Any
 
 from gridworld.loop import TrainingResult
 from gridworld.session import Session
+from recorder.hints import reel_command
 
 
 def summary_of(session: Session, result: TrainingResult, seconds: float) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def for_people(
         option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
         lines.append(f"Recorded in {summary['path']}.")
         if hint:
-            lines.append(f"Watch it: reel serve{option}")
+            lines.append(f"Watch it: {reel_command()} serve{option}")
     return "\n".join(lines)
 
 

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import json
 import logging
 import math
 import os
-import re
 import socket
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from recorder import RecorderError, list_runs
+from recorder import RecorderError
+from replay_server import logs
 from replay_server.app import DEFAULT_PORT, ReplayServer, ServerConfig
+from replay_server.checks import (
+    BadInput,
+    check_host,
+    check_origin,
+    check_port,
+    check_token,
+    uvloop_factory,
+    word_of,
+)
 from replay_server.security import brief
 from replay_server.serving import TrainerFailed, serve_until_stopped
 from replay_server.trainer import Trainer
@@ -26,12 +35,6 @@ from replay_server.trainer import Trainer
 DEMO_EPISODES = 3000
 DEMO_STEPS_PER_SECOND = 800.0
 DIFFICULTIES = ("easy", "medium", "hard")
-
-
-class BadInput(click.ClickException):
-    """One sentence on stderr and exit code 2."""
-
-    exit_code = 2
 
 
 _RUNS_DIR = click.option(
@@ -50,7 +53,11 @@ _PORT = click.option(
 @_RUNS_DIR
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @_PORT
-@click.option("--token", help="What clients must show.  [default: a new one at each start]")
+@click.option(
+    "--token",
+    envvar="REEL_TOKEN",
+    help="What clients must show; REEL_TOKEN says it unseen.  [default: a new one each time]",
+)
 @click.option(
     "--allow-remote", is_flag=True, help="Listen on an address that other machines can reach."
 )
@@ -62,8 +69,30 @@ _PORT = click.option(
     help="A name by which clients call this server, without port. May be repeated.",
 )
 @click.option(
+    "--allow-origin",
+    "allowed_origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Where a reverse proxy serves this, like https://reel.example.org. May be repeated.",
+)
+@click.option(
     "--read-only", is_flag=True, help="Let nobody rename, annotate or delete runs in the page."
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="What is logged to standard error; info has each request.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line of text a record, or of JSON.",
+)
+@click.option("--uvloop", "on_uvloop", is_flag=True, help="Run on uvloop, if it is installed.")
 @click.option("--open/--no-browser", "open_page", default=False, help="Open the page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the address as one line of JSON.")
 def serve(
@@ -73,7 +102,11 @@ def serve(
     token: str | None,
     allow_remote: bool,
     allowed_hosts: tuple[str, ...],
+    allowed_origins: tuple[str, ...],
     read_only: bool,
+    log_level: str,
+    log_format: logs.Format,
+    on_uvloop: bool,
     open_page: bool,
     as_json: bool,
 ) -> None:
@@ -81,15 +114,15 @@ def serve(
 
     Ctrl-C ends it. Recording goes on whether a server runs or not.
     """
-    _check_port(port)
-    _check_host(host, allow_remote, allowed_hosts)
-    if token is not None and not re.fullmatch(r"[A-Za-z0-9_-]{8,256}", token):
-        raise BadInput(
-            f"--token must be 8 to 256 of the letters a to z, digits, '-' and '_', but got "
-            f"{len(token)} characters; leave it out for a random one."
-        )
+    check_port(port)
+    check_host(host, allow_remote, allowed_hosts)
+    if token is not None:
+        check_token(token)
+    for origin in allowed_origins:
+        check_origin(origin)
+    loop_factory = uvloop_factory() if on_uvloop else None
     try:
-        list_runs(runs_dir)
+        word = word_of(runs_dir)
     except RecorderError as error:
         raise BadInput(f"{error}.") from None
     given: dict[str, Any] = {} if token is None else {"token": token}
@@ -98,10 +131,14 @@ def serve(
         host=host,
         port=port,
         allowed_hosts=allowed_hosts,
+        allowed_origins=allowed_origins,
         read_only=read_only,
         **given,
     )
-    _serve(config, open_page=open_page, as_json=as_json)
+    logs.set_up(log_format, log_level, (config.token,))
+    if word is not None:
+        click.echo(word, err=True)
+    _serve(config, open_page=open_page, as_json=as_json, loop_factory=loop_factory)
 
 
 @click.command()
@@ -145,7 +182,7 @@ def demo(
 
     Afterwards the run can be replayed until Ctrl-C.
     """
-    _check_port(port)
+    check_port(port)
     if not math.isfinite(steps_per_second):
         raise BadInput(f"--steps-per-second must be a finite number, but got {steps_per_second}.")
     try:
@@ -175,6 +212,7 @@ def _serve(
     as_json: bool = False,
     trainer: Trainer | None = None,
     exit_when_done: bool = False,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     def announce(server: ReplayServer) -> None:
         if as_json:
@@ -186,7 +224,8 @@ def _serve(
 
     logging.getLogger("aiohttp.server").addFilter(brief)
     try:
-        asyncio.run(serve_until_stopped(config, announce, trainer, exit_when_done))
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(serve_until_stopped(config, announce, trainer, exit_when_done))
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise BadInput(
@@ -208,25 +247,3 @@ def _open_browser(address: str) -> None:
     import threading
 
     threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-
-
-def _check_port(port: int) -> None:
-    if not 0 <= port <= 65535:
-        raise BadInput(
-            f"--port must be 0 to 65535, but got {port}; leave it out for {DEFAULT_PORT}, or "
-            "give 0 for a free one."
-        )
-
-
-def _check_host(host: str, allow_remote: bool, allowed_hosts: tuple[str, ...]) -> None:
-    """Other machines only where asked for by name: whoever has the token sees every run."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and not (allow_remote and allowed_hosts):
-        raise BadInput(
-            f"--host {host} can be reached by other machines, which was not asked for by name; "
-            "add --allow-remote and --allow-host NAME with the name or address that they will "
-            "use, or leave out --host."
-        )

@@ -72,7 +72,7 @@ class Monitor:
         )
         yield from self._live()
         for name, text, value in (
-            ("viewers", "WebSockets opened.", tally.viewers),
+            ("viewers_joined", "WebSockets opened.", tally.viewers),
             ("viewers_evicted", "Viewers dropped: they took nothing.", tally.evicted),
             ("messages", "Messages of viewers.", tally.messages),
             ("messages_refused", "Messages answered with an error.", tally.refusals),

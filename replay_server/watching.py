@@ -17,6 +17,7 @@ import click
 
 from recorder import RecorderError, list_runs
 from replay_server.app import ReplayServer, ServerConfig
+from replay_server.checks import BadInput
 from replay_server.client import Client, ClientError, Playback, connect
 from replay_server.client_events import Step
 from replay_server.screen import KEYS, Screen, event_line
@@ -24,12 +25,6 @@ from replay_server.screen import KEYS, Screen, event_line
 FRAME_SECONDS: Final = 1 / 30
 Start = Callable[[Client], Awaitable[Playback]]
 _ARROWS: Final = {"\x1b[C": "right", "\x1b[D": "left"}
-
-
-class BadInput(click.ClickException):
-    """One sentence on stderr and exit code 2."""
-
-    exit_code = 2
 
 
 _URL = click.option("--url", help="A server's address; a private one is started without it.")
