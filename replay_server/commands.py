@@ -136,9 +136,7 @@ def serve(
         **given,
     )
     logs.set_up(log_format, log_level, (config.token,))
-    if word is not None:
-        click.echo(word, err=True)
-    _serve(config, open_page=open_page, as_json=as_json, loop_factory=loop_factory)
+    _serve(config, open_page=open_page, as_json=as_json, word=word, loop_factory=loop_factory)
 
 
 @click.command()
@@ -210,15 +208,19 @@ def _serve(
     *,
     open_page: bool,
     as_json: bool = False,
+    word: str | None = None,
     trainer: Trainer | None = None,
     exit_when_done: bool = False,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     def announce(server: ReplayServer) -> None:
         if as_json:
-            click.echo(json.dumps({"address": server.address, "url": server.url}))
+            note = {} if word is None else {"note": word}
+            click.echo(json.dumps({"address": server.address, "url": server.url, **note}))
         else:
             click.echo(f"Reel is at {server.address}")
+            if word is not None:
+                click.echo(word)
         if open_page:
             _open_browser(server.address)
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -240,3 +241,15 @@ def test_hints_name_a_command_that_is_there(
     assert reel_command() == "'place of python/reel'", "another environment's is not meant"
     monkeypatch.setenv("PATH", str(place))
     assert reel_command() == "reel"
+
+
+async def test_serve_says_that_there_is_nothing_yet(runs_dir: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reel", "serve", "--runs-dir", str(runs_dir), "--port", "0",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert (await process.stdout.readline()).startswith(b"Reel is at ")
+    assert (await process.stdout.readline()).startswith(b"There is no run in ")
+    process.terminate()
+    await process.communicate()
