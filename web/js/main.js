@@ -245,7 +245,7 @@ const keyboard = new Keyboard({
   loop: () => session.nextLoop(),
   pointA: () => session.setPoint("a"),
   pointB: () => session.setPoint("b"),
-  event: ({ by }) => void session.eventBy(by ?? 1, api.episode).catch(complain),
+  event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).catch(complain),
   live: () => session.goLive(),
   episode: ({ by }) => session.episodeBy(by ?? 1),
   search: () => byId("goto").focus(),
@@ -301,4 +301,4 @@ episodes.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.
-Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });
+Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, get complete() { return session.cache.complete(); }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });

@@ -33,6 +33,15 @@ export class Filler {
     this.timer = setTimeout(() => void this.#fill(key), SETTLE_MS);
   }
 
+  /** At once, for a person who asks for what only the whole episode tells. */
+  async now() {
+    const { state, cache } = this.session;
+    if (state.missing || state.length === null || state.length > MOST_STEPS || cache.complete()) return;
+    this.tried = `${state.run?.run}/${state.episode}`;
+    clearTimeout(this.timer);
+    await this.#fill(this.tried);
+  }
+
   /** @param {string} key */
   async #fill(key) {
     const { state, cache } = this.session;
