@@ -38,6 +38,7 @@ from recorder.frames import FrameReader, Message, to_frame
 from recorder.keeping import keeping_for
 from recorder.keyframes import Keyframe
 from recorder.layout import Layout
+from recorder.oddities import NOT_FINITE, OUTSIDE_SPACE, Watch
 from recorder.packer import spec_for
 from recorder.place import Place
 from recorder.pruning import Decision
@@ -93,6 +94,7 @@ class Scribe:
             counters=counters,
             lost_before=before,
             keeping=keeping_for(keep, quota, self.tape, running.first_step),
+            watch=Watch(self.layout, self._flagged()),
         )
         self._taken_over = start["again"]
         self._reach(at)
@@ -203,6 +205,13 @@ class Scribe:
         written = self.writer.commit(last=True)
         self.tape.close()
         return ("stopped", status, written)
+
+    def _flagged(self) -> list[str]:
+        """Columns whose oddities the tape tells already."""
+        rows = self.tape.select(
+            "SELECT data FROM events WHERE kind IN (?, ?)", (NOT_FINITE, OUTSIDE_SPACE)
+        )
+        return [str(json.loads(data).get("column")) for (data,) in rows]
 
     def _lost(self) -> tuple[Any, ...]:
         return self.tape.run_row("lost_episodes", "lost_steps")

@@ -28,17 +28,18 @@ def columns_of(description: Description, name: str) -> tuple[Column, ...]:
         description: what `describe.describe` returned.
         name: the first part of the columns' names: `observation`, `observation.position`.
     """
-    return tuple(column for column, _ in _leaves(description, name))
+    return tuple(column for column, _ in leaves_of(description, name))
 
 
-def _leaves(description: Description, name: str) -> Iterator[tuple[Column, Description]]:
+def leaves_of(description: Description, name: str) -> Iterator[tuple[Column, Description]]:
+    """Return those columns, each with the description of the leaf that it holds."""
     kind = description["type"]
     if kind == "Dict":
         for key, inner in description["spaces"].items():
-            yield from _leaves(inner, f"{name}.{key}")
+            yield from leaves_of(inner, f"{name}.{key}")
     elif kind == "Tuple":
         for index, inner in enumerate(description["spaces"]):
-            yield from _leaves(inner, f"{name}.{index}")
+            yield from leaves_of(inner, f"{name}.{index}")
     elif kind == "Discrete":
         yield Column(name, "int64"), description
     elif kind in _PACKED:

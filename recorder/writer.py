@@ -20,6 +20,7 @@ from recorder.codec import Array
 from recorder.keeping import Keeping
 from recorder.keyframes import Keyframe
 from recorder.marks import Mark
+from recorder.oddities import Watch
 from recorder.pruning import Decision
 from recorder.tape import Event, Tape
 
@@ -72,6 +73,7 @@ class Writer:
         counters: what another writer did for the same recorder.
         lost_before: episodes and steps that the run had lost before this recorder.
         keeping: what a recording policy and a quota leave on the tape; None: everything.
+        watch: flags what is odd in what passes by; None: nobody looks.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Writer:
         counters: Counters | None = None,
         lost_before: tuple[int, int] = (0, 0),
         keeping: Keeping | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.counters = counters or Counters()
         self._lost_before = lost_before
@@ -92,6 +95,8 @@ class Writer:
         self._assembler = assembler
         self._interval = interval
         self._clock = clock
+        self._watch = watch
+        self._flags: list[Event] = []  # events of our own, which nobody waits for
         self._events: list[Event] = []
         self._keyframes: list[Keyframe] = []
         self._changes: dict[str, Any] = {}
@@ -106,12 +111,22 @@ class Writer:
     ) -> None:
         """Add steps and the ends of episodes within them. See `Assembler.add`."""
         piece = self._assembler.add(columns, marks, position, started_at)
+        self._flag(piece)
         if self._keeping is not None:
             self._keeping.see(piece)
         self._pending.append(piece)
         self._pending_steps += piece.segment.count
         if self._pending_steps >= min(TAKE_STEPS, TAKE_BYTES // self._step_bytes + 1):
             self.commit()
+
+    def _flag(self, piece: Piece) -> None:
+        if self._watch is None:
+            return
+        try:
+            self._flags.extend(self._watch.see(piece))
+        except Exception:  # a fault of ours, which shall cost no step
+            log.exception("odd values could not be looked for; recording goes on without")
+            self._watch = None
 
     def add_event(self, event: Event) -> None:
         """Store an event with the next commit."""
@@ -188,7 +203,7 @@ class Writer:
         if not last and self._clock() < self._retry_at:
             self._let_go()
             return False
-        events, changes = list(self._events), dict(self._changes)
+        events, changes = [*self._events, *self._flags], dict(self._changes)
         if self._lost:
             events.append(self._gap())
             changes |= {
@@ -214,6 +229,7 @@ class Writer:
             self._keeping.committed(ruling)
         self.counters.settled_events += len(self._events) + len(self._keyframes)
         self._events.clear()
+        self._flags.clear()
         self._keyframes.clear()
         self._changes.clear()
         self._lost.clear()
