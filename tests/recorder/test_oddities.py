@@ -11,6 +11,8 @@ from gymnasium import spaces
 from recorder import EpisodeRecorder, open_run
 
 HALF = spaces.Box(0.0, 1.0, (2,), np.float32)
+ANY = spaces.Box(-np.inf, np.inf, (1,))
+SIDES = spaces.Box(np.float32([0, -2]), np.float32([1, 2]))
 NESTED = spaces.Dict(
     {"where": spaces.MultiDiscrete([3, 4]), "image": spaces.Box(0, 9, (2, 2), np.uint8)}
 )
@@ -56,8 +58,8 @@ def test_a_reward_that_is_no_finite_number_is_flagged_once(tmp_path, reward):
         (spaces.Discrete(3, start=5), 5, 4, "observation"),
         (HALF, np.float32([0.0, 1.0]), np.float32([0.5, 1.5]), "observation"),
         (HALF, np.float32([0.0, 1.0]), np.float32([0.5, math.nan]), "observation"),
-        (spaces.Box(-np.inf, np.inf, (1,)), np.float32([-9e9]), np.float32([math.nan]), "observation"),
-        (spaces.Box(np.float32([0, -2]), np.float32([1, 2])), np.float32([1, -2]), np.float32([-1, 0]), "observation"),
+        (ANY, np.float32([-9e9]), np.float32([math.nan]), "observation"),
+        (SIDES, np.float32([1, -2]), np.float32([-1, 0]), "observation"),
         (spaces.MultiBinary(2), np.int8([1, 0]), np.int8([2, 0]), "observation"),
         (NESTED, {"where": np.array([2, 3]), "image": np.uint8([[9, 0], [0, 9]])},
          {"where": np.array([3, 3]), "image": np.uint8([[9, 0], [0, 9]])}, "observation.where"),
