@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -30,10 +30,13 @@ from replay_server.hub import Hub
 from replay_server.monitoring import Monitor
 from replay_server.outbox import SEND_DEADLINE
 from replay_server.protocol import MAX_MESSAGE_BYTES
-from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden
+from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden, is_loopback
 from replay_server.sockets import Sockets
 from replay_server.static import Site
 from replay_server.tally import Tally
+from replay_server.training.manager import TrainingConfig
+from replay_server.training.routes import TrainingRoutes
+from replay_server.training.service import TrainingService
 
 DEFAULT_PORT: Final = 8517
 KEEPALIVE_SECONDS: Final = 15.0
@@ -59,6 +62,8 @@ class ServerConfig:
         send_deadline: seconds that a viewer may take nothing before it is dropped.
         max_connections: the most at once (fewer where the system allows fewer files).
         head_seconds: how long a connection may take to make its first request.
+        training: what it may do about training. On an address that other machines reach
+            it may nothing unless `training.remote` says so.
     """
 
     runs_dir: Path | str = "runs"
@@ -72,6 +77,7 @@ class ServerConfig:
     send_deadline: float = SEND_DEADLINE
     max_connections: int = MAX_CONNECTIONS
     head_seconds: float = HEAD_SECONDS
+    training: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Parts:
     sockets: Sockets
     door: Door
     tally: Tally
+    training: TrainingService
 
 
 PARTS: Final = web.AppKey("parts", Parts)
@@ -103,16 +110,18 @@ def make_app(
     hub = Hub(archive, clock, recorder)
     tally = Tally()
     door = Door(tally, config.max_connections, config.head_seconds)
-    sockets = Sockets(hub, archive, clock, tally, config.send_deadline)
+    training = TrainingService(archive, _permitted(config), hub.broadcast)
+    sockets = Sockets(hub, archive, clock, tally, config.send_deadline, training.obey)
     monitor = Monitor(hub, archive, tally)
     site = Site(config.web_root)
 
     app = web.Application(
         middlewares=[door.middleware(), guard(access)], client_max_size=MAX_MESSAGE_BYTES
     )
-    app[PARTS] = Parts(access, archive, hub, sockets, door, tally)
+    app[PARTS] = Parts(access, archive, hub, sockets, door, tally, training)
     app.router.add_get("/metrics", monitor.answer)
     app.router.add_get("/ws", sockets.handle)
+    TrainingRoutes(training).add_routes(app)
     Changes(archive, read_only=config.read_only).add_routes(app)
     Api(archive, hub, site, read_only=config.read_only).add_routes(app)
     app.on_response_prepare.append(harden(lambda: site.policy))
@@ -121,11 +130,13 @@ def make_app(
     async def start(_: web.Application) -> None:
         await archive.call(site.refresh)
         await hub.start()
+        await training.manager.open()
 
     async def shut_down(_: web.Application) -> None:
         await sockets.close()
 
     async def clean_up(_: web.Application) -> None:
+        await training.manager.close()
         await hub.close()
         await archive.close()
 
@@ -133,6 +144,17 @@ def make_app(
     app.on_shutdown.append(shut_down)
     app.on_cleanup.append(clean_up)
     return app
+
+
+def _permitted(config: ServerConfig) -> TrainingConfig:
+    """Whoever else may reach the server, by its address or through a reverse proxy, starts no
+    processes on this machine by default."""
+    off = None
+    if config.read_only:
+        off = "was started with --read-only"
+    elif not (config.training.remote or (is_loopback(config.host) and not config.allowed_origins)):
+        off = "can be reached by other machines and was not started with --allow-remote-training"
+    return config.training if off is None else replace(config.training, off=off)
 
 
 class ReplayServer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from recorder import RecorderError, list_runs, open_run
 from recorder.hints import reel_command
 from replay_server.app import DEFAULT_PORT
+from replay_server.security import is_loopback
 
 
 class BadInput(click.ClickException):
@@ -85,11 +85,7 @@ def word_of(runs_dir: Path) -> str | None:
 
 def check_host(host: str, allow_remote: bool, allowed_hosts: tuple[str, ...]) -> None:
     """Other machines only where asked for by name: whoever has the token sees every run."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback and not (allow_remote and allowed_hosts):
+    if not is_loopback(host) and not (allow_remote and allowed_hosts):
         raise BadInput(
             f"--host {host} can be reached by other machines, which was not asked for by name; "
             "add --allow-remote and --allow-host NAME with the name or address that they will "

@@ -31,6 +31,7 @@ from replay_server.checks import (
 from replay_server.security import brief
 from replay_server.serving import TrainerFailed, serve_until_stopped
 from replay_server.trainer import Trainer
+from replay_server.training.manager import MAX_TRAINERS, TrainingConfig
 
 DEMO_EPISODES = 3000
 DEMO_STEPS_PER_SECOND = 800.0
@@ -76,7 +77,24 @@ _PORT = click.option(
     help="Where a reverse proxy serves this, like https://reel.example.org. May be repeated.",
 )
 @click.option(
-    "--read-only", is_flag=True, help="Let nobody rename, annotate or delete runs in the page."
+    "--read-only",
+    is_flag=True,
+    help="Let nobody rename, annotate or delete runs in the page, nor train.",
+)
+@click.option(
+    "--allow-remote-training",
+    is_flag=True,
+    help="Let other machines start and steer trainings here.",
+)
+@click.option(
+    "--max-trainers",
+    type=click.IntRange(min=1, max=64),
+    default=MAX_TRAINERS,
+    show_default=True,
+    help="Trainings that run at once.",
+)
+@click.option(
+    "--detach", is_flag=True, help="Leave trainings running at the end; the next start finds them."
 )
 @click.option(
     "--log-level",
@@ -107,6 +125,9 @@ def serve(
     log_level: str,
     log_format: logs.Format,
     on_uvloop: bool,
+    allow_remote_training: bool,
+    max_trainers: int,
+    detach: bool,
     open_page: bool,
     as_json: bool,
 ) -> None:
@@ -126,6 +147,11 @@ def serve(
     except RecorderError as error:
         raise BadInput(f"{error}.") from None
     given: dict[str, Any] = {} if token is None else {"token": token}
+    if read_only and (allow_remote_training or detach):
+        option = "--detach" if detach else "--allow-remote-training"
+        raise BadInput(
+            f"--read-only starts no training, but got {option} too; leave out one of them."
+        )
     config = ServerConfig(
         runs_dir=runs_dir,
         host=host,
@@ -133,6 +159,9 @@ def serve(
         allowed_hosts=allowed_hosts,
         allowed_origins=allowed_origins,
         read_only=read_only,
+        training=TrainingConfig(
+            max_trainers=max_trainers, detach=detach, remote=allow_remote_training
+        ),
         **given,
     )
     logs.set_up(log_format, log_level, (config.token,))

@@ -100,6 +100,11 @@ class Hub:
         """The viewers themselves."""
         return list(self._viewers)
 
+    def broadcast(self, wire: bytes) -> None:
+        """Send a message to everybody; who is behind is left out."""
+        for viewer in list(self._viewers):
+            viewer.push(wire)
+
     async def start(self) -> None:
         """Look once, then keep the beats."""
         await self._scan()
@@ -250,9 +255,7 @@ class Hub:
         for run_id in set(self._live) - recording:
             await self._finish(run_id)
         if known != set(self._statuses) or before != self.recording:
-            wire = encode("status", {"runs_changed": True, "recording": self.recording})
-            for viewer in list(self._viewers):
-                viewer.push(wire)
+            self.broadcast(encode("status", {"runs_changed": True, "recording": self.recording}))
             self._look_bell.ring()
 
     async def _begin(self, run_id: str) -> None:

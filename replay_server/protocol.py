@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
+
+from replay_server.training.errors import TrainingCode
 
 PROTOCOL_VERSION: Final = 1
 MSGPACK: Final = "reel.v1.msgpack"
@@ -28,7 +31,21 @@ CLIENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "step": ("by",),
     "qtable": ("run", "episode", "step"),
     "ping": ("t",),
+    "start_training": ("parameters", "preset", "load"),
+    "pause_training": ("training",),
+    "resume_training": ("training",),
+    "stop_training": ("training",),
+    "reset": ("training",),
+    "step_training": ("training", "by", "unit"),
+    "training_speed": ("training", "per_second", "unit"),
+    "update_params": ("training", "parameters"),
+    "save_qtable": ("training", "name"),
+    "load_qtable": ("training", "name", "run"),
 }
+_TRAINING: Final = (
+    "training", "run", "state", "parameters", "started_at", "silent", "speed", "figures",
+    "outcome", "totals", "problem", "log",
+)  # fmt: skip
 SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "hello": ("protocol", "server", "heartbeat"),
     "run": (
@@ -60,12 +77,20 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "status": ("runs_changed", "recording"),
     "error": ("id", "code", "message"),
     "pong": ("id", "t"),
+    "training": ("id", *_TRAINING),
+    "training_started": ("id", *_TRAINING),
+    "training_update": ("training", "run", "state", "figures"),
+    "training_complete": _TRAINING,
+    "training_stopped": ("id", *_TRAINING),
+    "training_warning": ("training", "run", "message"),
+    "qtable_saved": ("id", "training", "run", "name", "episode"),
+    "qtable_loaded": ("id", "training", "run", "name", "episode"),
 }  # fmt: skip
 
 MessageId = str | int | float | None
 ErrorCode = Literal[
     "bad_message", "unknown_type", "bad_field", "unknown_run", "unknown_episode",
-    "not_open", "no_qtable", "damaged", "internal",
+    "not_open", "no_qtable", "damaged", "internal", TrainingCode,
 ]  # fmt: skip
 Loop = Literal["off", "episode"] | tuple[int, int]  # from A to B, as positions
 
@@ -143,7 +168,17 @@ class Ping:
     id: MessageId = None
 
 
-ClientMessage = Open | Control | Step | QTableAt | Ping
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """Something about training; `values` holds those of its fields that are not null, each of
+    the type that it must have."""
+
+    kind: str
+    values: Mapping[str, Any]
+    id: MessageId = None
+
+
+ClientMessage = Open | Control | Step | QTableAt | Ping | TrainingRequest
 
 
 def parse(payload: bytes | str) -> ClientMessage:
@@ -175,10 +210,27 @@ def parse(payload: bytes | str) -> ClientMessage:
             )
         case "ping":
             return Ping(fields.number("t"), id)
+        case _ if kind in CLIENT_FIELDS:
+            return training_request(kind, data, id)
     known = ", ".join(CLIENT_FIELDS)
     raise ProtocolError(
-        "unknown_type", f"expected one of {known} as the message type, got {_show(kind)}", id
+        "unknown_type", f"expected one of {known} as the message type, got {show(kind)}", id
     )
+
+
+def training_request(kind: str, data: dict[str, Any], id: MessageId = None) -> TrainingRequest:
+    """The fields of a training message, as the WebSocket and the HTTP routes have them.
+
+    Raises:
+        ProtocolError: one has another type.
+    """
+    fields = _Fields(kind, data, id)
+    readers = {
+        "parameters": fields.mapping, "load": fields.mapping, "by": fields.optional_integer,
+        "per_second": fields.optional_number,
+    }  # fmt: skip
+    values = {name: readers.get(name, fields.text)(name) for name in CLIENT_FIELDS[kind]}
+    return TrainingRequest(kind, {k: value for k, value in values.items() if value is not None}, id)
 
 
 def refuse_binary() -> NoReturn:
@@ -207,16 +259,16 @@ def _envelope(payload: bytes | str) -> tuple[str, dict[str, Any]]:
         ) from None
     if not (isinstance(message, list) and len(message) == 2):
         raise ProtocolError(
-            "bad_message", f"expected an array [type, data], got {_show(message)}; {remedy}"
+            "bad_message", f"expected an array [type, data], got {show(message)}; {remedy}"
         )
     kind, data = message
     if not isinstance(kind, str):
         raise ProtocolError(
-            "bad_message", f"expected a text as the message type, got {_show(kind)}; {remedy}"
+            "bad_message", f"expected a text as the message type, got {show(kind)}; {remedy}"
         )
     if not isinstance(data, dict):
         raise ProtocolError(
-            "bad_message", f"expected an object as the data, got {_show(data)}; {remedy}"
+            "bad_message", f"expected an object as the data, got {show(data)}; {remedy}"
         )
     return kind, data
 
@@ -231,7 +283,7 @@ def _message_id(data: dict[str, Any]) -> MessageId:
         return id
     raise ProtocolError(
         "bad_field",
-        f"expected id to be a number or a text of at most 128 characters, got {_show(id)}",
+        f"expected id to be a number or a text of at most 128 characters, got {show(id)}",
     )
 
 
@@ -284,7 +336,7 @@ class _Fields:
         return self._data.get(name)
 
     def refuse(self, name: str, expected: str) -> NoReturn:
-        came = _show(self._data[name]) if name in self._data else "nothing"
+        came = show(self._data[name]) if name in self._data else "nothing"
         field = f"{self._prefix}{name}"
         raise ProtocolError(
             "bad_field", f"{self._kind}: expected {field} to be {expected}, got {came}", self.id
@@ -301,6 +353,15 @@ class _Fields:
         if value is not None and not isinstance(value, str):
             self.refuse(name, "a text")
         return value
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        value = self.get(name)
+        if value is not None and not isinstance(value, dict):
+            self.refuse(name, "an object")
+        return value
+
+    def optional_number(self, name: str) -> float | None:
+        return None if self.get(name) is None else self.number(name)
 
     def optional_integer(self, name: str) -> int | None:
         value = self.get(name)
@@ -357,7 +418,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, float) and math.isfinite(value)
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     """A short rendering of what came, safe to put into a message."""
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'an array'} of {len(value)}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
@@ -115,6 +116,14 @@ class Access:
         return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), self._token)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address to listen on."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def problem(status: int, code: str, message: str, **more: Any) -> web.HTTPException:
     """An error as every route answers it; `more` are further fields of it."""
     answer = _ANSWERS[status](
@@ -172,6 +181,7 @@ _ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
     421: _Misdirected,
     426: web.HTTPUpgradeRequired,
     500: web.HTTPInternalServerError,
+    504: web.HTTPGatewayTimeout,
 }
 
 

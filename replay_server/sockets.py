@@ -32,7 +32,7 @@ from replay_server.protocol import (
 )
 from replay_server.security import problem
 from replay_server.tally import Tally
-from replay_server.viewer import Viewer
+from replay_server.viewer import Train, Viewer
 
 SEND_BUFFER: Final = 64 * 1024  # of the kernel: what a viewer that stops reading may pin
 CLOSE_SECONDS: Final = 2.0
@@ -100,12 +100,14 @@ class Sockets:
         clock: Clock,
         tally: Tally,
         deadline: float = SEND_DEADLINE,
+        train: Train | None = None,
     ) -> None:
         self._tally = tally
         self._hub = hub
         self._deadline = deadline
         self._archive = archive
         self._clock = clock
+        self._train = train
         self._open: dict[web.WebSocketResponse, Pipe] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -128,6 +130,7 @@ class Sockets:
         viewer = Viewer(
             self._hub, self._archive, self._clock, pipe,
             binary=binary, deadline=self._deadline, tally=self._tally,
+            train=self._train,
         )  # fmt: skip
         self._tally.viewers += 1
         self._open[response] = pipe

@@ -24,8 +24,7 @@ class Trainer:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        # -P: the working directory's modules are none of Reel's, whatever their names.
-        self.command = [sys.executable, "-P", "-m", "reel", "train", "--tied", *arguments]
+        self.command = [*reel_command("train", "--tied"), *arguments]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -57,6 +56,12 @@ class Trainer:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+
+def reel_command(*words: str) -> list[str]:
+    """A command of Reel's, as a process of ours is started by it."""
+    # -P: the working directory's modules are none of Reel's, whatever their names.
+    return [sys.executable, "-P", "-m", "reel", *words]
 
 
 def environment() -> dict[str, str]:

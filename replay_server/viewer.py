@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from recorder import RecorderError
@@ -28,14 +28,19 @@ from replay_server.protocol import (
     Ping,
     ProtocolError,
     QTableAt,
+    TrainingRequest,
 )
 from replay_server.qtables import message as qtable_message
 from replay_server.steering import Steering
 from replay_server.tally import Tally
+from replay_server.training.errors import TrainingError
 from replay_server.version import VERSION
 
 HEARTBEAT: Final = 4  # seconds of quiet before a ping, and again until it must be answered
 INBOX: Final = 32
+REQUESTS: Final = 8  # about training, at once
+
+Train = Callable[[TrainingRequest], Awaitable[tuple[str, dict[str, Any]]]]
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +56,8 @@ class Viewer:
         binary: whether bulk goes as msgpack.
         deadline: seconds that it may take nothing before it is dropped.
         tally: counts its messages.
+        train: obeys requests about training, which may take seconds: each is a task beside
+            the one of `run`, a few at a time, and playback goes on meanwhile.
     """
 
     def __init__(
@@ -63,6 +70,7 @@ class Viewer:
         binary: bool,
         deadline: float,
         tally: Tally,
+        train: Train | None = None,
     ) -> None:
         self._hub = hub
         self._tally = tally
@@ -72,6 +80,8 @@ class Viewer:
         self.outbox = Outbox(socket, self._bell.ring, deadline)
         self._steering = Steering(hub, archive, clock, self.outbox, self, binary, self._bell.ring)
         self._playback = self._steering.playback
+        self._train = train
+        self._requests: set[asyncio.Task[None]] = set()
         self._inbox: deque[ClientMessage | ProtocolError] = deque()
         self._inbox_room = asyncio.Event()
         self._news = False
@@ -112,6 +122,8 @@ class Viewer:
         finally:
             self._hub.leave(self)
             self._tally.evicted += self.outbox.evicted
+            for request in self._requests:
+                request.cancel()
             self._steering.close()
             self.outbox.close()
             self._inbox_room.set()
@@ -182,6 +194,8 @@ class Viewer:
                 self._say("pong", {**id, "t": message.t})
             elif isinstance(message, QTableAt):
                 await self._tell_q_table(message)
+            elif isinstance(message, TrainingRequest):
+                self._take(message)
             else:
                 await self._steering.obey(message)
         except ProtocolError as refusal:
@@ -200,6 +214,31 @@ class Viewer:
             )
         data = await self._archive.q_table(run_id, message.episode, message.step)
         self.outbox.put(qtable_message(data, binary=self._steering.binary, id=message.id))
+
+    def _take(self, request: TrainingRequest) -> None:
+        if self._train is None or len(self._requests) >= REQUESTS:
+            raise ProtocolError(
+                "wrong_state",
+                f"expected at most {REQUESTS} requests about training at once, got one more; "
+                "wait for an answer",
+                request.id,
+            )
+        task = asyncio.get_running_loop().create_task(self._answer(self._train, request))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _answer(self, train: Train, request: TrainingRequest) -> None:
+        try:
+            kind, data = await train(request)
+        except TrainingError as fault:
+            self._refuse(fault.code, str(fault), request.id)
+        except RecorderError as fault:
+            self._refuse(error_code(fault), str(fault), request.id)
+        except Exception:
+            log.exception("a request about training failed")
+            self._refuse("internal", _OURS, request.id)
+        else:
+            self._say(kind, data if request.id is None else {"id": request.id, **data})
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         """What fails while nobody asked for anything is told once, and playback stops."""

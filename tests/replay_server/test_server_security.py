@@ -21,7 +21,8 @@ ROUTES = [
     "/", "/index.html", "/healthz", "/api/status", "/api/runs", "/api/runs/archived",
     "/api/runs/archived/episodes", "/api/runs/archived/episodes/0",
     "/api/runs/archived/episodes/0/steps", "/api/runs/archived/curve", "/ws",
-    "/no/such/route", "/api/none",
+    "/no/such/route", "/api/none", "/api/training", "/api/training/schema",
+    "/api/training/checkpoints", "/api/training/none/history",
 ]  # fmt: skip
 
 

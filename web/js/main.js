@@ -27,6 +27,7 @@ import { Runs } from "./view/runs.js";
 import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
 import { Ticks } from "./logic/ticks.js";
+import { TrainerPanel } from "./view/trainer.js";
 import { TopBar } from "./view/topbar.js";
 import { Training } from "./view/training.js";
 import { Transport } from "./view/transport.js";
@@ -72,6 +73,8 @@ const notices = new Notices(
   redraw,
 );
 
+const trainer = new TrainerPanel(session, { toast: (text, more) => notices.toast(text, more), redraw });
+
 /** Everything, at most once per animation frame. @param {number} now */
 function draw(now) {
   stage.draw(now);
@@ -83,6 +86,7 @@ function draw(now) {
   episodes.draw();
   compare.draw(now);
   notices.draw(clock());
+  trainer.draw();
   address();
 }
 
@@ -208,11 +212,14 @@ const socket = new Socket(
       if (back) session.resume();
       else openFromAddress();
       void readRuns();
+      void trainer.connected();
       redraw();
     },
     message: (payload) => {
       try {
-        session.receive(decode(payload, unpack));
+        const message = decode(payload, unpack);
+        session.receive(message);
+        trainer.receive(message);
       } catch (error) {
         notices.toast(`A message from the server could not be read: ${error instanceof Error ? error.message : error}`, { kind: "alarm" });
       }

@@ -37,7 +37,7 @@ async function refusal(response) {
   return new ApiError(response.status, error.code ?? "http", error.message ?? `the server answered ${response.status}`, error.position);
 }
 
-/** @param {"PATCH" | "DELETE"} method @param {string} path @param {object} body @returns {Promise<any>} */
+/** @param {"PATCH" | "DELETE" | "POST"} method @param {string} path @param {object} body @returns {Promise<any>} */
 async function change(method, path, body) {
   const response = await fetch(new URL(path, document.baseURI), { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   if (!response.ok) throw await refusal(response);
@@ -46,6 +46,17 @@ async function change(method, path, body) {
 
 /** @param {string} run */
 const of = (run) => `api/runs/${encodeURIComponent(run)}`;
+
+export const training = {
+  overview: () => get("api/training"),
+  /** @returns {Promise<import("../logic/parameters.js").Schema>} */
+  schema: () => get("api/training/schema"),
+  checkpoints: () => get("api/training/checkpoints"),
+  /** @param {string} what start, pause, resume, stop, reset, step, speed, save or load @param {object} body */
+  ask: (what, body) => change("POST", `api/training/${what}`, body),
+  /** @param {object} body */
+  params: (body) => change("POST", "api/params", body),
+};
 
 export const api = {
   status: () => get("api/status"),

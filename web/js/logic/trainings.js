@@ -1,0 +1,80 @@
+/**
+ * What the page knows of the server's trainings. Messages in, a list out; no DOM.
+ *
+ * @typedef {object} Training
+ * @property {string} training
+ * @property {string | null} run
+ * @property {"starting" | "running" | "paused" | "stopping" | "ended" | "failed"} state
+ * @property {Record<string, any>} parameters
+ * @property {number} started_at
+ * @property {boolean} silent
+ * @property {{per_second: number | null, unit: "step" | "episode"}} speed
+ * @property {Record<string, any>} figures
+ * @property {string | null} outcome
+ * @property {Record<string, any>} totals
+ * @property {string | null} problem
+ * @property {string[]} log
+ */
+
+/** @param {Training | null | undefined} training */
+export const isOver = (training) => !training || training.state === "ended" || training.state === "failed";
+
+export class Trainings {
+  constructor() {
+    /** @type {Map<string, Training>} */
+    this.known = new Map();
+    /** Whether the server may train, and why not. */
+    this.allowed = false;
+    /** @type {string | null} */
+    this.reason = null;
+  }
+
+  /** The list as the server has it now. @param {any} overview */
+  listed(overview) {
+    this.allowed = overview.allowed;
+    this.reason = overview.reason;
+    this.known = new Map(overview.trainings.map((/** @type {Training} */ one) => [one.training, one]));
+  }
+
+  /**
+   * @param {import("../types.js").Message} message
+   * @returns {boolean} whether it was about training
+   */
+  receive({ type, data }) {
+    if (type === "training_update") {
+      const one = this.known.get(data.training);
+      if (one) Object.assign(one, { state: data.state, figures: data.figures, run: data.run, silent: false });
+      return true;
+    }
+    if (type !== "training" && !/^training_(started|stopped|complete)$/.test(type)) return false;
+    const { id: _, ...training } = data;
+    this.known.set(data.training, /** @type {any} */ (training));
+    return true;
+  }
+
+  /** @returns {Training[]} the newest first */
+  get all() {
+    return [...this.known.values()].sort((a, b) => b.started_at - a.started_at);
+  }
+
+  /** The one of a run. @param {string | null | undefined} run */
+  of(run) {
+    return run ? (this.all.find((one) => one.run === run) ?? null) : null;
+  }
+}
+
+/** How far it is, 0 to 1. @param {Training} training */
+export function progress({ figures, state, outcome }) {
+  if (state === "ended" && outcome === "complete") return 1;
+  return figures.episodes ? Math.min(1, (figures.episode ?? 0) / figures.episodes) : 0;
+}
+
+/** Positions of the slider of the training speed: a second's steps or episodes, last is full speed. */
+export const PACES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, null];
+
+/** @param {number | null} perSecond @returns {number} the position nearest to a pace */
+export function paceAt(perSecond) {
+  if (perSecond === null) return PACES.length - 1;
+  const found = PACES.findIndex((pace) => pace === null || pace >= perSecond);
+  return Math.min(found, PACES.length - 2);
+}
