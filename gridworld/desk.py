@@ -7,6 +7,7 @@ says to a `Session` and its `Control`. Nothing here reads or writes a file descr
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from gridworld.errors import (
 )
 from gridworld.parameters import LIVE, PARAMETERS
 from gridworld.session import Session
+
+log = logging.getLogger(__name__)
 
 LINE_MAX = 1 << 16
 """Bytes of a command's line, its end included."""
@@ -76,10 +79,13 @@ class Desk:
             self._do(message, message_id)
         except GridWorldError as error:
             self._reply(error_message(error, message_id))
+        except Exception as error:  # the commands after it must still be heard
+            log.exception("a command could not be done")
+            self._reply(_error("fault", f"{type(error).__name__}: {error}.", message_id))
 
     def _do(self, message: dict[str, Any], message_id: Any) -> None:
         command = message.get("command")
-        if command not in FIELDS:
+        if not isinstance(command, str) or command not in FIELDS:
             raise InvalidCommand(
                 "unknown_command",
                 f"command must be one of {', '.join(FIELDS)}, but got "
