@@ -160,9 +160,7 @@ class Desk:
 
         def job() -> None:
             try:
-                recorder = self._session.recorder
-                made = f"episode-{recorder.episode if recorder else 0:09d}-saved"
-                path = self._session.save(made if name is None else name)
+                path = self._session.save(name)
             except GridWorldError as error:
                 self._reply(error_message(error, message_id))
             except OSError as error:
@@ -188,9 +186,7 @@ class Desk:
                 raise InvalidParameter("path", "the path of a .npy file", path, "correct it")
             found = self._session.load(Path(path))
         else:
-            recorder = self._session.recorder
-            where = Path() if recorder is None else recorder.path
-            found = self._session.load(checkpoints.checkpoint_path(where, _checked_name(name)))
+            found = self._session.load(self._session.keeper.path(_checked_name(name)))
         return {"path": str(found.path), **checkpoints.described(found.facts)}
 
     def _answer(self, message_id: Any, **more: Any) -> None:

@@ -8,8 +8,6 @@ tape happens on the training thread, between two steps or two episodes (see `Con
 from __future__ import annotations
 
 import contextlib
-import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -22,19 +20,13 @@ from gridworld import checkpoints, loop
 from gridworld.agents import AGENTS, AgentConfig, TabularAgent
 from gridworld.control import Control, Status
 from gridworld.curriculum import Ladder, Stage
-from gridworld.errors import InvalidCheckpoint, InvalidCommand, InvalidParameter
+from gridworld.errors import InvalidCommand, InvalidParameter
 from gridworld.evaluation import evaluate, step_limit_of
+from gridworld.keeping import Keeper
 from gridworld.measures import Measures
 from gridworld.parameters import LIVE, PARAMETERS, known
 from gridworld.presentation import presentation_of
 from recorder import EpisodeRecorder
-
-log = logging.getLogger(__name__)
-
-KEPT = 20
-"""Checkpoints that are made every so many episodes are kept up to this number, the newest."""
-
-_PERIODIC = re.compile(r"episode-\d{9,}\.npy")
 
 Tell = Callable[..., None]
 
@@ -70,6 +62,7 @@ class Session:
 
     Attributes:
         agent: who learns. Another after a reset.
+        keeper: saves its table.
         done: episodes finished since the start or the last reset.
         total_episodes, total_steps: finished since the start, those before a reset included.
     """
@@ -94,11 +87,11 @@ class Session:
         self.episodes: int = parameters["episodes"]
         self.done = 0
         self._envs = envs
-        self._env_kwargs = None if env_kwargs is None else dict(env_kwargs)
         self._make_eval_env = make_eval_env
         self._tell = tell
         # The last stage is the whole task: its map is the one that a table belongs to.
         self.world = checkpoints.World.of(envs[-1])
+        self.keeper = Keeper(recorder, self.world, env_kwargs, tell)
         self._stages = tuple(stages)
         # A run that goes on draws other numbers than at its start, but always the same ones.
         seed = parameters["seed"]
@@ -170,9 +163,7 @@ class Session:
         finally:
             for job in self.control.end():
                 job()
-        if self.recorder is not None:
-            with contextlib.suppress(OSError):  # it was logged, and told
-                self.save("final")
+        self.keeper.save_if_possible("final", self.agent, self.done, self.stage)
         return loop.TrainingResult(
             self.total_episodes,
             self.total_steps,
@@ -252,40 +243,20 @@ class Session:
         self.control.interrupt(lambda: self._load(found))
         return found
 
-    def save(self, name: str) -> Path:
+    def save(self, name: str | None = None) -> Path:
         """Save the table as it is now; on the training thread only.
+
+        Args:
+            name: one is made of the episode where there is none.
 
         Raises:
             InvalidCheckpoint: the name is none, or nothing is recorded.
             OSError: it cannot be written. That is logged and told too.
         """
-        if self.recorder is None:
-            raise InvalidCheckpoint(
-                "a checkpoint needs a run to stand beside, but nothing is recorded; train "
-                "without --no-record."
-            )
-        path = checkpoints.checkpoint_path(self.recorder.path, name)
-        facts = checkpoints.Facts(
-            self.world,
-            self.agent.algorithm,
-            self.recorder.episode,
-            self.done,
-            self.agent.epsilon,
-            self.stage,
-            self.recorder.run_id,
-            self._env_kwargs,
-        )
-        try:
-            checkpoints.save(path, self.agent.q_values, facts)
-        except OSError as error:
-            sentence = f"checkpoint {path} could not be written ({error.strerror or error})"
-            log.error("%s; training goes on", sentence)
-            self._tell("warning", message=f"{sentence}; training goes on.")
-            raise
-        said = {"name": name, "path": str(path), **checkpoints.described(facts)}
-        self.recorder.event("checkpoint", f"Q-table saved as {name}", **said)
-        self._tell("checkpoint", **said)
-        return path
+        if name is None:
+            episode = self.recorder.episode if self.recorder is not None else 0
+            name = f"episode-{episode:09d}-saved"
+        return self.keeper.save(name, self.agent, self.done, self.stage)
 
     # On the training thread -------------------------------------------------------------------
 
@@ -298,10 +269,8 @@ class Session:
             with contextlib.suppress(InvalidCommand):  # a reset goes before it
                 self.control.interrupt(self._climb)
         every = self.parameters["checkpoint_every"]
-        if every and done % every == 0 and self.recorder is not None:
-            with contextlib.suppress(OSError):  # it was logged, and told
-                self.save(f"episode-{self.recorder.episode:09d}")
-                self._thin_out(self.recorder.path / checkpoints.FOLDER)
+        if every and done % every == 0:
+            self.keeper.save_if_possible(None, self.agent, done, self.stage)
         every = self.parameters["eval_every"]
         if every and done % every == 0:
             self._evaluate()
@@ -379,8 +348,3 @@ class Session:
         if self.recorder is not None:
             self.recorder.event(kind, text, **data)
         self._tell(kind, text=text, **data)
-
-    def _thin_out(self, folder: Path) -> None:
-        periodic = sorted(path for path in folder.iterdir() if _PERIODIC.fullmatch(path.name))
-        for path in periodic[:-KEPT]:
-            path.unlink(missing_ok=True)

@@ -140,7 +140,7 @@ def test_the_page_names_every_command_field_code_and_event():
     page = PAGE.read_text()
     source = "".join(
         (PAGE.parent.parent / "gridworld" / f"{name}.py").read_text()
-        for name in ("desk", "control", "session", "commands", "child")
+        for name in ("desk", "control", "session", "keeping", "commands", "child")
     )
     for command, fields in FIELDS.items():
         assert f"| `{command}` |" in page
