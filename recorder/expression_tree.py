@@ -20,12 +20,14 @@ FIELDS: Final[dict[str, Kind]] = {
     "started_at": "time",
     **dict.fromkeys(("stage", "reason", "outcome"), "text"),
     **dict.fromkeys(
-        ("terminated", "truncated", "incomplete", "running", "kept", "success"), "flag"
+        ("terminated", "truncated", "incomplete", "running", "kept", "success", "stage_changed"),
+        "flag",
     ),
     "tags": "tags",
 }  # fmt: skip
-"""What can be asked for, by name: columns of an episode's summary, and two that follow from
-them: `outcome` (`EpisodeSummary.ending`) and `success` (`policies.is_success`)."""
+"""What can be asked for, by name: columns of an episode's summary, and three that follow from
+them: `outcome` (`EpisodeSummary.ending`), `success` (`policies.is_success`), `stage_changed` (the
+stage is another than that of the episode before)."""
 ALIASES: Final = {"return": "episode_return", "duration": "duration_s"}
 
 

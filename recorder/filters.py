@@ -35,6 +35,8 @@ from recorder.labels import EpisodeLabels, Labels
 from recorder.policies import is_success
 
 Predicate = Callable[[EpisodeSummary], bool]
+StageBefore = Callable[[int], str | None]
+"""Gives the stage of the episode before that of a number."""
 
 _SIGNS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
@@ -44,6 +46,10 @@ MIRRORED: dict[Sign, Sign] = {
     "==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<=",
 }  # fmt: skip
 _NO_LABELS = Labels()
+_STAGE_CHANGED = (
+    "(episodes.stage IS NOT (SELECT before.stage FROM episodes AS before "
+    "WHERE before.episode = episodes.episode - 1))"
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ def columns(recording: bool, labels: Labels) -> dict[str, Clause]:
         "incomplete": Clause(incomplete),
         "success": Clause(success, good.values + bad.values),
         "outcome": Clause(outcome),
+        "stage_changed": Clause(_STAGE_CHANGED),
     }
 
 
@@ -178,20 +185,26 @@ def _operand(operand: Operand, names: dict[str, Clause]) -> Clause:
     return Clause("?", (operand.value,)) if isinstance(operand, Value) else names[operand.name]
 
 
-def predicate(expression: Expression) -> Predicate:
-    """Return a function that says whether a summary matches."""
+def predicate(expression: Expression, stage_before: StageBefore | None = None) -> Predicate:
+    """Return a function that says whether a summary matches.
+
+    Args:
+        expression: the filter.
+        stage_before: gives the stage of the episode before one (None where there is none);
+            what asks for `stage_changed` needs it.
+    """
     match expression:
         case Not(term):
-            inner = predicate(term)
+            inner = predicate(term, stage_before)
             return lambda episode: not inner(episode)
         case Every(terms):
-            every = [predicate(term) for term in terms]
+            every = [predicate(term, stage_before) for term in terms]
             return lambda episode: all(test(episode) for test in every)
         case Some(terms):
-            some = [predicate(term) for term in terms]
+            some = [predicate(term, stage_before) for term in terms]
             return lambda episode: any(test(episode) for test in some)
         case Compare(left, sign, right):
-            return _comparing(left, _SIGNS[sign], right)
+            return _comparing(left, _SIGNS[sign], right, stage_before)
         case Among(field, values):
             return lambda episode: (known := _value(field, episode)) is not None and known in values
         case Contains(field, text):
@@ -199,18 +212,27 @@ def predicate(expression: Expression) -> Predicate:
         case Tagged(tag):
             return lambda episode: tag in episode.tags
         case Unknown(field):
+            if field.kind == "flag":
+                return lambda _: False
             return lambda episode: _value(field, episode) is None
 
 
-def _comparing(left: Operand, sign: Callable[[Any, Any], bool], right: Operand) -> Predicate:
+def _comparing(
+    left: Operand,
+    sign: Callable[[Any, Any], bool],
+    right: Operand,
+    stage_before: StageBefore | None,
+) -> Predicate:
     def test(episode: EpisodeSummary) -> bool:
-        a, b = _value(left, episode), _value(right, episode)
+        a, b = _value(left, episode, stage_before), _value(right, episode, stage_before)
         return a is not None and b is not None and sign(a, b)
 
     return test
 
 
-def _value(operand: Operand, episode: EpisodeSummary) -> Any:
+def _value(
+    operand: Operand, episode: EpisodeSummary, stage_before: StageBefore | None = None
+) -> Any:
     """What stands there; None where it is not known."""
     if isinstance(operand, Value):
         return operand.value
@@ -219,6 +241,10 @@ def _value(operand: Operand, episode: EpisodeSummary) -> Any:
             return episode.ending
         case "success":
             return is_success(episode)
+        case "stage_changed":
+            if stage_before is None:
+                raise TypeError("expected stage_before for a filter by stage_changed")
+            return episode.stage != stage_before(episode.episode)
         case "tags":
             return episode.tags or None
         case name:

@@ -68,7 +68,8 @@ def summaries(run):
 def expected(summaries, where, sort):
     """The listing as one would write it with all summaries in memory."""
     order = ORDERS[sort]
-    keep = predicate(parse(where)) if where else lambda _: True
+    stages = {s.episode + 1: s.stage for s in summaries}
+    keep = predicate(parse(where), stages.get) if where else lambda _: True
 
     def key(summary):
         value = getattr(summary, order.column)
@@ -107,6 +108,7 @@ FILTERS = [
     "incomplete",
     "length in (3, 4) and 4100 < episode < 8500",
     "episode_return != 3",
+    "stage_changed",
 ]
 
 
