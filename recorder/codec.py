@@ -160,20 +160,29 @@ def decode(layout: Layout, first_step: int, count: int, blob: bytes) -> Segment:
     return Segment(first_step, columns, ends, flags, finals)
 
 
-def decode_states(layout: Layout, count: int, blob: bytes) -> tuple[Array, Array, Array]:
-    """Return a segment's observations where they are numbers, its ends and its flags.
+def decode_one(layout: Layout, count: int, blob: bytes, at: int) -> tuple[Array, Array, Array]:
+    """Return one column of a segment that is not stored as table rows, its ends and its flags.
 
     Several times faster than `decode`: the other columns are passed over.
+
+    Args:
+        layout: the run's.
+        count: steps in the segment.
+        blob: what `encode` returned.
+        at: the column's place in `layout.steps`.
 
     Raises:
         DamagedTape: the bytes are no segment of this layout.
     """
     reader = _Frames(blob)
-    states = reader.column(layout.steps[0], count)
-    for _ in layout.steps[1:]:
-        reader.skip()
+    values = np.empty(0)
+    for index, column in enumerate(layout.steps):
+        if index == at:
+            values = reader.column(column, count)
+        else:
+            reader.skip()
     ends = reader.column(_ENDS, None, most=count + 1).astype(np.int64)
-    return states, ends, reader.column(_FLAGS, len(ends))
+    return values, ends, reader.column(_FLAGS, len(ends))
 
 
 _ENDS = Column("ends", "int64")

@@ -14,26 +14,24 @@ rows are the nearest that is known: of the next visit, of the last one, of a key
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from recorder import codec
 from recorder.codec import Array, Segment
+from recorder.counting import Counts
 from recorder.errors import DamagedTape, NoQTable
 from recorder.keyframes import KEYFRAME_COLUMNS, REPLACED, Keyframe, of_row
 from recorder.layout import Layout
-from recorder.pruning import BLANK, unblanked
-from recorder.segments import SEGMENT_COLUMNS
+from recorder.pruning import unblanked
 
 NAME = "q_values"
 SCAN_STEPS = 1 << 18  # read at most on either side
 MOST_STATES = 1 << 20
 _SAMPLED = 12  # keyframes that a range is taken from
-_COUNTS_KEPT = 64
 _CHUNK = 1 << 14
 
 Rows = Callable[..., list[Any]]
@@ -81,14 +79,6 @@ class QRange:
     step: int
 
 
-@dataclass
-class _Counted:
-    """Visits up to some steps, rising, so that counting goes on from the nearest."""
-
-    steps: list[int] = field(default_factory=list)
-    visits: list[Array] = field(default_factory=list)
-
-
 class QTables:
     """Reads them. The caller holds the run's lock and names its faults.
 
@@ -114,7 +104,7 @@ class QTables:
         self._covering = covering
         self._shape = (states, channel.shape[0])
         self._start = int(space.get("start", 0))
-        self._counted = _Counted()
+        self._counts = Counts(layout, rows, 0, self._start, states)
 
     def at(self, step: int, end: int) -> QTable:
         """Return the table before global step `step` of a run of `end` steps."""
@@ -151,56 +141,7 @@ class QTables:
 
     def visits(self, step: int) -> Array:
         """Return how often each state was left before a step: steps that are on the tape."""
-        counted = self._counted
-        at = bisect_right(counted.steps, step) - 1
-        begun, visits = (counted.steps[at], counted.visits[at]) if at >= 0 else (0, None)
-        visits = np.zeros(self._shape[0], np.int64) if visits is None else visits.copy()
-        names = ", ".join(SEGMENT_COLUMNS)
-        while begun < step:
-            rows = self._rows(
-                f"SELECT {names} FROM segments WHERE first_step < ? AND first_step + count > ? "
-                "AND first_step >= coalesce((SELECT max(first_step) FROM segments "
-                "WHERE first_step <= ?), 0) ORDER BY first_step LIMIT 16",
-                (step, begun, begun),
-            )
-            if not rows:
-                break
-            for row in rows:
-                states = self._states_of(row, begun, step)
-                visits += np.bincount(states, minlength=self._shape[0])
-            begun = min(step, rows[-1][0] + rows[-1][1])
-            self._note(begun, visits)
-        return visits
-
-    def _note(self, step: int, visits: Array) -> None:
-        counted = self._counted
-        at = bisect_right(counted.steps, step)
-        if at and counted.steps[at - 1] == step:
-            return
-        counted.steps.insert(at, step)
-        counted.visits.insert(at, visits.copy())
-        if len(counted.steps) > _COUNTS_KEPT:  # every second: they stay spread over the run
-            del counted.steps[1:-1:2], counted.visits[1:-1:2]
-
-    def _states_of(self, row: tuple[Any, ...], first: int, stop: int) -> Array:
-        """Rows of the table that the steps of a segment within `[first, stop)` visited."""
-        begin, count, before, number, check, blob = row
-        flagged = codec.checksum(begin, count, number, blob, np.nan if before is None else before)
-        if flagged != check or number != codec.CODEC:
-            raise DamagedTape(
-                f"expected a segment at step {begin:,} as it was written, got another"
-            )
-        states, ends, flags = codec.decode_states(self._layout, count, blob)
-        kept = np.zeros(count, bool)
-        kept[max(0, first - begin) : max(0, stop - begin)] = True
-        starts = [0, *ends.tolist()]
-        for at in np.flatnonzero(flags & BLANK).tolist():
-            kept[starts[at] : starts[at + 1]] = False
-        return self._indices(states[kept])
-
-    def _indices(self, states: Array) -> Array:
-        index = states - self._start
-        return index[(index >= 0) & (index < self._shape[0])]
+        return self._counts.before(step)
 
     def _rebuilt(self, step: int, end: int) -> tuple[Array, Array]:
         after = self._frame("name = ? AND global_step > ? ORDER BY global_step", NAME, step)

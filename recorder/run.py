@@ -13,17 +13,18 @@ from typing import Any, Self
 
 from recorder import runlock
 from recorder.asking import Asking
-from recorder.codec import Segment
+from recorder.codec import Array, Segment
+from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
 from recorder.episode import Episode, EpisodeSummary, Steps
-from recorder.errors import EpisodeNotFound, ListingError, StepsNotKept
+from recorder.errors import EpisodeNotFound, ListingError, NoQTable, StepsNotKept
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
 from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
 from recorder.listing import EpisodePage, Listing, read_page, summary_of
 from recorder.pruning import BY_POLICY
-from recorder.qtables import QRange, QTable, QTables
+from recorder.qtables import MOST_STATES, QRange, QTable, QTables
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
 from recorder.runrow import Counts, RunInfo, RunSummary, checked_row, read_counts, read_summary
 from recorder.schema import FILE_NAME
@@ -296,6 +297,25 @@ class Run(Asking):
                     f"expected a step of run {self.run_id!r}, 0 to {end}, got {step}"
                 )
             return self._q_tables.at(step, end)
+
+    def action_counts(self) -> Array:
+        """Return how often each action was taken, `(actions,)`, over the steps on the tape.
+
+        Raises:
+            NoQTable: the actions are not numbered (the space is not `Discrete`).
+            DamagedTape: bytes on the tape are not what was written.
+        """
+        with self._lock, reading(self._file):
+            return self._action_counts.before(self.end_step)
+
+    @cached_property
+    def _action_counts(self) -> TapeCounts:
+        space = self.layout.action_space
+        if space["type"] != "Discrete" or not 0 < int(space["n"]) <= MOST_STATES:
+            raise NoQTable("expected numbered actions (a Discrete action space), got others")
+        column = len(self.layout.observation)
+        start = int(space.get("start", 0))
+        return TapeCounts(self.layout, self._rows, column, start, int(space["n"]))
 
     def q_range(self) -> QRange:
         """Return what a colour scale over all Q-values of the run has to cover.

@@ -65,6 +65,7 @@ class Api:
             "/api/runs/{run}/episodes/{episode}/steps": self.steps,
             "/api/runs/{run}/curve": self.curve,
             "/api/runs/{run}/qtable": self.q_table,
+            "/api/runs/{run}/actions": self.actions,
             "/api/runs/{run}/events": self.events,
         }.items():
             app.router.add_get(path, _answering(handler))
@@ -180,6 +181,11 @@ class Api:
             "bucket": curve.bucket,
             "points": {name: values.tolist() for name, values in series.items()},
         }
+
+    async def actions(self, request: web.Request) -> Data:
+        """How often each action was taken in a run."""
+        counts = await self._archive.read(asked_run(request), Run.action_counts)
+        return {"counts": counts.tolist(), "steps": int(counts.sum())}
 
     async def q_table(self, request: web.Request) -> Data:
         """The Q-table at a moment of the training."""

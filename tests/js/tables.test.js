@@ -113,7 +113,7 @@ function asker() {
 
 test("moments: one question at a time, and answers are kept", () => {
   const { asked, moments, state } = asker();
-  state.moment = 2;
+  Object.assign(state, { moment: 2, episode: null });
   assert.equal(moments.table(state, episode(), 0), null);
   state.moment = 3;
   moments.table(state, episode(), 0);
@@ -123,14 +123,14 @@ test("moments: one question at a time, and answers are kept", () => {
   moments.table(state, episode(), 0);
   moments.receive(message(TABLES[3], 3, { id: 2 }));
   assert.deepEqual(rowsOf(moments.table(state, episode(), 0)), TABLES[3]);
-  state.moment = 2;
+  Object.assign(state, { moment: 2, episode: null });
   assert.deepEqual(rowsOf(moments.table(state, episode(), 0)), TABLES[2]);
   assert.equal(asked.length, 2);
 });
 
 test("moments: while the next is on its way the last stays; of another run nothing stays", () => {
   const { moments, state } = asker();
-  state.moment = 2;
+  Object.assign(state, { moment: 2, episode: null });
   moments.table(state, episode(), 0);
   moments.receive(message(TABLES[2], 2, { id: 1 }));
   moments.table(state, episode(), 0);
@@ -158,7 +158,7 @@ test("moments: a finished episode asks for its end once, one that plays now and 
 
 test("moments: what cannot be had is not asked for again", () => {
   const { asked, moments, state } = asker();
-  state.moment = 2;
+  Object.assign(state, { moment: 2, episode: null });
   moments.table(state, episode(), 0);
   assert.equal(moments.refuse({ id: 7, code: "bad_field" }), false);
   assert.equal(moments.refuse({ id: 1, code: "no_qtable", message: "none" }), true);
@@ -173,13 +173,13 @@ test("moments: each stage is handed the answers to its own questions, and shares
   const { state } = asker();
   const [one, two] = [desk.moments(), desk.moments()];
   for (const moments of [one, two]) moments.setRun("r");
-  one.table({ ...state, moment: 2 }, episode(), 0);
-  two.table({ ...state, moment: 3 }, episode(), 0);
+  one.table({ ...state, episode: null, moment: 2 }, episode(), 0);
+  two.table({ ...state, episode: null, moment: 3 }, episode(), 0);
   assert.equal(desk.answer({ id: 9, code: "internal" }), false);
   assert.equal(desk.answer(message(TABLES[3], 3, { id: 2 })), true);
   assert.equal(desk.answer(message(TABLES[2], 2, { id: 1 })), true);
-  assert.deepEqual(rowsOf(two.table({ ...state, moment: 3 }, episode(), 0)), TABLES[3]);
-  assert.deepEqual(rowsOf(two.table({ ...state, moment: 2 }, episode(), 0)), TABLES[2]);
+  assert.deepEqual(rowsOf(two.table({ ...state, episode: null, moment: 3 }, episode(), 0)), TABLES[3]);
+  assert.deepEqual(rowsOf(two.table({ ...state, episode: null, moment: 2 }, episode(), 0)), TABLES[2]);
   assert.equal(asked.length, 2);
 });
 
@@ -189,7 +189,7 @@ test("moments: a question that was lost with the connection is asked again", () 
   const { state } = asker();
   const moments = desk.moments();
   moments.setRun("r");
-  state.moment = 2;
+  Object.assign(state, { moment: 2, episode: null });
   moments.table(state, episode(), 0);
   desk.forget();
   moments.table(state, episode(), 0);

@@ -115,6 +115,12 @@ def test_visits_are_the_steps_taken_before(told: Told) -> None:
             assert same(run.q_table(step).visits, visited(told, step))
 
 
+def test_actions_are_counted_over_the_run(told: Told) -> None:
+    with open_run(told.recorder.path) as run:
+        taken = np.concatenate([run.load(n).actions for n in range(len(told.starts))])
+        assert run.action_counts().tolist() == np.bincount(taken, minlength=4).tolist()
+
+
 def test_the_range_covers_the_whole_run(told: Told) -> None:
     with open_run(told.recorder.path) as run:
         found = run.q_range()

@@ -91,6 +91,14 @@ async def test_a_table_is_the_tapes_by_either_way(
         assert found.low < found.high
 
 
+async def test_actions_are_counted(server: ReplayServer) -> None:
+    async with aiohttp.ClientSession(server.url, headers=bearer(server)) as session:
+        async with session.get("/api/runs/learned/actions") as answer:
+            assert await answer.json() == {"counts": [12, 12], "steps": 24}
+        async with session.get("/api/runs/nothing/actions") as answer:
+            assert answer.status == 404
+
+
 async def test_the_open_run_is_meant_where_none_is_named(
     server: ReplayServer, connect: Connect
 ) -> None:

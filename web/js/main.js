@@ -22,6 +22,7 @@ import { Episodes } from "./view/episodes.js";
 import { Keyboard } from "./view/help.js";
 import { Export } from "./view/export.js";
 import { Inspector } from "./view/inspector.js";
+import { InspectorMore } from "./view/inspector-more.js";
 import { Notices } from "./view/notices.js";
 import { Runs } from "./view/runs.js";
 import { Stage } from "./view/stage.js";
@@ -51,7 +52,8 @@ const desk = new Desk((data) => {
 const stage = new Stage(session, theme, redraw, null, desk);
 const training = new Training(session, /** @type {import("./logic/moments.js").Moments} */ (stage.moments), redraw, () => stage.grid !== null && stage.hasQ);
 const transport = new Transport(session, theme, redraw);
-const inspector = new Inspector(session, theme, () => stage.qRange());
+const more = new InspectorMore(session, () => stage.moments?.acted ?? null, { copy: (text) => void notices.copy(text, "Step copied"), actions: api.actions, redraw });
+const inspector = new Inspector(session, theme, () => stage.qRange(), more);
 const ticks = new Ticks(redraw);
 const episodes = new Episodes(session, ticks, redraw);
 const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to), redraw);

@@ -107,7 +107,14 @@ export function value(value) {
     const shown = value.slice(0, 8).map((v) => (Number.isInteger(v) ? signed(String(v)) : fixed(v, 3)));
     return `[${shown.join(", ")}${value.length > 8 ? `, … ${value.length} values` : ""}]`;
   }
+  if (Array.isArray(value)) return `[${value.slice(0, 8).map((item) => nested(item)).join(", ")}${value.length > 8 ? ", …" : ""}]`;
+  if (value !== null && typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${key}: ${nested(item)}`).join(", ")}}`;
   return typeof value === "string" ? value : JSON.stringify(value) ?? DASH;
+}
+
+/** @param {any} item */
+function nested(item) {
+  return typeof item === "number" && !Number.isInteger(item) ? fixed(item, 3) : value(item);
 }
 
 /** @param {unknown} value @returns {value is number} */

@@ -134,7 +134,10 @@ export class Moments {
    */
   table(state, cache, step) {
     const since = state.since === null ? null : this.#at({ episode: state.since, step: 0 });
-    const now = state.moment === null ? this.#acted(state, cache, step) : this.#pinned(state.moment);
+    const pinned = state.moment === null ? null : this.#pinned(state.moment);
+    // Behind what is drawn: the inspector looks at it whatever that is.
+    const acted = this.#acted(state, cache, step);
+    const now = state.moment === null ? acted : pinned;
     if (state.since === null) return now;
     return since && now ? new Difference(now, since) : null;
   }

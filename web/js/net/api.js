@@ -65,6 +65,8 @@ export const api = {
   episodes: (run, sort, { filter, words }, cursor, limit) => get(`${of(run)}/episodes`, { sort, where: filter || null, text: words || null, limit, cursor }),
   /** @param {string} run @param {{filter: string, words: string}} query */
   facets: (run, { filter, words }) => get(`${of(run)}/facets`, { where: filter || null, text: words || null }),
+  /** @param {string} run */
+  actions: (run) => get(`${of(run)}/actions`),
   /** @param {string} run @param {number} episode @param {string} format @returns {string} where the file is */
   file: (run, episode, format) => new URL(`${of(run)}/episodes/${episode}/steps?format=${format}`, document.baseURI).href,
   /** @param {string} run @param {{name?: string, tags?: string[], note?: string}} labels */

@@ -6,7 +6,7 @@ import { colour, css } from "../logic/scales.js";
 import { byId, make, setAttribute, setText, show } from "./dom.js";
 
 /** Channels that have a place of their own. */
-const OWN = new Set(["q_values", "explored", "epsilon"]);
+const OWN = new Set(["q_values", "explored", "epsilon", "info"]);
 
 /** Steps counted at most in one frame. */
 const MOST_COUNTED = 2_000;
@@ -16,8 +16,10 @@ export class Inspector {
    * @param {import("../logic/session.js").Session} session
    * @param {import("./theme.js").Theme} theme
    * @param {() => import("../logic/scales.js").Range} range  the stage's: one colour, one number
+   * @param {import("./inspector-more.js").InspectorMore} more
    */
-  constructor(session, theme, range) {
+  constructor(session, theme, range, more) {
+    this.more = more;
     this.session = session;
     this.theme = theme;
     this.range = range;
@@ -32,6 +34,7 @@ export class Inspector {
     this.grid = presentation?.kind === "grid" ? new Grid(presentation) : null;
     setText(byId("state-label"), this.grid ? "state" : "observation");
     byId("q-values").replaceChildren();
+    this.more.setRun();
     show(byId("run-block"), run !== null);
     const list = byId("run-facts");
     list.replaceChildren();
@@ -69,6 +72,7 @@ export class Inspector {
     this.#bars(row?.channels.q_values, row?.action);
     this.#actions(step ?? 0, row?.action);
     this.#channels(row?.channels ?? {});
+    this.more.draw(this.grid, step);
   }
 
   /** @param {import("../logic/cache.js").Row | undefined} row */
@@ -154,6 +158,8 @@ export class Inspector {
     q.forEach((value, action) => {
       const bar = /** @type {HTMLElement} */ (list.children[action]);
       setAttribute(bar, "data-value", String(value));
+      // Seen from the best to the worst; in the document they stand by action.
+      bar.style.order = String(q.filter((other, i) => other > value || (other === value && i < action)).length);
       bar.classList.toggle("chosen", action === chosen);
       bar.classList.toggle("best", value === best);
       const lane = /** @type {HTMLElement} */ (bar.children[1]);
@@ -176,13 +182,19 @@ export class Inspector {
     show(byId("action-block"), names.length > 0 && state.episode !== null);
     if (names.length === 0) return;
     const counts = new Array(names.length).fill(0);
+    const ofRun = this.more.countsRun ? (this.more.ofRun ?? { counts: [], steps: 0 }) : null;
     for (let t = Math.max(from, step - MOST_COUNTED); t <= step; t += 1) {
       const action = cache.value("action", t);
       if (typeof action === "number" && action in counts) counts[action] += 1;
     }
-    setText(byId("action-note"), from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${Math.max(from, step - MOST_COUNTED)}`);
+    if (ofRun) for (let i = 0; i < counts.length; i += 1) counts[i] = ofRun.counts[i] ?? 0;
+    setText(byId("action-note"), ofRun ? `${count(ofRun.steps)} steps` : from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${Math.max(from, step - MOST_COUNTED)}`);
     const list = byId("action-counts");
-    while (list.children.length < names.length) list.append(makeBar());
+    while (list.children.length < names.length) {
+      const bar = makeBar();
+      for (const [name, value] of [["role", "button"], ["tabindex", "0"], ["title", "List the steps with this action"]]) setAttribute(bar, name, value);
+      list.append(bar);
+    }
     while (list.children.length > names.length) list.lastElementChild?.remove();
     const most = Math.max(1, ...counts);
     counts.forEach((n, action) => {
@@ -194,6 +206,7 @@ export class Inspector {
       fill.style.width = `${(n / most) * 100}%`;
       show(fill, n > 0);
       setText(bar.children[2], count(n));
+      setAttribute(bar, "data-count", String(n));
     });
   }
 

@@ -79,7 +79,7 @@ export class Legend {
     const own = grid.cellOf(observation);
     const cell = marked ?? own;
     const difference = state.since !== null;
-    setText(byId("legend-cell"), cell === null ? "" : cellLabel(grid, cell, observation, table, { agent: cell === own, difference }));
+    setText(byId("legend-cell"), cell === null ? "" : cellLabel(grid, cell, observation, table, { difference }));
     if (!coloured || !scale) return;
     this.#bar(scale);
     const text = scale.logarithmic || overlay === "visits" ? tally : cellText;
