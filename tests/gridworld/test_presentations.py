@@ -241,3 +241,17 @@ def test_what_can_end_in_one_way_only_is_called_that():
     """CliffWalking ends at its goal, Taxi when the passenger is delivered."""
     assert called(presentation_of(gym.make("CliffWalking-v1")), [-1, -100, -1]) == "goal"
     assert called(presentation_of(gym.make("Taxi-v4")), [-1, -10, 20]) == "delivered"
+
+
+def test_classic_control_has_names_for_its_numbers_and_actions():
+    """A name for each dimension and each action, whatever their number."""
+    for env_id in ("CartPole-v1", "MountainCar-v0", "Pendulum-v1", "Acrobot-v1"):
+        env = gym.make(env_id)
+        presentation = presentation_of(env)
+        assert len(presentation["labels"]) == env.observation_space.shape[0]
+        if isinstance(env.action_space, gym.spaces.Discrete):
+            assert len(presentation["actions"]) == env.action_space.n
+    assert [a["name"] for a in presentation_of(gym.make("CartPole-v1"))["actions"]] == [
+        "left",
+        "right",
+    ]

@@ -99,7 +99,7 @@ export function runTitle(run) {
   return parts.join(" · ");
 }
 
-/** Any observation as a line of text. @param {any} value */
+/** Any observation as a line of text. @param {any} value @returns {string} */
 export function value(value) {
   if (typeof value === "number") return Number.isInteger(value) ? signed(String(value)) : fixed(value, 4);
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -112,7 +112,7 @@ export function value(value) {
   return typeof value === "string" ? value : JSON.stringify(value) ?? DASH;
 }
 
-/** @param {any} item */
+/** @param {any} item @returns {string} */
 function nested(item) {
   return typeof item === "number" && !Number.isInteger(item) ? fixed(item, 3) : value(item);
 }
