@@ -31,6 +31,10 @@ export class Training {
       on(button, "click", () => this.setMode(button.dataset.mode));
     }
     on(this.slider, "input", () => this.pin(Number(this.slider.value)));
+    on(this.slider, "keydown", (event) => {
+      // What has the focus is what moves: elsewhere on the page these keys are the playhead's.
+      if (/^(Arrow|Page|Home$|End$)/.test(event.key)) event.stopPropagation();
+    });
     on(this.at, "change", () => this.#typed(this.at, (episode) => this.pin(episode)));
     on(this.since, "change", () => this.#typed(this.since, (episode) => this.#compare(episode)));
     on(this.button, "click", () => this.toggle());
