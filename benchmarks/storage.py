@@ -61,11 +61,17 @@ def recorded_columns(run_dir: Path, count: int) -> tuple[Layout, dict[str, Array
 class TapeWriting:
     """Writes the same batch of steps again and again, as a run that goes on."""
 
-    def __init__(self, run_dir: Path, layout: Layout, columns: dict[str, Array]) -> None:
+    def __init__(
+        self,
+        run_dir: Path,
+        layout: Layout,
+        columns: dict[str, Array],
+        row: dict[str, Any] | None = None,
+    ) -> None:
         run_dir.mkdir()
         self.path = run_dir / FILE_NAME
         tape = Tape(run_dir, layout)
-        tape.create(_run_row())
+        tape.create(_run_row() | (row or {}))
         self.tape, self.columns = tape, columns
         self.writer = Writer(tape, Assembler(layout), 0.0)
         self.position = 0

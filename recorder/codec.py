@@ -309,7 +309,7 @@ class _Frames:
         data = np.frombuffer(decompress(payload, size, bound), np.uint8)
         if len(data) % stored.itemsize:
             raise DamagedTape(f"expected whole numbers in {column.name!r}, got a part of one")
-        flat = np.ascontiguousarray(data.reshape(stored.itemsize, -1).T)
+        flat = _interleaved(data.reshape(stored.itemsize, -1))
         if kind == TABLE:
             if order is None or count is None:
                 raise DamagedTape(f"expected plain rows in {column.name!r}, got table rows")
@@ -319,6 +319,16 @@ class _Frames:
             flat = table
         rows = len(data) // stored.itemsize if count is None else count
         return flat.view(stored).reshape(rows, *column.shape).astype(column.dtype, copy=False)
+
+
+def _interleaved(planes: Array) -> Array:
+    """Planes `(itemsize, n)` as numbers' bytes `(n, itemsize)`: faster than a transposed copy."""
+    if len(planes) == 1:
+        return planes.reshape(-1, 1)
+    flat = np.empty(planes.shape[::-1], np.uint8)
+    for place, plane in enumerate(planes):
+        flat[:, place] = plane
+    return flat
 
 
 def _stored_dtype(column: Column, mark: int) -> np.dtype[Any]:

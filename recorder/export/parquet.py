@@ -15,6 +15,7 @@ Facts of the run stand as JSON in the metadata of both tables, key `reel`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +38,21 @@ from recorder.export.values import (
 from recorder.packing import unpack
 from recorder.selection import Selection
 from recorder.spaces import Description
-from recorder.tape import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
     from recorder.run import Run
 
 ROWS, BYTES = 1 << 17, 64 << 20
 """A row group is written when it holds that many rows, or bytes."""
+
+
+_EPISODE = {
+    "episode": "int64", "first_step": "int64", "length": "int64", "episode_return": "float64",
+    "terminated": "bool_", "truncated": "bool_", "incomplete": "bool_", "epsilon": "float64",
+    "seed": "int64", "stage": "string", "started_at": "float64", "duration_s": "float64",
+    "reason": "string", "tags": "string",
+}  # fmt: skip
+_FLAGS = ("terminated", "truncated", "incomplete")
 
 
 def is_directory(options: Options) -> bool:
@@ -74,7 +83,7 @@ def write(run: Run, selection: Selection, out: Path, options: Options, result: W
             steps.add(_step_arrays(run, stretch, texts))
             result.steps += len(stretch)
             if len(stretch.ends):
-                rows = [next(facts) for _ in stretch.ends]
+                rows = list(islice(facts, len(stretch.ends)))
                 finals.add(_episode_arrays(run, stretch, rows, texts))
                 result.episodes += len(rows)
     finally:
@@ -139,13 +148,8 @@ def _step_fields(run: Run) -> list[Any]:
 def _episode_fields(run: Run) -> list[Any]:
     import pyarrow as pa
 
-    kinds = {
-        "episode": pa.int64(), "first_step": pa.int64(), "length": pa.int64(),
-        "episode_return": pa.float64(), "terminated": pa.bool_(), "truncated": pa.bool_(),
-        "incomplete": pa.bool_(), "epsilon": pa.float64(), "seed": pa.int64(),
-        "stage": pa.string(), "started_at": pa.float64(), "duration_s": pa.float64(),
-        "reason": pa.string(), "tags": pa.list_(pa.string()),
-    }  # fmt: skip
+    kinds = {name: getattr(pa, kind)() for name, kind in _EPISODE.items() if name != "tags"}
+    kinds["tags"] = pa.list_(pa.string())
     return [
         *(pa.field(name, kind) for name, kind in kinds.items()),
         _space_field("final_observation", run.layout.observation_space),
@@ -203,26 +207,34 @@ def _step_arrays(run: Run, stretch: Stretch, texts: frozenset[str]) -> list[Any]
     return arrays
 
 
-def _facts(run: Run, selection: Selection) -> Iterator[dict[str, Any]]:
-    for page in pages(run, selection, ", ".join(EPISODE_COLUMNS), PAGE):
-        for row in page:
-            facts = dict(zip(EPISODE_COLUMNS, row, strict=True))
-            for name in ("terminated", "truncated", "incomplete"):
-                facts[name] = bool(facts[name])
-            facts["incomplete"] |= bool(facts["running"])
-            facts["tags"] = (facts["tags"] or "").split()
-            if facts["episode_return"] is None:
-                facts["episode_return"] = float("nan")
-            yield facts
+def _facts(run: Run, selection: Selection) -> Iterator[tuple[Any, ...]]:
+    columns = ", ".join(
+        f"({name} != 0)" if name in _FLAGS else name for name in _EPISODE if name != "incomplete"
+    )
+    # One that says it runs, and that nobody goes on with, was cut off.
+    columns = f"{columns}, (incomplete != 0 OR running != 0)"
+    for page in pages(run, selection, columns, PAGE):
+        yield from page
 
 
 def _episode_arrays(
-    run: Run, stretch: Stretch, rows: list[dict[str, Any]], texts: frozenset[str]
+    run: Run, stretch: Stretch, rows: list[tuple[Any, ...]], texts: frozenset[str]
 ) -> list[Any]:
     import pyarrow as pa
 
-    fields = _episode_fields(run)
-    arrays = [pa.array([row[f.name] for row in rows], f.type) for f in fields[:-1]]
+    *told, incomplete = zip(*rows, strict=True)
+    columns = dict(zip((n for n in _EPISODE if n != "incomplete"), told, strict=True))
+    columns["incomplete"] = incomplete
+    arrays = []
+    for field in _episode_fields(run)[:-1]:
+        values: Any = columns[field.name]
+        if field.name == "episode_return":  # SQLite has no NaN
+            values = np.array([np.nan if value is None else value for value in values], float)
+        elif field.name in _FLAGS:
+            values = np.array(values, bool)
+        elif field.name == "tags":
+            values = [(value or "").split() for value in values]
+        arrays.append(pa.array(values, field.type))
     known = stretch.flags & NO_FINAL == 0
     final = _space_array(
         "final_observation", run.layout.observation_space, stretch.finals, texts, ~known
