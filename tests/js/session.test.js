@@ -206,3 +206,55 @@ test("the status of the open run is that of the newest list", () => {
   assert.equal(session.listed([finished]), false);
   assert.deepEqual(state.runs, [finished]);
 });
+
+test("an answer to a wish that was followed by another changes nothing back", () => {
+  const { session, state, sent, say } = viewer();
+  session.setSpeed(2);
+  session.setSpeed(5);
+  const [first, second] = sent.map(([, data]) => data.id);
+  const answer = { epoch: 1, status: "playing", playing: true, live: false, episode: 4, step: 0, length: 10, loop: "off", autoplay: false };
+  say("state", { ...answer, id: first, speed: 2 });
+  assert.equal(state.speed, 5);
+  say("state", { ...answer, id: second, speed: 5 });
+  assert.equal(state.speed, 5);
+  say("state", { ...answer, speed: 1 });
+  assert.equal(state.speed, 1);
+});
+
+test("points set in an episode loop between them, and go with it", () => {
+  const { session, state, sent, say } = viewer();
+  say("steps", { epoch: 1, ...steps(1, 9) });
+  session.seek(7, 4, false);
+  session.setPoint("b");
+  assert.equal(state.loop, "off");
+  session.nextLoop();
+  assert.equal(state.loop, "episode");
+  session.seek(3, 4, false);
+  session.setPoint("a");
+  assert.deepEqual(state.loop, { from: 3, to: 7 });
+  assert.deepEqual(sent.at(-1)[1].loop, { from: 3, to: 7 });
+  session.nextLoop();
+  assert.equal(state.loop, "off");
+  session.clearPoints();
+  session.nextLoop();
+  session.nextLoop();
+  assert.equal(state.loop, "off");
+});
+
+test("what cannot be shown of the episode is kept until another is", () => {
+  const { state, say } = viewer();
+  say("gap", { epoch: 1, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1 });
+  assert.equal(state.missing.reason, "damaged");
+  say("gap", { epoch: 1, reason: "skipped", from_episode: 4, to_episode: 9, episodes: 6 });
+  assert.equal(state.missing.reason, "damaged");
+  say("episode_start", { epoch: 1, episode: 5, length: 3, from: 0, return_before: 0, first_step: 50 });
+  assert.equal(state.missing, null);
+});
+
+test("of a newer protocol nothing is believed", () => {
+  const { state, say } = viewer();
+  say("hello", { protocol: 2 });
+  say("state", { epoch: 1, episode: 9, step: 9, speed: 9 });
+  assert.deepEqual([state.newer, state.episode, state.speed], [2, 4, 1]);
+  assert.equal(chip(state), "error");
+});

@@ -37,6 +37,8 @@ export class Inbox {
     this.state = initialState();
     this.cache = new EpisodeCache();
     this.ids = 0;
+    /** Id of the newest `control`. */
+    this.wished = 0;
     /** Id of the `open` whose answer is due. @type {number | null} */
     this.opening = null;
     /** @type {Target} */
@@ -99,7 +101,9 @@ export class Inbox {
     // What the server says while a seek is due describes a place that was left already.
     if (this.seeks.due) return;
     const { live, episode } = state;
-    for (const field of MIRRORED) if (data[field] !== undefined) /** @type {any} */ (state)[field] = data[field];
+    // An answer to a wish that was followed by another is as old as the wish.
+    const old = typeof data.id === "number" && data.id < this.wished;
+    if (!old) for (const field of MIRRORED) if (data[field] !== undefined) /** @type {any} */ (state)[field] = data[field];
     if (state.live) state.pausedLive = null;
     else if (live) state.pausedLive = episode;
     state.empty = !data.run && state.run === null && state.status === "waiting";

@@ -230,7 +230,8 @@ export class Session extends Inbox {
 
   /** @param {Record<string, any>} data */
   #control(data) {
-    const sent = this.send("control", { id: this.nextId(), ...data });
+    this.wished = this.nextId();
+    const sent = this.send("control", { id: this.wished, ...data });
     this.notify("moved");
     return sent;
   }
