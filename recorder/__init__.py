@@ -49,7 +49,7 @@ from recorder.errors import (
 from recorder.facets import Facet
 from recorder.highlights import Highlight, Highlights
 from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
-from recorder.listing import EpisodePage
+from recorder.listing import EpisodePage, check_filter
 from recorder.livequeue import LiveQueue
 from recorder.orders import SORTS as EPISODE_SORTS
 from recorder.qtables import QTable
@@ -119,6 +119,7 @@ __all__ = [
     "Steps",
     "StepsNotKept",
     "TapeSlice",
+    "check_filter",
     "find_run",
     "is_recording",
     "is_run_id",

@@ -99,6 +99,17 @@ class Listing:
         return joined("AND", terms) if terms else Clause("1")
 
 
+def check_filter(where: str, text: str = "") -> None:
+    """See that a filter and words to search for can be read.
+
+    Raises:
+        ExpressionError: the filter does not parse.
+        ListingError: too many words.
+    """
+    listing = Listing(where, text)
+    _ = listing.expression, listing.words
+
+
 def _worded(word: str, labels: Labels) -> Clause:
     """A word that stands anywhere in what was recorded or said of an episode."""
     like = "%" + "".join(f"\\{c}" if c in "%_\\" else c for c in word) + "%"
@@ -123,6 +134,7 @@ def read_page(
     after: str | None,
     recording: bool,
     labels: Labels,
+    total: bool = True,
 ) -> EpisodePage:
     """Return one page. See `Run.page`.
 
@@ -134,6 +146,7 @@ def read_page(
         after: the cursor of the page before.
         recording: whether a live process records the run.
         labels: what people said of its episodes.
+        total: whether to count all that match.
     """
     order = order_named(sort)
     if not 1 <= limit <= LIMIT_MAX:
@@ -146,11 +159,11 @@ def read_page(
     if len(found) > limit:
         following = cursor(sort, asked, found[limit - 1])
         found = found[:limit]
-    if following is None and place is None:
-        total, exact = len(found), True
+    if (following is None and place is None) or not total:
+        matching, exact = len(found), following is None and place is None
     else:
-        total, exact = page.count()
-    return EpisodePage(_summaries(rows, found), following, total, exact)
+        matching, exact = page.count()
+    return EpisodePage(_summaries(rows, found), following, matching, exact)
 
 
 class _Page:

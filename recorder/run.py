@@ -148,6 +148,7 @@ class Run(Asking):
         sort: str = "newest",
         limit: int = 100,
         cursor: str | None = None,
+        total: bool = True,
     ) -> EpisodePage:
         """Return a page of summaries. `episodes` is the same as a sequence.
 
@@ -160,6 +161,7 @@ class Run(Asking):
                 episode that runs.
             limit: most on the page.
             cursor: the `next` of the page before.
+            total: whether to count all that match; if not, `total` is the page's.
 
         Raises:
             ExpressionError: the filter does not parse.
@@ -168,7 +170,7 @@ class Run(Asking):
         listing = Listing(where, text)
         with reading(self._file):
             page = read_page(
-                self._scan, listing, sort=sort, limit=limit, after=cursor,
+                self._scan, listing, sort=sort, limit=limit, after=cursor, total=total,
                 recording=self.is_recording(), labels=self.known_labels,
             )  # fmt: skip
         return replace(page, episodes=[self._settled(summary) for summary in page.episodes])

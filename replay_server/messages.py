@@ -9,7 +9,7 @@ import numpy as np
 from recorder import EpisodeSummary, Steps
 from replay_server.encoding import Frame, column, control_frame, speed_value
 from replay_server.playhead import Playhead, Status
-from replay_server.protocol import Loop, MessageId
+from replay_server.protocol import Autoplay, Loop, MessageId
 
 Data = dict[str, Any]
 
@@ -98,6 +98,7 @@ def state(
     live: bool,
     placed: bool,
     finished: int,
+    clamped: bool = False,
 ) -> Data:
     """Where a viewer is, and what it set.
 
@@ -111,8 +112,12 @@ def state(
         live: whether it follows.
         placed: False before the run has an episode.
         finished: the number of episodes that have ended.
+        clamped: whether this answers a seek to a place that there is not.
     """
     data: Data = {} if id is None else {"id": id}
+    if clamped:
+        data["clamped"] = True
+    autoplay = playhead.autoplay
     return data | {
         "epoch": epoch,
         "run": run,
@@ -124,7 +129,7 @@ def state(
         "length": place.length if placed else None,
         "speed": speed_value(1.0 if live else playhead.speed),
         "loop": loop_value(playhead.loop),
-        "autoplay": playhead.autoplay,
+        "autoplay": autoplay.as_json() if isinstance(autoplay, Autoplay) else autoplay,
         "behind": max(0, finished - 1 - place.episode) if placed else 0,
     }
 
@@ -134,10 +139,11 @@ def loop_value(loop: Loop) -> str | Data:
     return loop if isinstance(loop, str) else {"from": loop[0], "to": loop[1]}
 
 
-def error(code: str, message: str, id: MessageId = None) -> Data:
-    """Why a message was not obeyed."""
+def error(code: str, message: str, id: MessageId = None, position: int | None = None) -> Data:
+    """Why a message was not obeyed; `position` is where a filter could not be read."""
     data: Data = {} if id is None else {"id": id}
-    return data | {"code": code, "message": message}
+    data |= {"code": code, "message": message}
+    return data if position is None else data | {"position": position}
 
 
 def _ending(summary: EpisodeSummary) -> Data:

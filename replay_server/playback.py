@@ -17,6 +17,8 @@ from replay_server.clock import Clock
 from replay_server.encoding import Frame, steps_frame
 from replay_server.messages import episode_end, episode_start, gap
 from replay_server.playhead import Playhead, steps_per_second
+from replay_server.playlist import Playlist
+from replay_server.protocol import Autoplay
 from replay_server.stretches import extent
 
 CONTEXT_STEPS: Final = 255  # before the place of a seek
@@ -54,11 +56,31 @@ class Playback:
         self._sent = 0  # rows of the episode that have been sent: those before this one
         self._context: Steps | None = None
         self._damaged = False
+        self._playlist: Playlist | None = None
+
+    def set_autoplay(self, autoplay: bool | Autoplay) -> None:
+        """Go on, at the end of an episode, into the next one, or into the next of a list."""
+        self.playhead.autoplay = autoplay
+        self._playlist = Playlist(autoplay) if isinstance(autoplay, Autoplay) else None
+
+    async def first_listed(self) -> int | None:
+        """The episode that the list of autoplay begins with, if there is a list and it has any."""
+        if self._playlist is None or self.run is None:
+            return None
+        return await self._playlist.first(self._archive, self.run)
+
+    async def leads_on(self) -> bool | None:
+        """Whether the list goes on behind the episode shown; None where there is no list."""
+        if self._playlist is None or self.run is None or self.summary is None:
+            return None
+        number = self.summary.episode
+        return await self._playlist.following(self._archive, self.run, number) is not None
 
     def open(self, run: str, presentation: dict[str, Any], speed: float, playing: bool) -> None:
         """Bind to a run; nothing is shown of it yet."""
         self.run, self.summary, self.waiting, self._context = run, None, False, None
         playhead = self.playhead
+        self.set_autoplay(playhead.autoplay)  # a list holds episodes of one run
         playhead.pause()
         playhead.place(0, 0, None, -1)
         playhead.set_rate(steps_per_second(presentation))
@@ -185,8 +207,8 @@ class Playback:
         following: EpisodeSummary | None = self.summary
         if isinstance(playhead.loop, tuple):
             return await self._turn_back()
-        if playhead.loop == "off":
-            following = await self._following() if playhead.autoplay else None
+        if playhead.loop != "episode":
+            following = await self._next_to_play()
         if following is None:
             if not self.waiting:
                 playhead.finish()
@@ -210,6 +232,32 @@ class Playback:
         self._sent = playhead.step
         self._send(episode_start(summary, row.start, row.return_before))
         return True
+
+    async def _next_to_play(self) -> EpisodeSummary | None:
+        """What autoplay goes on to, from the list or along the tape."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead, playlist = self.playhead, self._playlist
+        if not playhead.autoplay:
+            return None
+        if playlist is None:
+            found = await self._following()
+            if found is None and playhead.loop == "list" and not self.waiting:
+                found = await self._kept_from_the_start()
+            return found
+        number = await playlist.following(self._archive, self.run, self.summary.episode)
+        if number is None and playhead.loop == "list":
+            number = await playlist.first(self._archive, self.run)
+        if number is None:
+            grows = playlist.grows and await self._archive.is_recording(self.run)
+            self.waiting = grows
+            return None
+        return await self._archive.episode(self.run, number)
+
+    async def _kept_from_the_start(self) -> EpisodeSummary | None:
+        assert self.run is not None
+        number = await Playlist(Autoplay()).first(self._archive, self.run)
+        return None if number is None else await self._archive.episode(self.run, number)
 
     async def _following(self) -> EpisodeSummary | None:
         """The next episode that was kept; those between are told as a gap."""

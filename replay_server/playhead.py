@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from replay_server.protocol import MAX, Loop
+from replay_server.protocol import MAX, Autoplay, Loop
 
 FRAME_SECONDS: Final = 1 / 60
 MAX_MOVES: Final = 4096  # in one frame
@@ -44,7 +44,7 @@ class Playhead:
         self.playing = False
         self.speed = 1.0
         self.loop: Loop = "off"
-        self.autoplay = False
+        self.autoplay: bool | Autoplay = False
         self._anchor = now()
         self._moves = 0  # made since the anchor
         self._phase = 0.0  # of a move, kept while paused

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NoReturn
 
+from recorder import EPISODE_SORTS, ExpressionError, ListingError, check_filter
 from replay_server.training.errors import TrainingCode
 
 PROTOCOL_VERSION: Final = 1
@@ -26,7 +27,7 @@ MAX: Final = math.inf  # the speed "max": as fast as the connection takes it
 MAX_INTEGER: Final = 2**53 - 1  # what a JavaScript number holds exactly
 
 CLIENT_FIELDS: Final[dict[str, tuple[str, ...]]] = {
-    "open": ("run", "episode", "step", "live", "playing", "speed"),
+    "open": ("run", "episode", "step", "live", "playing", "speed", "autoplay"),
     "control": ("playing", "speed", "seek", "live", "loop", "autoplay"),
     "step": ("by",),
     "qtable": ("run", "episode", "step"),
@@ -56,7 +57,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "state": (
         "id", "epoch", "run", "status", "playing", "live", "episode", "step", "length",
-        "speed", "loop", "autoplay", "behind",
+        "speed", "loop", "autoplay", "behind", "clamped",
     ),
     "episode_start": (
         "epoch", "episode", "length", "first_step", "seed", "epsilon", "stage",
@@ -75,7 +76,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "gap": ("epoch", "reason", "from_episode", "to_episode", "episodes"),
     "status": ("runs_changed", "recording"),
-    "error": ("id", "code", "message"),
+    "error": ("id", "code", "message", "position"),
     "pong": ("id", "t"),
     "training": ("id", *_TRAINING),
     "training_started": ("id", *_TRAINING),
@@ -90,22 +91,39 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
 MessageId = str | int | float | None
 ErrorCode = Literal[
     "bad_message", "unknown_type", "bad_field", "unknown_run", "unknown_episode",
-    "not_open", "no_qtable", "damaged", "internal", TrainingCode,
+    "not_open", "no_qtable", "bad_filter", "damaged", "internal", TrainingCode,
 ]  # fmt: skip
-Loop = Literal["off", "episode"] | tuple[int, int]  # from A to B, as positions
+Loop = Literal["off", "episode", "list"] | tuple[int, int]  # from A to B, as positions
 
 
 class ProtocolError(Exception):
     """A message that cannot be obeyed; becomes one `error` message.
 
     `code` is one of the codes of `docs/protocol.md`; `id` is the message's own, if it
-    could be read.
+    could be read; `position` is where a filter cannot be read.
     """
 
-    def __init__(self, code: ErrorCode, message: str, id: MessageId = None) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, id: MessageId = None, position: int | None = None
+    ) -> None:
         super().__init__(message)
         self.code: ErrorCode = code
         self.id = id
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class Autoplay:
+    """A list to play through: what matches the filter, in this order, `count` of them."""
+
+    where: str = ""
+    text: str = ""
+    sort: str = "oldest"
+    count: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object of the messages, with what was left to us."""
+        return {"where": self.where, "text": self.text, "sort": self.sort, "count": self.count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,7 @@ class Open:
     playing: bool = True
     speed: float = 1.0
     id: MessageId = None
+    autoplay: bool | Autoplay | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +157,7 @@ class Control:
     seek: Seek | None = None
     live: bool = False
     loop: Loop | None = None
-    autoplay: bool | None = None
+    autoplay: bool | Autoplay | None = None
     id: MessageId = None
 
 
@@ -297,6 +316,7 @@ def _open(fields: _Fields) -> Open:
         live=fields.boolean("live"),
         playing=True if playing is None else playing,
         speed=1.0 if speed is None else speed,
+        autoplay=fields.autoplay("autoplay"),
         id=fields.id,
     )
 
@@ -318,7 +338,7 @@ def _control(fields: _Fields) -> Control:
         seek=target,
         live=bool(live),
         loop=fields.loop("loop"),
-        autoplay=fields.boolean("autoplay"),
+        autoplay=fields.autoplay("autoplay"),
         id=fields.id,
     )
 
@@ -393,6 +413,27 @@ class _Fields:
             self.refuse(name, 'a number from 0.1 to 1000, or "max"')
         return float(value)
 
+    def autoplay(self, name: str) -> bool | Autoplay | None:
+        value = self.get(name)
+        if value is None or isinstance(value, bool):
+            return value
+        if not isinstance(value, dict):
+            self.refuse(name, 'true, false or an object like {"where": "not success"}')
+        inner = _Fields(self._kind, value, self.id, prefix=f"{name}.")
+        where, text = inner.text("where") or "", inner.text("text") or ""
+        sort, count = inner.text("sort") or "oldest", inner.optional_integer("count")
+        if sort not in EPISODE_SORTS:
+            inner.refuse("sort", f"one of {', '.join(EPISODE_SORTS)}")
+        if count is not None and count < 1:
+            inner.refuse("count", "a whole number from 1 on")
+        try:
+            check_filter(where, text)
+        except ExpressionError as error:
+            raise ProtocolError("bad_filter", str(error), self.id, error.position) from None
+        except ListingError as error:
+            raise ProtocolError("bad_field", str(error), self.id) from None
+        return Autoplay(where, text, sort, count)
+
     def loop(self, name: str) -> Loop | None:
         value = self.get(name)
         if value is None:
@@ -401,8 +442,10 @@ class _Fields:
             return "off"
         if value == "episode":
             return "episode"
+        if value == "list":
+            return "list"
         if not isinstance(value, dict):
-            self.refuse(name, '"off", "episode" or an object like {"from": 3, "to": 12}')
+            self.refuse(name, '"off", "episode", "list" or an object like {"from": 3, "to": 12}')
         inner = _Fields(self._kind, value, self.id, prefix=f"{name}.")
         first, last = inner.integer("from"), inner.integer("to")
         if not 0 <= first < last:

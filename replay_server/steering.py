@@ -21,7 +21,9 @@ from replay_server.messages import Data, state
 from replay_server.outbox import Outbox
 from replay_server.playback import Playback
 from replay_server.playhead import Status
-from replay_server.protocol import Control, MessageId, Open, ProtocolError, Seek, Step
+from replay_server.playlist import Playlist
+from replay_server.protocol import Autoplay, Control, MessageId, Open, ProtocolError, Seek, Step
+from replay_server.stretches import extent
 
 
 class Steering:
@@ -153,9 +155,11 @@ class Steering:
         if run["status"] == "recording" and await self._hub.live_run(run_id) is None:
             await self._hub.rescan()  # it began since the last look
         live = await self._hub.live_run(run_id)
-        target = None
-        if message.episode is not None:
-            target = await self._archive.episode(run_id, message.episode)
+        target, listed = None, await self._first_listed(message, run_id)
+        if message.episode is not None or listed is not None:
+            number = listed if message.episode is None else message.episode
+            assert number is not None
+            target = await self._archive.episode(run_id, number)
         elif live is None or live.source.newest is None:
             target = await self._archive.newest(run_id)
         else:
@@ -166,10 +170,13 @@ class Steering:
         self._hub.watch(run_id, self._watcher)
         self._episodes = run["episodes"]
         playback = self.playback
+        if message.autoplay is not None:
+            playback.set_autoplay(message.autoplay)
         playback.open(run_id, run["presentation"], message.speed, message.playing)
         self._say("run", run)
         chosen = message.live or (message.step is None and message.playing)
-        follow = message.live is not False and message.episode is None and chosen
+        anywhere = message.episode is None and listed is None
+        follow = message.live is not False and anywhere and chosen
         metrics = await self._hub.metrics(run_id)
         if live is not None and follow:
             await live.channel.prime()
@@ -184,12 +191,26 @@ class Steering:
         self._say("metrics", metrics)
         playback.show()
 
+    async def _first_listed(self, message: Open, run_id: str) -> int | None:
+        """The episode that the list of an `open` begins with; None where there is no list."""
+        if not isinstance(message.autoplay, Autoplay) or message.episode is not None:
+            return None
+        number = await Playlist(message.autoplay).first(self._archive, run_id)
+        if number is None:
+            raise ProtocolError(
+                "unknown_episode",
+                "expected a list that holds an episode whose steps were kept, got an empty one; "
+                "ask for less in autoplay.where",
+                message.id,
+            )
+        return number
+
     async def _control(self, message: Control) -> None:
         playhead = self.playback.playhead
         if message.loop is not None:
             playhead.loop = message.loop
         if message.autoplay is not None:
-            playhead.autoplay = message.autoplay
+            self.playback.set_autoplay(message.autoplay)
         if message.live:
             await self._go_live(message.id)
             return
@@ -204,7 +225,9 @@ class Steering:
             playhead.pause()
         elif message.playing and self._channel is None and not playhead.playing:
             playhead.play()
-            more = playhead.loop != "off" or (playhead.autoplay and self._more())
+            again = playhead.loop == "episode" or isinstance(playhead.loop, tuple)
+            on = playhead.autoplay and (playhead.loop == "list" or await self._more())
+            more = again or on
             if playhead.at_end and not more and seek is None:
                 seek = Seek(0)  # play at the end means play again
         self.playback.waiting = False
@@ -239,18 +262,21 @@ class Steering:
         assert run_id is not None
         live = await self._hub.live_run(run_id)
         newest = live.source.newest if live else await self._archive.newest(run_id)
+        clamped = False
         if newest is not None:
             shown = self.playback.summary
             wanted = seek.episode
             if wanted is None:
                 wanted = newest.episode if shown is None else shown.episode
+            clamped = not 0 <= wanted <= newest.episode
             wanted = min(max(0, wanted), newest.episode)
             target = newest
             if wanted != newest.episode:
                 target = await self._archive.episode(run_id, wanted)
             await self.playback.place(target, seek.step)
+            clamped |= not 0 <= seek.step <= max(0, extent(target)[1])
         self._next_epoch()
-        self._tell(id)
+        self._tell(id, clamped=clamped)
         self.playback.show()
 
     def _leave_live(self) -> int:
@@ -261,8 +287,11 @@ class Steering:
             self.playback.take_over(channel.summary, channel.playhead.step)
         return self.playback.playhead.step
 
-    def _more(self) -> bool:
+    async def _more(self) -> bool:
         """Whether an episode follows the one shown."""
+        listed = await self.playback.leads_on()
+        if listed is not None:
+            return listed or self._is_live()
         return self.playback.playhead.episode + 1 < self._finished() or self._is_live()
 
     def _is_live(self) -> bool:
@@ -285,7 +314,7 @@ class Steering:
             return "waiting" if self._is_live() else "ended"
         return "waiting" if playback.waiting else playback.playhead.status
 
-    def _tell(self, id: MessageId = None) -> None:
+    def _tell(self, id: MessageId = None, *, clamped: bool = False) -> None:
         """Send `state`."""
         playback, channel = self.playback, self._channel
         place = playback.playhead if channel is None else channel.playhead
@@ -301,6 +330,7 @@ class Steering:
             live=channel is not None,
             placed=summary is not None,
             finished=self._finished(),
+            clamped=clamped,
         )
         self._told = (status, place.episode, place.length)
         self._say("state", data)

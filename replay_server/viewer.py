@@ -188,7 +188,7 @@ class Viewer:
     async def _obey(self, message: ClientMessage | ProtocolError) -> None:
         try:
             if isinstance(message, ProtocolError):
-                self._refuse(message.code, str(message), message.id)
+                self._refuse(message.code, str(message), message.id, message.position)
             elif isinstance(message, Ping):
                 id: dict[str, Any] = {} if message.id is None else {"id": message.id}
                 self._say("pong", {**id, "t": message.t})
@@ -199,7 +199,7 @@ class Viewer:
             else:
                 await self._steering.obey(message)
         except ProtocolError as refusal:
-            self._refuse(refusal.code, str(refusal), refusal.id)
+            self._refuse(refusal.code, str(refusal), refusal.id, refusal.position)
         except RecorderError as fault:
             self._refuse(error_code(fault), str(fault), message.id)
         except Exception:
@@ -252,9 +252,11 @@ class Viewer:
             self._playback.playhead.pause()
             self._refuse("internal", _OURS)
 
-    def _refuse(self, code: str, message: str, id: MessageId = None) -> None:
+    def _refuse(
+        self, code: str, message: str, id: MessageId = None, position: int | None = None
+    ) -> None:
         self._tally.refusals += 1
-        self._say("error", error(code, message, id))
+        self._say("error", error(code, message, id, position))
 
     def _say(self, kind: str, data: dict[str, Any]) -> None:
         self.outbox.put(encode(kind, data))
