@@ -77,7 +77,7 @@ class Playlist:
     def _numbers(self, run: Run, place: str, count: int) -> list[int]:
         parts = (self.query.where, _PLAYABLE, place)
         where = Every(tuple(parse(part) for part in parts if part.strip()))
-        page = run.episodes(
+        page = run.page(
             where=where, text=self.query.text, sort=self.query.sort, limit=count, total=False
         )
         return [summary.episode for summary in page.episodes]
