@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,7 @@ def pages(run: Run, count: int) -> dict[str, float]:
     """Return the milliseconds of each first page."""
     return {
         ", ".join(f"{name} {value}" for name, value in asked.items()) or "all": timed(
-            lambda asked=asked: run.page(limit=100, **asked),
-            count,  # type: ignore[misc]
+            partial(run.page, limit=100, **asked), count
         )
         for asked in PAGES
     }
@@ -79,8 +79,7 @@ def curves(run: Run, episodes: int, count: int) -> dict[str, float]:
     ranges = [(0, None), (episodes // 3, episodes // 3 + 50_000), (7, episodes - 7), (0, 900)]
     return {
         f"{metric} {first}-{last or episodes} in {points}": timed(
-            lambda m=metric, f=first, la=last, p=points: run.curve(m, f, la, p),  # type: ignore[misc]
-            count,
+            partial(run.curve, metric, first, last, points), count
         )
         for metric in ("episode_return", "length", "epsilon")
         for first, last in ranges
