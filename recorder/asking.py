@@ -81,6 +81,9 @@ class Asking:
     def batches(self, where: str | None = None) -> Iterator[bulk.Stretch]:
         """Yield the steps of all episodes, or of some, as columns, a segment at a time.
 
+        >>> sum(float(batch.columns["reward"].sum()) for batch in open_run("runs/maze").batches())
+        1.0
+
         What is in memory is one segment (16,384 steps at most), however long the run is.
         Left out are episodes whose steps were not kept, and one that runs.
 
@@ -95,6 +98,12 @@ class Asking:
 
     def tape(self, start: int, stop: int) -> TapeSlice:
         """Return the steps of the tape from global step `start` to before `stop`.
+
+        >>> piece = open_run("runs/maze").tape(2, 6)
+        >>> piece.episode.tolist(), piece.step.tolist()
+        ([0, 0, 1, 1], [2, 3, 0, 1])
+        >>> piece.columns["q_values"].shape
+        (4, 4)
 
         Args:
             start: 0 is the run's first step.

@@ -67,6 +67,12 @@ class Divergence:
 def diverge(a: Episode, b: Episode) -> Divergence:
     """Return where two episodes part.
 
+    >>> a, b = open_run("runs/maze"), open_run("runs/maze-1")
+    >>> diverge(a.load(2), b.load(2)).step
+    0
+    >>> diverge(a.load(2), a.load(2)).same
+    True
+
     Observation `t` is what action `t` was chosen on, so of episodes that part by chance of
     the environment the reward differs at a step, or the observation at the next.
 

@@ -44,11 +44,11 @@ class Episode:
 
     >>> episode = open_run("runs/maze").load(0)
     >>> episode
-    <Episode 0: 8 steps, return 1, terminated>
+    <Episode 0: 4 steps, return -5, terminated>
     >>> episode.observations.shape, episode.actions.shape, episode.rewards.dtype
-    ((9,), (8,), dtype('float64'))
+    ((5,), (4,), dtype('float64'))
     >>> episode.channels["q_values"].shape
-    (8, 4)
+    (4, 4)
     """
 
     observations: Any

@@ -31,12 +31,14 @@ class Episodes(Sequence[EpisodeSummary]):
 
     >>> run = open_run("runs/maze")
     >>> len(run.episodes)
-    4
+    6
     >>> run.episodes[-1]
-    <Episode 3: 4 steps, return -2, truncated>
+    <Episode 5: 10 steps, return 1, terminated>
     >>> good = run.episodes("episode_return > 0", sort="best")
-    >>> [episode.length for episode in good[:2]]
-    [7, 8]
+    >>> [episode.episode for episode in good[:2]]
+    [2, 4]
+    >>> [episode.rewards.tolist() for episode in good("length < 3").load()]
+    [[2.0], [0.0, 1.0]]
 
     Call it to narrow it down. An element is an `EpisodeSummary`; `load` gives the steps too.
     """

@@ -58,9 +58,10 @@ def query_run(path: str | Path, text: str, values: Sequence[Any] = ()) -> Iterat
     one number a step is a JSON array: `q_values ->> 2` is its third. Only steps that were
     kept are in it.
 
-    >>> with query_run("runs/maze", "select count(*) from episodes where length > ?", [5]) as a:
-    ...     print(list(a.rows))
-    [(3,)]
+    >>> text = "select step, reward from steps where episode = ? order by step"
+    >>> with query_run("runs/maze", text, [1]) as answer:
+    ...     print(answer.columns, list(answer.rows))
+    ('step', 'reward') [(0, 0.0), (1, 1.0)]
 
     Args:
         path: the run's directory.
