@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rm": ("recorder.inspection.curating:rm", "Delete runs."),
     "check": ("recorder.commands:check", "Look whether a run is as it was written."),
     "export": ("recorder.export.commands:export", "Write episodes for other programs."),
+    "import": ("recorder.import_commands:import_", "Record a Minari dataset or a Monitor CSV."),
     "verify": ("recorder.resim.commands:verify", "Play episodes again: are they as recorded?"),
     "render": ("recorder.resim.commands:render", "Draw an episode by playing it again."),
     "recover": ("recorder.commands:recover", "Save what is whole of a damaged run."),
