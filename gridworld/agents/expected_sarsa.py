@@ -6,7 +6,7 @@ in Sutton and Barto, *Reinforcement Learning: An Introduction*, 2nd ed. 2018, se
 
 from __future__ import annotations
 
-from gridworld.agents.exploration import epsilon_greedy_chances, softmax_chances
+from gridworld.agents.exploration import softmax_chances
 from gridworld.agents.table import TabularAgent
 
 
@@ -28,11 +28,13 @@ class ExpectedSarsaAgent(TabularAgent):
         row = self._rows[observation]
         index = action - self.first_action
         if not terminated:
-            next_row = self._rows[next_observation]
-            if self.config.exploration == "softmax":
-                chances = softmax_chances(next_row, self.temperature * self.epsilon)
-            else:
-                chances = epsilon_greedy_chances(next_row, self.epsilon)
-            expected = sum(map(float.__mul__, chances, next_row))
-            reward += self.discount * expected
+            reward += self.discount * self._expected(self._rows[next_observation])
         row[index] += self.learning_rate * (reward - row[index])
+
+    def _expected(self, row: list[float]) -> float:
+        """The mean of a row over what may be done."""
+        if self.config.exploration == "softmax":
+            chances = softmax_chances(row, self.temperature * self.epsilon)
+            return sum(map(float.__mul__, chances, row))
+        # The best ones share what is not left to chance, however many they are.
+        return (1 - self.epsilon) * max(row) + self.epsilon * sum(row) / len(row)

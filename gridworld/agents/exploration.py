@@ -75,14 +75,6 @@ def softmax(
     return act
 
 
-def epsilon_greedy_chances(row: list[float], epsilon: float) -> list[float]:
-    """The chance of each action under `epsilon_greedy`."""
-    best = max(row)
-    at_random = epsilon / len(row)
-    greedy = (1 - epsilon) / row.count(best) + at_random
-    return [greedy if value == best else at_random for value in row]
-
-
 def softmax_chances(row: list[float], temperature: float) -> list[float]:
     """The chance of each action under `softmax`; at temperature 0 the best share it all."""
     best = max(row)
