@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("gridworld.commands:train", "Train an agent and record every step."),
     "rollout": ("gridworld.rollout_command:rollout", "Play what checkpoints have learned."),
     "sweep": ("gridworld.sweep_command:sweep", "Train over seeds and lists of parameters."),
+    "greedy": ("gridworld.showing_command:greedy", "Play the newest checkpoint of a directory."),
     "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),
     "demo": ("replay_server.commands:demo", "Train, serve and open the page, all at once."),
     "play": ("replay_server.watching:play", "Play an episode in the terminal."),

@@ -130,13 +130,13 @@ def make_app(
     async def start(_: web.Application) -> None:
         await archive.call(site.refresh)
         await hub.start()
-        await training.manager.open()
+        await training.open()
 
     async def shut_down(_: web.Application) -> None:
         await sockets.close()
 
     async def clean_up(_: web.Application) -> None:
-        await training.manager.close()
+        await training.close()
         await hub.close()
         await archive.close()
 

@@ -94,6 +94,12 @@ _PORT = click.option(
     help="Trainings that run at once.",
 )
 @click.option(
+    "--checkpoints",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Play greedy episodes from the newest checkpoint in DIR, and go on to newer ones.",
+)
+@click.option(
     "--detach", is_flag=True, help="Leave trainings running at the end; the next start finds them."
 )
 @click.option(
@@ -127,6 +133,7 @@ def serve(
     on_uvloop: bool,
     allow_remote_training: bool,
     max_trainers: int,
+    checkpoints: Path | None,
     detach: bool,
     open_page: bool,
     as_json: bool,
@@ -147,6 +154,11 @@ def serve(
     except RecorderError as error:
         raise BadInput(f"{error}.") from None
     given: dict[str, Any] = {} if token is None else {"token": token}
+    if checkpoints is not None and not checkpoints.is_dir():
+        raise BadInput(
+            f"--checkpoints must be a directory, but got {str(checkpoints)!r}; give for example "
+            "runs/RUN/checkpoints."
+        )
     if read_only and (allow_remote_training or detach):
         option = "--detach" if detach else "--allow-remote-training"
         raise BadInput(
@@ -160,7 +172,10 @@ def serve(
         allowed_origins=allowed_origins,
         read_only=read_only,
         training=TrainingConfig(
-            max_trainers=max_trainers, detach=detach, remote=allow_remote_training
+            max_trainers=max_trainers,
+            detach=detach,
+            remote=allow_remote_training,
+            checkpoints=checkpoints,
         ),
         **given,
     )

@@ -84,6 +84,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "training_complete": _TRAINING,
     "training_stopped": ("id", *_TRAINING),
     "training_warning": ("training", "run", "message"),
+    "checkpoint_mode": ("folder", "state", "run", "checkpoint", "warning"),
     "qtable_saved": ("id", "training", "run", "name", "episode"),
     "qtable_loaded": ("id", "training", "run", "name", "episode"),
 }  # fmt: skip

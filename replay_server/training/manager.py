@@ -40,6 +40,7 @@ class TrainingConfig:
         max_trainers: how many run at once.
         detach: leave them running when the server ends.
         remote: they may be steered from other machines too.
+        checkpoints: a directory of which the newest checkpoint is played, or None.
         command: the words of `reel train --child`; found by default.
     """
 
@@ -47,6 +48,7 @@ class TrainingConfig:
     max_trainers: int = MAX_TRAINERS
     detach: bool = False
     remote: bool = False
+    checkpoints: Path | None = None
     command: Sequence[str] = ()
 
 

@@ -5,6 +5,7 @@ The WebSocket and the HTTP routes both end here, so both can do the same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from replay_server.protocol import TrainingRequest
 from replay_server.training import checkpoints
 from replay_server.training.errors import TrainingError
 from replay_server.training.manager import Manager, TrainingConfig
+from replay_server.training.showing import CheckpointMode
 from replay_server.training.trainee import Trainee
 
 Data = dict[str, Any]
@@ -37,6 +39,9 @@ class TrainingService:
         self._runs_dir = archive.shelf.runs_dir
         self._broadcast = broadcast
         self.manager = Manager(self._runs_dir, config, self._tell)
+        self.showing = None
+        if config.checkpoints is not None:
+            self.showing = CheckpointMode(config.checkpoints, self._runs_dir, self._show)
         self._handlers: dict[str, Callable[[Mapping[str, Any]], Awaitable[Answer]]] = {
             "start_training": self._start,
             "pause_training": self._plain("pause"),
@@ -49,6 +54,19 @@ class TrainingService:
             "save_qtable": self._save,
             "load_qtable": self._load,
         }
+
+    async def open(self) -> None:
+        """Find trainings left running; begin checkpoint mode."""
+        await self.manager.open()
+        if self.showing is not None:
+            self.showing.start()
+
+    async def close(self) -> None:
+        """End all of its processes, but those that are to be left running."""
+        if self.showing is not None:
+            await asyncio.gather(self.manager.close(), self.showing.close())
+        else:
+            await self.manager.close()
 
     async def obey(self, request: TrainingRequest) -> Answer:
         """Do what a request says.
@@ -69,6 +87,7 @@ class TrainingService:
             "reason": config.off,
             "max_trainers": config.max_trainers,
             "trainings": [trainee.describe() for trainee in self.manager.trainees],
+            "checkpoint_mode": None if self.showing is None else self.showing.state,
         }
 
     async def schema(self) -> Data:
@@ -161,6 +180,9 @@ class TrainingService:
     def _everybody(self, trainee: Trainee) -> Answer:
         self._broadcast(encode("training", trainee.describe()))
         return "training", trainee.describe()
+
+    def _show(self, state: Data) -> None:
+        self._broadcast(encode("checkpoint_mode", state))
 
     def _tell(self, trainee: Trainee, name: str, data: Data) -> None:
         message = _news(trainee, name, data)

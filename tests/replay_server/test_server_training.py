@@ -380,3 +380,37 @@ async def serve(runs: Path, *words: str) -> tuple[asyncio.subprocess.Process, st
     async with asyncio.timeout(PATIENCE):
         line = await process.stdout.readline()
     return process, json.loads(line)["url"], {"Authorization": "Bearer trainingtests"}
+
+
+async def test_checkpoint_mode_plays_the_newest_and_moves_on(
+    runs_dir: Path, tmp_path: Path, connect: Connect
+) -> None:
+    """In a process of its own, whose run is followed live; a corrupt file is told of."""
+    train = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reel", "train", "--runs-dir", str(tmp_path), "--name", "source",
+        "--episodes", "20", "--checkpoint-every", "10", "--json", stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    await train.communicate()
+    folder = tmp_path / "shown"
+    folder.mkdir()
+    saved = tmp_path / "source" / "checkpoints"
+    (folder / "junk.npy").write_bytes(b"junk")
+    config = ServerConfig(
+        runs_dir=runs_dir, port=0, training=TrainingConfig(command=FAKE, checkpoints=folder)
+    )
+    async with ReplayServer(config) as server:
+        client = await connect(server)
+        warned = await client.until("checkpoint_mode")
+        while warned["warning"] is None:
+            warned = await client.until("checkpoint_mode")
+        assert "junk.npy" in warned["warning"]
+        for name in ("episode-000000010", "episode-000000020"):
+            (saved / f"{name}.npy").rename(folder / f"{name}.npy")
+            playing: dict[str, Any] = {}
+            while (playing.get("checkpoint") or {}).get("name") != name:
+                playing = await client.until("checkpoint_mode")
+            assert playing["state"] == "playing"
+        overview = await get(server, "/api/training")
+        assert overview["checkpoint_mode"] == playing
+        assert playing["run"] in await runs_of(server)
+    assert json.loads(await status_of(runs_dir / playing["run"])) == "finished"

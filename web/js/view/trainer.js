@@ -42,6 +42,8 @@ export class TrainerPanel {
     /** @type {string | null} */
     this.chosen = null;
     this.shown = "";
+    /** What checkpoint mode does, where the server is in it. @type {any} */
+    this.mode = null;
     this.box = byId("trainer");
     this.form = new TrainForm({
       toast: (text) => this.toast(text, { kind: "alarm" }),
@@ -55,7 +57,9 @@ export class TrainerPanel {
   /** The connection is there (again): what goes on is asked for anew. */
   async connected() {
     try {
-      this.trainings.listed(await api.overview());
+      const overview = await api.overview();
+      this.trainings.listed(overview);
+      this.mode = overview.checkpoint_mode;
     } catch {
       return; // the socket will tell when it is back
     }
@@ -70,6 +74,11 @@ export class TrainerPanel {
   receive(message) {
     if (message.type === "training_warning") this.toast(message.data.message, { kind: "alarm" });
     if (message.type === "qtable_saved") void this.#tables();
+    if (message.type === "checkpoint_mode") {
+      if (message.data.warning && message.data.warning !== this.mode?.warning) this.toast(message.data.warning, { kind: "alarm" });
+      this.mode = message.data;
+      this.redraw();
+    }
     if (!this.trainings.receive(message)) return;
     const { state, problem: why, parameters, run, totals } = message.data;
     const name = parameters?.name ?? run ?? "training";
@@ -89,15 +98,17 @@ export class TrainerPanel {
     const one = this.current;
     const over = isOver(one);
     // An archived run is looked at, not trained: the panel is one line then.
-    const key = `${one?.training}|${over}|${one?.state === "failed"}`;
+    const key = `${one?.training}|${over}|${one?.state === "failed"}|${this.mode !== null}`;
     if (key !== this.shown) {
       this.shown = key;
-      this.box.open = one !== null && (!over || one.state === "failed");
+      this.box.open = this.mode !== null || (one !== null && (!over || one.state === "failed"));
       void this.#fill(one);
     }
     setAttribute(this.box, "data-state", one?.state ?? "none");
     setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : this.trainings.allowed ? "NONE" : "OFF");
     this.#choices();
+    show(this.parts.mode, this.mode !== null);
+    if (this.mode) setText(this.parts.mode, modeText(this.mode));
     show(this.parts.none, one === null);
     show(this.parts.some, one !== null);
     if (one === null) return;
@@ -172,6 +183,7 @@ export class TrainerPanel {
     const reset = () => confirm("Reset the agent? Its Q-table is emptied; what is recorded stays.") && void this.#ask("reset");
     this.box.append(
       make("summary", {}, [make("h2", { text: "Training" }), part("chip", "span", { class: "state" })]),
+      part("mode", "p", { class: "mode", role: "status" }),
       part("none", "div", { class: "none" }, [make("p", { class: "dim", text: "Nothing trains here now." }), button("new", "Train an agent …", "Choose an environment or draw a map", () => void this.form.open(), "primary")]),
       part("some", "div", {}, [
         part("choice", "select", { class: "choice", "aria-label": "Training" }),
@@ -310,6 +322,12 @@ export class TrainerPanel {
 export function tableOptions(tables, runs) {
   const names = new Map(runs.map((run) => [run.run, run.name ?? run.run]));
   return tables.map(({ run, name }) => make("option", { value: `${run}/${name}`, text: `${name} · ${names.get(run) ?? run}` }));
+}
+
+/** @param {any} mode */
+function modeText({ state, folder, checkpoint, warning }) {
+  const from = checkpoint ? `Playing ${checkpoint.name}, after ${count(checkpoint.trained)} episodes of training, from ${folder}` : `Waiting for a checkpoint in ${folder}`;
+  return state === "failed" ? `Checkpoint mode failed and starts anew: ${warning}` : warning ? `${from}. ${warning}` : from;
 }
 
 /** @param {number | null | undefined} share */
