@@ -81,7 +81,8 @@ def scan(run: Run, selection: Selection = EVERYTHING) -> Iterator[Stretch]:
         DamagedTape: bytes on the tape are not what was written.
     """
     for page in pages(run, selection, _LEAN, _LEAN_PAGE):
-        rows = np.fromiter(chain.from_iterable(page), np.int64, 3 * len(page)).reshape(-1, 3)
+        with reading(run._file):  # a damaged row holds what no number can be made of
+            rows = np.fromiter(chain.from_iterable(page), np.int64, 3 * len(page)).reshape(-1, 3)
         yield from _stretches(run, rows[:, 0], rows[:, 1], rows[:, 2] >> 4, rows[:, 2] & 15)
 
 
@@ -96,7 +97,8 @@ def load_episodes(run: Run, selection: Selection = EVERYTHING) -> Iterator[Episo
     columns = ", ".join(EPISODE_COLUMNS)
     for page in pages(run, selection, columns, PAGE):
         summaries = [summary_of(row) for row in page]
-        rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
+        with reading(run._file):
+            rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
         flags = (rows[:, 3:] != 0) @ np.array([TERMINATED, TRUNCATED, INCOMPLETE, _RUNNING])
         waiting = iter(summaries)
         pieces: list[Any] = []

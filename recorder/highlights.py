@@ -31,6 +31,9 @@ GAMMA = 0.99
 _GAMMA_NAMES = ("gamma", "discount", "discount_factor")
 _LEVEL = min(ROLLUP_LEVELS)
 _DROP_PARTS = 20
+_DROP_LEAST = 0.05  # of the range of all returns: what is less is chance
+_BLOCK = 4096
+_NO_STAGE = object()
 
 Array = np.ndarray[Any, Any]
 Rows = Callable[..., list[Any]]
@@ -63,7 +66,8 @@ class Highlights:
     """What was found, and in how much.
 
     Attributes:
-        items: at most one of each kind, but for `stage`; in the order above.
+        items: at most one of each kind, but for `stage` (20 changes at most); in the order
+            above. A fall of the mean return counts from 5% of the range of all returns on.
         episodes: finished episodes whose summaries were looked at: all there were.
         steps: steps that were searched for the biggest surprise.
         of_steps: steps on the tape that could have been. Where `steps` is less, the biggest
@@ -171,18 +175,39 @@ def _extreme(
 
 
 def _stages(source: Source) -> list[Highlight]:
-    if not source.rows("SELECT 1 FROM episodes WHERE stage IS NOT NULL LIMIT 1"):
-        return []
-    changes = source.rows(
-        "SELECT episode, stage, before FROM (SELECT episode, stage, "
-        "lag(stage) OVER (ORDER BY episode) AS before, "
-        "row_number() OVER (ORDER BY episode) AS place FROM episodes WHERE running = 0) "
-        f"WHERE place > 1 AND stage IS NOT before ORDER BY episode LIMIT {STAGES_SHOWN}"
-    )
-    return [
-        _made(source, "stage", number, None, None, f"stage {before or '-'} became {stage or '-'}")
-        for number, stage, before in changes
-    ]
+    """The first episode of each new stage; the first stage of a run is no change."""
+    found: list[Highlight] = []
+    before: Any = _NO_STAGE
+    for number, stage in _new_stages(source):
+        if before is not _NO_STAGE and stage != before:
+            text = f"stage {before or '-'} became {stage or '-'}"
+            found.append(_made(source, "stage", number, None, None, text))
+            if len(found) == STAGES_SHOWN:
+                break
+        before = stage
+    return found
+
+
+def _new_stages(source: Source) -> Iterator[tuple[int, str | None]]:
+    """Episodes and their stages: of a block that has one stage only, the first."""
+    ((newest,),) = source.rows("SELECT max(episode) FROM episodes")
+    for first in range(0, 0 if newest is None else newest + 1, _BLOCK):
+        place = (first, first + _BLOCK - 1)
+        ((begin, least, greatest, told, count),) = source.rows(
+            "SELECT min(episode), min(stage), max(stage), count(stage), count(*) FROM episodes "
+            "WHERE episode BETWEEN ? AND ? AND running = 0",
+            place,
+        )
+        if not count:
+            continue
+        if least == greatest and told in (0, count):
+            yield begin, least
+        else:
+            yield from source.rows(
+                "SELECT episode, stage FROM episodes WHERE episode BETWEEN ? AND ? "
+                "AND running = 0 ORDER BY episode",
+                place,
+            )
 
 
 def _drop(source: Source) -> list[Highlight]:
@@ -212,7 +237,10 @@ def _drop(source: Source) -> list[Highlight]:
         falls = means[width:] - means[:-width]
     falls[~np.isfinite(falls)] = 0.0
     place = int(np.argmin(falls))
-    if not falls[place] < 0:
+    ((least, greatest),) = source.rows(
+        "SELECT min(return_min), max(return_max) FROM rollups WHERE level = ?", (_LEVEL,)
+    )
+    if not falls[place] < -_DROP_LEAST * (greatest - least):
         return []
     first = int(table[place + width, 0])
     last = place + 2 * width
