@@ -1,0 +1,53 @@
+/** The golden messages of tests/golden, which Python wrote, as the viewer reads them. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { decodeColumn, rowOf } from "../../web/js/logic/columns.js";
+import { decode, encode } from "../../web/js/logic/messages.js";
+
+const place = new URL("../golden/protocol-1/", import.meta.url);
+const vendored = new URL("../../web/vendor/msgpack/index.mjs", import.meta.url);
+const index = JSON.parse(readFileSync(new URL("index.json", place), "utf8"));
+const spelled = { nan: Number.NaN, inf: Number.POSITIVE_INFINITY, "-inf": Number.NEGATIVE_INFINITY };
+const { decode: unpack } = existsSync(vendored) ? await import(fileURLToPath(vendored)) : { decode: null };
+
+/** @param {string} name */
+function read(name) {
+  const bytes = readFileSync(new URL(`server/${name}`, place));
+  // A Buffer has a `slice` of its own; a browser hands out plain bytes.
+  return decode(name.endsWith(".json") ? bytes.toString("utf8") : new Uint8Array(bytes), unpack);
+}
+
+for (const name of ["steps.json", "steps.msgpack"]) {
+  const missing = name.endsWith(".msgpack") && unpack === null;
+  test(`every column of ${name} is read exactly`, { skip: missing && "web/vendor is not built" }, () => {
+    const { type, data } = read(name);
+    assert.equal(type, "steps");
+    assert.equal(data.epoch, index.epoch);
+    assert.deepEqual(Object.keys(data.columns), Object.keys(index.columns));
+    for (const [column, values] of Object.entries(index.columns)) {
+      const rows = decodeColumn(data.columns[column]);
+      for (let row = 0; row < data.count; row += 1) {
+        const plain = data.columns[column].dtype === "json";
+        const wanted = plain ? JSON.parse(JSON.stringify(values[row]).replace('"nan"', "null")) : values[row];
+        assert.deepEqual(rowOf(rows, row), typeof wanted === "string" ? (spelled[wanted] ?? wanted) : wanted, column);
+      }
+    }
+  });
+}
+
+test("every other message is one", () => {
+  for (const name of readdirSync(new URL("server/", place))) {
+    if (name.endsWith(".json")) assert.equal(read(name).type, name.split(/[-.]/)[0]);
+  }
+  assert.deepEqual(read("gap.json").data, { epoch: 70000, reason: "skipped", from_episode: 5, to_episode: 8, episodes: 4 });
+});
+
+test("what the viewer sends has the same bytes", () => {
+  for (const name of readdirSync(new URL("client/", place))) {
+    const text = readFileSync(new URL(`client/${name}`, place), "utf8");
+    const [type, data] = JSON.parse(text);
+    assert.equal(encode(type, data), text);
+  }
+});

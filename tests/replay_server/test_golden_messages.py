@@ -1,0 +1,113 @@
+"""The golden messages: what this version wrote once is what it writes now, and can be read."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from replay_server.client_events import (
+    EpisodeEnd,
+    read_column,
+    read_end,
+    read_gap,
+    read_message,
+    read_steps,
+)
+from replay_server.protocol import (
+    CLIENT_FIELDS,
+    MAX,
+    SERVER_FIELDS,
+    Control,
+    Open,
+    Ping,
+    Seek,
+    Step,
+    parse,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PLACE = GOLDEN / "protocol-1"
+MADE_ELSEWHERE = {"run", "qtable"}  # of a tape's facts, held by the tests of those
+INDEX = json.loads((PLACE / "index.json").read_text())
+
+
+def maker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_messages", GOLDEN / "make_messages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(name: str) -> tuple[str, dict[str, Any]]:
+    data = (PLACE / "server" / name).read_bytes()
+    return read_message(data if name.endswith(".msgpack") else data.decode())
+
+
+def test_the_bytes_are_those_that_the_server_writes_now() -> None:
+    files = maker().files()
+    there = {path.relative_to(PLACE).as_posix() for path in PLACE.rglob("*") if path.is_file()}
+    assert there == set(files)
+    for name, data in files.items():
+        assert (PLACE / name).read_bytes() == data, name
+
+
+def test_every_kind_of_message_is_among_them_with_all_its_fields() -> None:
+    found: dict[str, set[str]] = {}
+    for path in (PLACE / "server").iterdir():
+        kind, data = read(path.name)
+        found.setdefault(kind, set()).update(data)
+    for kind in SERVER_FIELDS.keys() - MADE_ELSEWHERE:
+        assert found[kind] == set(SERVER_FIELDS[kind]), kind
+    kinds = {json.loads(path.read_bytes())[0] for path in (PLACE / "client").iterdir()}
+    assert kinds == CLIENT_FIELDS.keys() - MADE_ELSEWHERE
+
+
+@pytest.mark.parametrize("name", ["steps.json", "steps.msgpack"])
+def test_python_reads_every_column_exactly(name: str) -> None:
+    kind, data = read(name)
+    assert (kind, data["epoch"], data["from"], data["count"]) == ("steps", INDEX["epoch"], 0, 3)
+    assert data["columns"].keys() == INDEX["columns"].keys()
+    for column, values in INDEX["columns"].items():
+        came = read_column(data["columns"][column])
+        if data["columns"][column]["dtype"] == "json":
+            assert came == [{"at": 3, "view": [0.5, None]}, "text é", None]
+            continue
+        wanted = np.array([float(v) if isinstance(v, str) else v for v in values], came.dtype)
+        np.testing.assert_array_equal(came, wanted)
+    rows = list(read_steps(data))
+    assert [(row.episode, row.step, row.reward) for row in rows] == [
+        (4, 0, -1.0), (4, 1, 0.0), (4, 2, 20.0),
+    ]  # fmt: skip
+    assert rows[1].channels["q_values"].tolist() == [0.5, 0.625, 0.75, 0.875]
+
+
+def test_python_reads_the_others() -> None:
+    assert read_end(read("episode_end.json")[1]) == EpisodeEnd(4, 3, 19.0, True, False, False, 10)
+    gap = read_gap(read("gap.json")[1])
+    assert (gap.reason, gap.from_episode, gap.to_episode, gap.episodes) == ("skipped", 5, 8, 4)
+    assert read("metrics.json")[1]["return_100"] is None
+    assert read("state-max.json")[1]["speed"] == "max"
+    assert read("episode_start-running.json")[1]["length"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("open.json", Open("golden", 4, 2, None, True, 2.5, 1)),
+        ("open-live.json", Open(live=True)),
+        ("control.json", Control(True, MAX, Seek(0, 4), False, "episode", False, "a")),
+        ("control-live.json", Control(live=True)),
+        ("step.json", Step(-1)),
+        ("ping.json", Ping(1.5, 2)),
+    ],
+)
+def test_the_server_reads_what_clients_wrote(name: str, meant: object) -> None:
+    assert parse((PLACE / "client" / name).read_bytes()) == meant
