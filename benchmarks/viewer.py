@@ -1,0 +1,197 @@
+"""The page in a real Chromium: how soon it shows something, how long a frame takes, whether
+its memory stays flat.
+
+    python -m benchmarks.viewer --json --quick
+
+- `first_picture_ms`: from the navigation, with an empty cache, to the first frame with an
+  agent on the stage. Median of several cold pages.
+- `frame_p95_ms`: drawing of the stage, 95th percentile over the frames of a board of 50 by
+  50 with Q triangles, at speed `max`, another episode four times a second.
+- `heap_growth_ratio`: JavaScript heap after live viewing, garbage collected, over what it
+  was after its first tenth.
+
+`reference_ms` is what the same browser takes to fill 10,000 triangles one by one: the figures
+of a loaded or slow machine can be told by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from gridworld import GridWorldEnv, QLearningAgent
+from gridworld import train as train_agent
+from recorder import Channel, EpisodeRecorder
+
+SIDE = 50
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ("--no-sandbox", "--enable-precise-memory-info", "--js-flags=--expose-gc")
+
+TRIANGLES = """() => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 700, height: 700 });
+  const ctx = canvas.getContext("2d");
+  const began = performance.now();
+  for (let i = 0; i < 10000; i += 1) {
+    const [x, y] = [(i % 100) * 7, Math.floor(i / 100) * 7];
+    ctx.fillStyle = `rgb(${i % 256},90,90)`;
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+    ctx.lineTo(x + 7, y);
+    ctx.lineTo(x + 3, y + 7);
+    ctx.fill();
+  }
+  ctx.getImageData(0, 0, 1, 1);
+  return performance.now() - began;
+}"""
+PICTURE = """() => new Promise((done) => {
+  const look = () => document.querySelector('[data-testid="agent-cell"]')?.dataset.row !== undefined
+    ? done(performance.now()) : requestAnimationFrame(look);
+  look();
+})"""
+
+
+@asynccontextmanager
+async def reel(*words: object) -> AsyncIterator[Process]:
+    """A command, stopped at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "reel", *map(str, words), stdout=PIPE, stderr=DEVNULL
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+def record_board(runs_dir: Path, episodes: int) -> None:
+    """A run of Q-learning on an open board of 50 by 50."""
+    cells = ["." * SIDE for _ in range(SIDE)]
+    cells[0] = "S" + cells[0][1:]
+    cells[-1] = cells[-1][:-1] + "G"
+    env = GridWorldEnv(desc=cells)
+    agent = QLearningAgent(env.observation_space, env.action_space, seed=1)
+    channels = [
+        Channel("q_values", "float64", (agent.n_actions,)),
+        Channel("explored", "bool"),
+    ]
+    with EpisodeRecorder(
+        runs_dir, run_id="board", env=env, channels=channels, hyperparameters={"discount": 0.99}
+    ) as recorder:
+        train_agent(env, agent, episodes, seed=1, recorder=recorder)
+
+
+async def first_picture(browser: Browser, address: str, times: int) -> list[float]:
+    """Milliseconds to the first picture of so many cold pages."""
+    found = []
+    for _ in range(times):
+        context = await browser.new_context(viewport={"width": 1440, "height": 900})
+        page = await context.new_page()
+        await page.goto(address, wait_until="commit")
+        found.append(float(await page.evaluate(PICTURE)))
+        await context.close()
+    return found
+
+
+async def frames(page: Page, address: str, seconds: float) -> list[float]:
+    """Milliseconds of each frame's drawing at full speed."""
+    await page.goto(f"{address}#run=board&ep=2&step=0&speed=max")
+    await page.evaluate(PICTURE)
+    await page.keyboard.press("o")  # loop: at this speed an episode is over in no time
+    await page.keyboard.press("k")
+    await page.wait_for_function("() => reel.state.playing && reel.look(0).visits !== null")
+    taken: list[float] = []
+    await page.evaluate("reel.drawTimes.length = 0")
+    for _ in range(int(seconds * 4)):
+        await page.wait_for_timeout(250)
+        await page.keyboard.press("n")  # the next episode: another table
+        taken += await page.evaluate("reel.drawTimes.splice(0)")
+    return taken
+
+
+async def heap(page: Page) -> float:
+    """Bytes of JavaScript heap in use, garbage collected."""
+    await page.evaluate("() => { for (let i = 0; i < 3; i += 1) window.gc?.(); }")
+    return float(await page.evaluate("performance.memory.usedJSHeapSize"))
+
+
+async def heap_growth(page: Page, address: str, seconds: float) -> tuple[float, float]:
+    """Heap in bytes after a tenth of some time of live viewing, and after all of it."""
+    await page.goto(f"{address}#run=live")
+    await page.evaluate(PICTURE)
+    await page.wait_for_timeout(seconds * 100)
+    before = await heap(page)
+    await page.wait_for_timeout(seconds * 900)
+    return before, await heap(page)
+
+
+async def measure(quick: bool, minutes: float) -> dict[str, Any]:
+    """All figures."""
+    with tempfile.TemporaryDirectory() as directory:
+        runs_dir = Path(directory)
+        await asyncio.to_thread(record_board, runs_dir, 60 if quick else 400)
+        async with reel("serve", "--runs-dir", runs_dir, "--port", 0, "--json") as server:
+            assert server.stdout is not None
+            address = json.loads(await server.stdout.readline())["address"]
+            found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(executable_path=found, args=[*FLAGS])
+                page = await browser.new_page(viewport={"width": 1440, "height": 900})
+                reference = await page.evaluate(TRIANGLES)
+                pictures = await first_picture(browser, address, 3 if quick else 9)
+                drawn = await frames(page, address, 5 if quick else 30)
+                live = ("--difficulty", "medium", "--episodes", 10_000_000, "--name", "live")
+                async with reel("train", "--runs-dir", runs_dir, *live, "--steps-per-second", 2000):
+                    await wait_for_run(runs_dir / "live")
+                    before, after = await heap_growth(page, address, 60 * minutes)
+                await browser.close()
+    drawn.sort()
+    return {
+        "first_picture_ms": round(statistics.median(pictures), 1),
+        "frame_p95_ms": round(drawn[int(len(drawn) * 0.95)], 2),
+        "frame_p50_ms": round(statistics.median(drawn), 2),
+        "frames": len(drawn),
+        "heap_growth_ratio": round(after / before, 3),
+        "heap_bytes": round(after),
+        "minutes": minutes,
+        "reference_ms": round(reference, 2),
+        "quick": quick,
+    }
+
+
+async def wait_for_run(path: Path) -> None:
+    """Until a trainer has made its tape."""
+    while not (path / "run.db").exists():
+        await asyncio.sleep(0.1)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+    parser.add_argument("--quick", action="store_true", help="a minute in all")
+    parser.add_argument("--minutes", type=float, help="of live viewing (10; quick: 0.5)")
+    arguments = parser.parse_args()
+    minutes = arguments.minutes or (0.5 if arguments.quick else 10)
+    figures = asyncio.run(measure(arguments.quick, minutes))
+    if arguments.json:
+        print(json.dumps(figures))
+    else:
+        for name, value in figures.items():
+            print(f"{name:18} {value}")
+
+
+if __name__ == "__main__":
+    main()
