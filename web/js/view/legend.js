@@ -79,7 +79,9 @@ export class Legend {
     const own = grid.cellOf(observation);
     const cell = marked ?? own;
     const difference = state.since !== null;
-    setText(byId("legend-cell"), cell === null ? "" : cellLabel(grid, cell, observation, table, { difference }));
+    const words = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
+    setAttribute(byId("legend-cell"), "title", words);
+    setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+)/, "$1, $2"));
     if (!coloured || !scale) return;
     this.#bar(scale);
     const text = scale.logarithmic || overlay === "visits" ? tally : cellText;
