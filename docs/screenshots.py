@@ -15,8 +15,8 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -25,12 +25,13 @@ from playwright.async_api import Browser, Error, Page, async_playwright, expect
 
 DOCS = Path(__file__).resolve().parent
 PICTURES = DOCS / "pictures"
-KEPT = ("demo", "history-light", "live-phone", "disconnected")
+KEPT = ("demo", "history-light", "compare-dark", "live-phone", "disconnected-dark")
 MOST_BYTES = 300_000  # a README is read on the way, too
 
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 SIZES = {"desktop": (1440, 900), "tablet": (1024, 768), "phone": (390, 844)}
 Theme = Literal["dark", "light"]
+THEMES: tuple[Theme, ...] = ("dark", "light")
 
 ARCHIVED = "gridworld-medium-7"
 DEMO = ("--difficulty", "medium", "--episodes", 100_000, "--steps-per-second", 1500)
@@ -118,25 +119,50 @@ async def shoot(page: Page, name: str) -> None:
         raise SystemExit(f"{path.name} must be under {MOST_BYTES // 1000} kB; crop it.")
 
 
-async def archived(studio: Studio) -> None:
-    """History: episodes that have been watched, so that their values are known; then paused."""
-    shots: list[tuple[str, str, Theme]] = [
-        ("history-dark", "desktop", "dark"),
-        ("history-light", "desktop", "light"),
-        ("history-tablet", "tablet", "dark"),
-        ("history-phone", "phone", "light"),
-        ("history-phone-dark", "phone", "dark"),
+def shots(state: str) -> list[tuple[str, str, Theme]]:
+    """Every picture of a state: its name, size and theme."""
+    return [
+        (f"{state}{'' if size == 'desktop' else f'-{size}'}-{theme}", size, theme)
+        for size in SIZES
+        for theme in THEMES
     ]
-    for name, size, theme in shots:
-        if not studio.wants(name):
-            continue
-        async with studio.page(size, theme) as page:
-            await look_around(page, ARCHIVED)
-            await still(page)
-            await shoot(page, name)
 
 
-async def look_around(page: Page, run: str) -> None:
+def named(name: str) -> str:
+    """What a picture was called before there was one of each: links go on working."""
+    return {"live-phone-dark": "live-phone"}.get(name, name)
+
+
+async def archived(studio: Studio) -> None:
+    """History, two episodes compared, and a link that leads nowhere."""
+    states: dict[str, Callable[[Page], Awaitable[None]]] = {
+        "history": look_around, "compare": compare, "error": lose_the_way,
+    }  # fmt: skip
+    for state, visit in states.items():
+        for name, size, theme in shots(state):
+            if not studio.wants(name):
+                continue
+            async with studio.page(size, theme) as page:
+                await visit(page)
+                await still(page)
+                await shoot(page, name)
+
+
+async def compare(page: Page) -> None:
+    """An early episode beside a late one."""
+    link = f"run={ARCHIVED}&ep=60&step=6&cmp={ARCHIVED}%2F2800&ov=policy"
+    await page.evaluate("hash => { location.hash = hash; }", link)
+    await expect(page.get_by_test_id("parting")).to_contain_text("part")
+    await page.wait_for_function("() => reel.state.episode === 60 && reel.state.step === 6")
+
+
+async def lose_the_way(page: Page) -> None:
+    """A link to an episode that does not exist."""
+    await page.evaluate("run => { location.hash = `run=${run}&ep=99999`; }", ARCHIVED)
+    await expect(page.get_by_test_id("card")).to_contain_text("There is no such episode")
+
+
+async def look_around(page: Page, run: str = ARCHIVED) -> None:
     """Watch the end of some episodes, so that much of the table is known, then stop inside one."""
     await page.evaluate("run => { location.hash = `run=${run}&ep=0&step=0`; }", run)
     for episode in (0, 3, 8, 20, 60, 150, 400, 900, 1500, 2500, 2600, 2700):
@@ -158,18 +184,13 @@ async def live(studio: Studio, runs_dir: Path) -> None:
     words = ("train", "--runs-dir", runs_dir, *DEMO, "--name", "demo")
     async with reel(*words):
         await demo(studio)
-        shots: list[tuple[str, str, Theme]] = [
-            ("live-dark", "desktop", "dark"),
-            ("live-light", "desktop", "light"),
-            ("live-phone", "phone", "dark"),
-        ]
-        for name, size, theme in shots:
-            if not studio.wants(name):
+        for name, size, theme in shots("live"):
+            if not studio.wants(named(name)):
                 continue
             async with studio.page(size, theme) as page:
                 await expect(page.get_by_test_id("state-chip")).to_have_text("LIVE")
                 await page.wait_for_function("() => reel.state.step >= 8")
-                await shoot(page, name)
+                await shoot(page, named(name))
 
 
 async def demo(studio: Studio) -> None:
@@ -194,26 +215,29 @@ async def demo(studio: Studio) -> None:
 
 async def disconnected(studio: Studio) -> None:
     """A server that goes while a page is open. The last picture: there is no server then."""
-    if not studio.wants("disconnected"):
-        return
-    async with studio.page("desktop", "dark") as page:
-        await look_around(page, ARCHIVED)
+    wanted = [shot for shot in shots("disconnected") if studio.wants(shot[0])]
+    async with AsyncExitStack() as pages:
+        there = [
+            (name, await pages.enter_async_context(studio.page(size, theme)))
+            for name, size, theme in wanted
+        ]
+        for _, page in there:
+            await look_around(page)
         studio.server.terminate()
-        await expect(page.get_by_test_id("banner")).to_contain_text("lost")
-        await still(page)
-        await shoot(page, "disconnected")
+        for name, page in there:
+            await expect(page.get_by_test_id("banner")).to_contain_text("lost")
+            await still(page)
+            await shoot(page, name)
 
 
 async def empty(kept: set[str] | None) -> None:
     """What a server without runs shows."""
     with tempfile.TemporaryDirectory() as nothing:
         async with studio(Path(nothing), kept) as place:
-            themes: tuple[Theme, ...] = ("dark", "light")
-            for theme in themes:
-                name = f"empty-{theme}"
+            for name, size, theme in shots("empty"):
                 if not place.wants(name):
                     continue
-                async with place.page("desktop", theme) as page:
+                async with place.page(size, theme) as page:
                     await expect(page.get_by_test_id("card")).to_contain_text("Nothing recorded")
                     await shoot(page, name)
 
