@@ -1,6 +1,6 @@
 /** The inspector: the step in numbers. Elements are made once per run and then only rewritten. */
 
-import { count, DASH, fixed, reward, short, value as anyText } from "../logic/format.js";
+import { count, DASH, ending, fixed, reward, short, value as anyText } from "../logic/format.js";
 import { actionName, Grid } from "../logic/grid.js";
 import { colour, css } from "../logic/scales.js";
 import { byId, make, setAttribute, setText, show } from "./dom.js";
@@ -93,19 +93,13 @@ export class Inspector {
   }
 
   #outcome() {
-    const { state, cache } = this.session;
+    const { state } = this.session;
     const { info } = state;
     const tag = byId("outcome");
     const known = info !== null && (info.running || info.terminated || info.truncated || info.incomplete);
     show(tag, Boolean(known));
     if (!known || !info) return;
-    let [word, kind] = info.running ? ["running", "running"] : info.incomplete ? ["incomplete", "incomplete"] : info.terminated ? ["terminated", "goal"] : ["timeout", "timeout"];
-    const last = info.terminated ? this.grid?.cellOf(cache.final) : null;
-    if (typeof last === "number") {
-      const cell = this.grid?.kind(last);
-      if (cell === "G") [word, kind] = ["goal", "goal"];
-      if (cell === "X") [word, kind] = ["hazard", "failed"];
-    }
+    const { word, kind } = ending({ ...info, length: state.length }, state.run?.presentation);
     setText(tag, word);
     if (tag.className !== `tag end-${kind}`) tag.className = `tag end-${kind}`;
   }
