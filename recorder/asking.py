@@ -88,7 +88,7 @@ class Asking:
         Left out are episodes whose steps were not kept, and one that runs.
 
         Args:
-            where: a filter (docs/filters.md).
+            where: a filter (`recorder.expression`).
 
         Raises:
             ExpressionError: the filter does not parse.

@@ -65,7 +65,7 @@ class Episodes(Sequence[EpisodeSummary]):
         """Return those of them that a filter lets through, in another order.
 
         Args:
-            where: a filter such as `episode_return < 0 and "odd" in tags` (docs/filters.md),
+            where: a filter such as `episode_return < 0 and "odd" in tags` (`recorder.expression`),
                 in addition to that of this sequence.
             text: words to look for in tags, stages, reasons and notes.
             sort: `oldest`, `newest`, `best`, `worst`, `longest`, `shortest`, or a field's
