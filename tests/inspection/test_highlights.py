@@ -129,3 +129,20 @@ def test_what_was_not_kept_is_marked(runs_dir):
     assert found["best"].kept
     assert not found["longest"].kept
     assert found["surprise"].episode % 2 == 0
+
+
+def test_rows_that_were_blanked_surprise_nobody(tmp_path):
+    """They repeat the row before them, so they would earn its reward again and again."""
+    with EpisodeRecorder(
+        tmp_path, run_id="a", observation_space=spaces.Discrete(9),
+        action_space=spaces.Discrete(2), channels=[Channel("q_values", "float64", (2,))],
+        hyperparameters={"gamma": 0.9},
+    ) as recorder:  # fmt: skip
+        for rewards in ([0.0, 100.0], [1.0, 1.0, 1.0], [0.0, 1.0]):
+            for reward in rewards:
+                recorder.record_step(0, 0, reward, q_values=[1.0, 1.0])
+            recorder.finish_episode(0, terminated=True)
+    prune_run(tmp_path / "a", keep="every 2")
+    with open_run(tmp_path / "a") as run:
+        item = kinds(run.highlights())["surprise"]
+    assert (item.episode, item.step, item.value) == (0, 1, 99.0)
