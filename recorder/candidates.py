@@ -11,7 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from recorder.expression_tree import Among, Compare, Expression, Field, Leaf, Unknown, Value
+from recorder.expression_tree import (
+    Among,
+    Compare,
+    Every,
+    Expression,
+    Field,
+    Leaf,
+    Unknown,
+    Value,
+)
 from recorder.filters import MIRRORED, Clause, fold
 from recorder.orders import Order
 from recorder.runrow import Rows
@@ -47,7 +56,9 @@ def blocks(rows: Rows, where: Expression | None, order: Order) -> list[Block]:
         where: the filter.
         order: for bounds.
     """
-    first, newest = rows("SELECT min(episode), max(episode) FROM episodes")[0]
+    # Each by itself: for both at once SQLite reads every row.
+    ((first,),) = rows("SELECT min(episode) FROM episodes")
+    ((newest,),) = rows("SELECT max(episode) FROM episodes")
     if first is None:
         return []
     may, fails = Clause("1"), Clause("0")
@@ -77,7 +88,26 @@ def blocks(rows: Rows, where: Expression | None, order: Order) -> list[Block]:
             matching = count if certain else None
             bound = _bound(order, least, most, unknown)
         found.append(Block(number * BLOCK, (number + 1) * BLOCK, bound, matching))
+    if _asks_for_changes(where):
+        found = [block for block in found if _has_change(rows, block)]
     return found
+
+
+def _asks_for_changes(where: Expression | None) -> bool:
+    """Whether nothing matches but episodes where the stage changed."""
+    terms = where.terms if isinstance(where, Every) else (where,)
+    return Compare(Field("stage_changed"), "==", Value(True)) in terms
+
+
+def _has_change(rows: Rows, block: Block) -> bool:
+    """Whether the stage is not all the time the one before; quicker than to compare each row."""
+    return bool(
+        rows(
+            "SELECT 1 FROM episodes WHERE episode >= ? AND episode < ? AND stage IS NOT "
+            "(SELECT stage FROM episodes WHERE episode = ?) LIMIT 1",
+            (block.first, block.stop, block.first - 1),
+        )
+    )
 
 
 def _bound(order: Order, least: Any, most: Any, unknown: Any) -> float:

@@ -14,6 +14,7 @@ from recorder.schema import ROLLUP_LEVELS
 
 METRICS = {"episode_return": "return", "length": "length", "epsilon": "epsilon"}
 POINTS_MAX = 10_000
+ROWS_MAX = 20_000
 
 Array = np.ndarray[Any, Any]
 
@@ -62,6 +63,10 @@ def read_curve(
     last = end if last is None else max(0, min(last, end))
     first = max(0, min(first, last))
     bucket = max(1, -(-(last - first) // points))
+    # Never more than so many rows, if need be for fewer points.
+    needed = min((n for n in ROLLUP_LEVELS if (last - first) // n <= ROWS_MAX), default=0)
+    if last - first > ROWS_MAX:
+        bucket = max(bucket, needed or max(ROLLUP_LEVELS))
     levels = [level for level in ROLLUP_LEVELS if level <= bucket]
     if levels:
         level = max(levels)

@@ -118,7 +118,8 @@ def _worded(word: str, labels: Labels) -> Clause:
         for name in ("tags", "stage", "reason")
     ]
     noted = Clause(
-        "episode IN (SELECT episode FROM events WHERE kind = 'note' AND text LIKE ? ESCAPE '\\')",
+        "(EXISTS (SELECT 1 FROM events WHERE kind = 'note') AND episode IN "
+        "(SELECT episode FROM events WHERE kind = 'note' AND text LIKE ? ESCAPE '\\'))",
         (like,),
     )
     said = labelled(labels, lambda said: word in ascii_lower(" ".join((*said.tags, said.note))))
@@ -219,17 +220,21 @@ class _Page:
             full = len(top) == count
             if full and (block.bound, block.stop - 1) < top[0]:
                 break
-            least = Clause("1")
+            better = Clause("1")
             if full:
                 # Plain column where a NULL cannot be meant: it is read faster.
                 plain = math.isfinite(top[0][0]) and not order.unknown_first
                 column = order.column if plain else order.key
-                least = Clause(f"{column} {'>=' if sign > 0 else '<='} ?", (sign * top[0][0],))
+                value = sign * top[0][0]
+                better = Clause(
+                    f"({column} {'>=' if sign > 0 else '<='} ? AND ({column} <> ? OR episode > ?))",
+                    (value, value, top[0][1]),
+                )
             rows = self._rows(
                 f"SELECT {order.key}, episode FROM episodes WHERE episode >= ? AND episode < ? "
-                f"AND {least.text} AND {condition.text} "
+                f"AND {better.text} AND {condition.text} "
                 f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?",
-                (block.first, block.stop, *least.values, *condition.values, count),
+                (block.first, block.stop, *better.values, *condition.values, count),
             )
             for key, number in rows:
                 if len(top) < count:
