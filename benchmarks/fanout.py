@@ -94,7 +94,8 @@ def cost(server: Child, crowd: Child, rounds: int, seconds: float) -> dict[str, 
         busy, told = window("live")
         idle, quiet = window("still")
         bare, written = window("still", bytes=360)
-        if quiet["frames"] or not told["frames"]:
+        # On a machine that is busy a few of the live run's frames come late.
+        if quiet["frames"] > 0.05 * told["frames"] or not told["frames"]:
             raise RuntimeError(f"expected frames of the live run only, got {told}, {quiet}")
         shown.append((busy - idle) / told["frames"] * 1e6)
         floor.append((bare - idle) / written["frames"] * 1e6)

@@ -251,3 +251,36 @@ async def test_a_port_in_use_is_an_error_of_the_system(
     with pytest.raises(OSError):
         await second.start()
     await connect(server)  # the first goes on
+
+
+def registered(server: ReplayServer) -> list[tuple[str, str]]:
+    """Every route x method that the application has, with something in its placeholders."""
+    places = {"run": "archived", "episode": "0", "path": "some/file.js"}
+    return sorted(
+        {
+            (route.method, re.sub(r"\{(\w+)[^}]*\}", lambda m: places.get(m[1], "x"), path))
+            for route in server.app.router.routes()
+            if route.resource is not None and (path := route.resource.canonical)
+        }
+    )
+
+
+async def test_every_registered_route_and_method_refuses_strangers(
+    server: ReplayServer, session: aiohttp.ClientSession
+) -> None:
+    """Whatever is added later stands under the same rules, without being named here."""
+    routes = registered(server)
+    assert {("GET", "/ws"), ("GET", "/metrics"), ("PATCH", "/api/runs/archived")} <= set(routes)
+    json = {"Content-Type": "application/json"}
+    async with aiohttp.ClientSession(server.url) as nobody:
+        for method, path in routes:
+            where = (method, path)
+            sent = {} if method in ("GET", "HEAD") else json
+            assert await status(session, method, path, **sent, Host="evil.com") == 421, where
+            for origin in ("http://evil.com", "null", f"http://127.0.0.1:{server.port + 1}"):
+                assert await status(session, method, path, **sent, Origin=origin) == 403, where
+            expected = 200 if path == "/healthz" else 401
+            assert await status(nobody, method, path, **sent) == expected, where
+            if sent:
+                form = {"Content-Type": "application/x-www-form-urlencoded"}
+                assert await status(session, method, path, **form) == 415, where

@@ -1,0 +1,87 @@
+"""Many followers of one run: what they share, and at what beat they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Connect
+from server_kit import ManualClock, make_recorder, record_episode, rows_of
+
+from replay_server import ReplayServer, ServerConfig, live, sockets
+from replay_server.protocol import JSON, MSGPACK
+
+FAST = {"kind": "vector", "labels": None, "steps_per_second": 500}
+
+
+async def test_followers_share_one_encoded_frame(
+    runs_dir: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever epoch each of them is in: one frame of a kind, and one object of bytes an epoch."""
+    encoded: list[tuple[bool, int]] = []
+    alive: list[bytes] = []  # so that no two objects have one id
+    encode, write = live.steps_frame, sockets.Pipe.write
+
+    def counted(**said: Any) -> Any:
+        encoded.append((said["binary"], said["first"]))
+        return encode(**said)
+
+    def noted(pipe: sockets.Pipe, data: bytes) -> bool:
+        if b"\xa5steps" in data[:12]:
+            alive.append(data)
+        return write(pipe, data)
+
+    monkeypatch.setattr(live, "steps_frame", counted)
+    monkeypatch.setattr(sockets.Pipe, "write", noted)
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+            viewers = [await connect(server) for _ in range(6)]
+            viewers.append(await connect(server, JSON))
+            for number, viewer in enumerate(viewers):
+                for _ in range(1 + number % 3):  # epochs 1, 2 and 3
+                    assert (await viewer.ask("open", run="here"))["status"] == "waiting"
+            record_episode(recorder, 0, 300)
+            recorder.flush()
+            for viewer in viewers:
+                rows = rows_of(await viewer.collect("episode_end"))
+                assert rows == [(0, step) for step in range(300)]
+    assert viewers[0].socket.protocol == MSGPACK
+    assert len(encoded) == len(set(encoded)), "no row is encoded twice for one subprotocol"
+    assert {binary for binary, _ in encoded} == {True, False}
+    frames = sum(binary for binary, _ in encoded)
+    assert len({id(data) for data in alive}) == 3 * frames, "one object for each epoch"
+    assert len(alive) == 6 * frames
+
+
+async def test_metrics_come_ten_times_a_second_whatever_the_rate_of_episodes(
+    runs_dir: Path, connect: Connect
+) -> None:
+    clock = ManualClock()
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        record_episode(recorder, 0, 5)
+        recorder.flush()
+        async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0), clock=clock) as server:
+            viewer = await connect(server)
+            await viewer.ask("open", run="here", playing=False)
+            await viewer.until("metrics")
+            came: list[float] = []
+
+            async def listen() -> None:
+                while len(came) < 20:
+                    await viewer.until("metrics")
+                    came.append(clock.now())
+
+            listening = asyncio.get_running_loop().create_task(listen())
+            episode = 1
+            while not listening.done():
+                clock.advance(0.01)
+                record_episode(recorder, episode, 5)
+                episode += 1
+                for _ in range(3):  # a look goes to a reader thread and back
+                    await asyncio.sleep(0.001)
+            await listening
+    apart = [after - before for before, after in itertools.pairwise(came)]
+    assert 0.09 < sum(apart) / len(apart) < 0.2
