@@ -24,6 +24,7 @@ from replay_server.protocol import MAX_INTEGER, PROTOCOL_VERSION
 from replay_server.qtables import as_json
 from replay_server.queries import asked_episode, asked_run, choice, integer
 from replay_server.security import problem
+from replay_server.simulation import Verdicts
 from replay_server.static import MEDIA_TYPES, Site
 from replay_server.version import VERSION
 
@@ -42,13 +43,26 @@ class Api:
         archive: what is read from.
         hub: what is live.
         site: the page's files.
+        verdicts: what was verified of its runs.
         read_only: told to whoever asks for the status.
+        simulation: likewise.
     """
 
-    def __init__(self, archive: Archive, hub: Hub, site: Site, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        hub: Hub,
+        site: Site,
+        verdicts: Verdicts,
+        *,
+        read_only: bool = False,
+        simulation: bool = False,
+    ) -> None:
         self._read_only = read_only
+        self._simulation = simulation
+        self._verdicts = verdicts
         self._archive = archive
-        self._listings = Listings(archive)
+        self._listings = Listings(archive, verdicts)
         self._hub = hub
         self._site = site
         self._started = time.monotonic()
@@ -89,6 +103,7 @@ class Api:
             "runs": runs,
             "recording": self._hub.recording,
             "read_only": self._read_only,
+            "simulation": self._simulation,
         }
         return status if fault is None else {**status, "error": fault}
 
@@ -98,7 +113,10 @@ class Api:
 
     async def episode(self, request: web.Request) -> Data:
         """One episode."""
-        return episode_row(await self._archive.episode(asked_run(request), asked_episode(request)))
+        run_id = asked_run(request)
+        summary = await self._archive.episode(run_id, asked_episode(request))
+        found = await self._verdicts.of(run_id)
+        return {**episode_row(summary), "verified": found.status(summary.episode)}
 
     async def events(self, request: web.Request) -> Data:
         """What was marked on the run's timeline."""

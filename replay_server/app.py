@@ -31,6 +31,7 @@ from replay_server.monitoring import Monitor
 from replay_server.outbox import SEND_DEADLINE
 from replay_server.protocol import MAX_MESSAGE_BYTES
 from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden, is_loopback
+from replay_server.simulation import Simulation, Verdicts
 from replay_server.sockets import Sockets
 from replay_server.static import Site
 from replay_server.tally import Tally
@@ -59,6 +60,8 @@ class ServerConfig:
             proxy serves this server.
         web_root: the page's directory; found by default.
         read_only: nothing is changed: no run renamed, annotated or deleted.
+        allow_simulation: whether episodes may be played again in their environment, to draw
+            them; None: where only this machine reaches the server, and it is not read-only.
         send_deadline: seconds that a viewer may take nothing before it is dropped.
         max_connections: the most at once (fewer where the system allows fewer files).
         head_seconds: how long a connection may take to make its first request.
@@ -74,6 +77,7 @@ class ServerConfig:
     allowed_origins: Sequence[str] = ()
     web_root: Path | None = None
     read_only: bool = False
+    allow_simulation: bool | None = None
     send_deadline: float = SEND_DEADLINE
     max_connections: int = MAX_CONNECTIONS
     head_seconds: float = HEAD_SECONDS
@@ -123,7 +127,13 @@ def make_app(
     app.router.add_get("/ws", sockets.handle)
     TrainingRoutes(training).add_routes(app)
     Changes(archive, read_only=config.read_only).add_routes(app)
-    Api(archive, hub, site, read_only=config.read_only).add_routes(app)
+    verdicts = Verdicts(archive)
+    simulation = Simulation(archive, verdicts, allowed=_may_simulate(config))
+    simulation.add_routes(app)
+    Api(
+        archive, hub, site, verdicts,
+        read_only=config.read_only, simulation=_may_simulate(config),
+    ).add_routes(app)  # fmt: skip
     app.on_response_prepare.append(harden(lambda: site.policy))
     app.on_response_prepare.append(monitor.count)
 
@@ -137,6 +147,7 @@ def make_app(
 
     async def clean_up(_: web.Application) -> None:
         await training.close()
+        await simulation.close()
         await hub.close()
         await archive.close()
 
@@ -144,6 +155,14 @@ def make_app(
     app.on_shutdown.append(shut_down)
     app.on_cleanup.append(clean_up)
     return app
+
+
+def _may_simulate(config: ServerConfig) -> bool:
+    """Environments are other people's code: nobody else has them run here unless allowed."""
+    if config.allow_simulation is not None:
+        return config.allow_simulation
+    alone = not config.allowed_hosts and not config.allowed_origins
+    return alone and is_loopback(config.host) and not config.read_only
 
 
 def _permitted(config: ServerConfig) -> TrainingConfig:

@@ -82,6 +82,12 @@ _PORT = click.option(
     help="Let nobody rename, annotate or delete runs in the page, nor train.",
 )
 @click.option(
+    "--allow-simulation/--no-simulation",
+    default=None,
+    help="Whether the page may have episodes played again to draw them.  [default: on a loopback "
+    "address only]",
+)
+@click.option(
     "--allow-remote-training",
     is_flag=True,
     help="Let other machines start and steer trainings here.",
@@ -128,6 +134,7 @@ def serve(
     allowed_hosts: tuple[str, ...],
     allowed_origins: tuple[str, ...],
     read_only: bool,
+    allow_simulation: bool | None,
     log_level: str,
     log_format: logs.Format,
     on_uvloop: bool,
@@ -171,6 +178,7 @@ def serve(
         allowed_hosts=allowed_hosts,
         allowed_origins=allowed_origins,
         read_only=read_only,
+        allow_simulation=allow_simulation,
         training=TrainingConfig(
             max_trainers=max_trainers,
             detach=detach,

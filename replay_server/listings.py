@@ -13,6 +13,7 @@ from replay_server.archive import Archive
 from replay_server.messages import Data, episode_row
 from replay_server.queries import asked_run, choice, integer, words
 from replay_server.runlist import RUN_SORTS, RUNS_MAX, STATUSES, TEXT_MAX, RunQuery
+from replay_server.simulation import Verdicts
 
 EPISODES_MAX: Final = 500  # on a page
 FACETS_KEPT: Final = 32
@@ -27,10 +28,12 @@ class Listings:
 
     Args:
         archive: what is read from.
+        verdicts: what was verified of its runs.
     """
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, verdicts: Verdicts) -> None:
         self._archive = archive
+        self._verdicts = verdicts
         self._facets: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
         self._highlights: OrderedDict[tuple[Any, ...], Data] = OrderedDict()
 
@@ -62,12 +65,17 @@ class Listings:
         limit = integer(request, "limit", 100, 1, EPISODES_MAX)
         cursor = request.query.get("cursor")
         where, text = _filter(request)
+        run_id = asked_run(request)
         page = await self._archive.read(
-            asked_run(request),
+            run_id,
             lambda run: run.page(where=where, text=text, sort=sort, limit=limit, cursor=cursor),
         )
+        verdicts = await self._verdicts.of(run_id)
         return {
-            "episodes": [episode_row(summary) for summary in page.episodes],
+            "episodes": [
+                {**episode_row(summary), "verified": verdicts.status(summary.episode)}
+                for summary in page.episodes
+            ],
             "next": page.next,
             "total": page.total,
             "total_exact": page.exact,

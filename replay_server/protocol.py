@@ -53,7 +53,7 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
         "run", "name", "tags", "note", "created_at", "status", "env_id", "env_kwargs", "algorithm",
         "hyperparameters", "seed", "presentation", "channels", "observation_space",
         "action_space", "episodes", "steps", "last_return_100", "best_return",
-        "size_bytes", "provenance",
+        "size_bytes", "provenance", "verified",
     ),
     "state": (
         "id", "epoch", "run", "status", "playing", "live", "episode", "step", "length",

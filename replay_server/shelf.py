@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from recorder import Run, find_run, list_runs, open_run
 from recorder.labels import LABELS_NAME
+from recorder.resim.results import VERIFIED_NAME, read_verification
 
 TAPE: Final = "run.db"
 Signature = tuple[int, ...]
@@ -72,7 +73,7 @@ class Shelf:
         """Changes whenever the tape or its labels were written to. Reads no file's contents."""
         path = self.runs_dir / run_id
         parts: list[int] = []
-        for name in (TAPE, f"{TAPE}-wal", LABELS_NAME):
+        for name in (TAPE, f"{TAPE}-wal", LABELS_NAME, VERIFIED_NAME):
             try:
                 stat = (path / name).stat()
             except OSError:
@@ -151,11 +152,13 @@ def describe(shelf: Shelf, run_id: str, run: Run) -> dict[str, Any]:
     """The run as the protocol gives it; its id is its directory's name, which a copied
     run's own row does not know."""
     info, counts, summary = run.info, run.counts(), run.summary()
+    found = read_verification(run.path)
     return {
         "run": run_id,
         "name": info.name,
         "tags": info.tags,
         "note": info.note,
+        "verified": found.counts if found.at else None,
         "created_at": info.created_at,
         "status": info.status,
         "env_id": info.env_id,

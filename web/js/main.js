@@ -19,6 +19,7 @@ import { Compare } from "./view/compare.js";
 import { Curve } from "./view/curve.js";
 import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
+import { Frames } from "./view/frames.js";
 import { Keyboard } from "./view/help.js";
 import { Export } from "./view/export.js";
 import { Inspector } from "./view/inspector.js";
@@ -77,9 +78,12 @@ const notices = new Notices(
 
 const trainer = new TrainerPanel(session, { toast: (text, more) => notices.toast(text, more), redraw });
 
+const frames = new Frames(session, (text) => notices.toast(text, { kind: "alarm" }), redraw);
+
 /** Everything, at most once per animation frame. @param {number} now */
 function draw(now) {
   stage.draw(now);
+  frames.draw();
   transport.draw();
   inspector.draw();
   topBar.draw();

@@ -50,6 +50,7 @@
  * @property {number | null} [seed]
  * @property {string | number | null} [stage]
  * @property {boolean} [kept]
+ * @property {"verified" | "diverged" | "not_verifiable" | null} [verified]
  * @property {boolean} [running]
  *
  * @typedef {object} Metrics

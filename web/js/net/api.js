@@ -77,6 +77,10 @@ export const api = {
   steps: (run, episode, from, to) => get(`${of(run)}/episodes/${episode}/steps`, { from, to }),
   /** @param {string} run @param {number} episode */
   episode: (run, episode) => get(`${of(run)}/episodes/${episode}`),
+  /** @param {string} run @param {number} episode */
+  frames: (run, episode) => get(`${of(run)}/episodes/${episode}/frames`),
+  /** @param {string} run @param {number} episode @param {number} step @returns {string} where the picture is */
+  frame: (run, episode, step) => new URL(`${of(run)}/episodes/${episode}/frames/${step}`, document.baseURI).href,
   /** @param {string} run */
   events: (run) => get(`${of(run)}/events`),
   /** @param {string} run @param {string} metric @param {number} points */

@@ -14,6 +14,13 @@ const REFRESH_MS = 1_000;
 /** A list shorter than a screen grows in plain sight: no badge needed. */
 const FEW = 20;
 
+/** @type {Record<string, string>} */
+const VERDICTS = {
+  verified: "Verified: played again, it came out the same",
+  diverged: "Diverged: played again, it went another way",
+  not_verifiable: "Could not be verified by playing it again",
+};
+
 export class Episodes {
   /**
    * @param {import("../logic/session.js").Session} session
@@ -191,7 +198,9 @@ export class Episodes {
     const end = row ? ending(row, run?.presentation) : { word: "", kind: "running" };
     const cells = row ? [count(row.episode), row.running ? DASH : reward(row.episode_return), count(row.length), compact(row.first_step), end.word] : ["·", "", "", "", ""];
     cells.forEach((text, i) => setText(element.children[i], text));
-    const name = `end-${end.kind}`;
+    // What playing it again told: "reel verify".
+    const name = row?.verified ? `end-${end.kind} ${row.verified}` : `end-${end.kind}`;
+    setAttribute(element.children[4], "title", row?.verified ? VERDICTS[row.verified] : null);
     if (element.children[4].className !== name) element.children[4].className = name;
     const tick = /** @type {any} */ (element.children[5].firstElementChild);
     show(tick, row !== undefined && !row.running);
