@@ -17,7 +17,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-js test-python lint format bench torture screenshots \
+.PHONY: help demo install test test-js test-python lint format bench torture soak screenshots \
 	clean vendor-is-missing
 
 help: ## list these commands
@@ -60,11 +60,14 @@ format: $(TEST) ## lay out the code as `make lint` wants it
 	  cd web && node_modules/.bin/biome check --write .; fi
 
 bench: $(TEST) ## run the benchmarks; the quick form: make bench ARGS=--quick
-	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do \
+	@set -e; for file in $$(grep -l __main__ benchmarks/*.py | grep -v soak); do \
 	  $(BIN)/python -m benchmarks.$$(basename $$file .py) --json $(ARGS); done
 
 torture: $(TEST) ## the tests that kill, starve and corrupt on purpose
 	@$(BIN)/python -m pytest -m torture $(ARGS)
+
+soak: $(TEST) ## watch a training live for an hour: memory stays flat; a minute: ARGS=--quick
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 screenshots: $(TEST) ## take the pictures of docs/ again
 	@$(BIN)/python -m docs.screenshots $(ARGS)
