@@ -91,17 +91,18 @@ export class TrainerPanel {
   get current() {
     const { trainings, session } = this;
     const chosen = this.chosen === null ? undefined : trainings.known.get(this.chosen);
-    return chosen ?? trainings.of(session.state.run?.run) ?? trainings.all.find((one) => !isOver(one)) ?? null;
+    return trainings.of(session.state.run?.run) ?? chosen ?? trainings.all.find((one) => !isOver(one)) ?? null;
   }
 
   draw() {
     const one = this.current;
     const over = isOver(one);
     // An archived run is looked at, not trained: the panel is one line then.
-    const key = `${one?.training}|${over}|${one?.state === "failed"}|${this.mode !== null}`;
+    const here = one !== null && one.run === (this.session.state.run?.run ?? one.run);
+    const key = `${one?.training}|${here}|${over}|${one?.state === "failed"}|${this.mode !== null}`;
     if (key !== this.shown) {
       this.shown = key;
-      this.box.open = this.mode !== null || (one !== null && (!over || one.state === "failed"));
+      this.box.open = this.mode !== null || (here && (!over || one?.state === "failed"));
       void this.#fill(one);
     }
     setAttribute(this.box, "data-state", one?.state ?? "none");
@@ -194,10 +195,10 @@ export class TrainerPanel {
         part("reins", "div", {}, [
           make("div", { class: "buttons" }, [
             button("pause", "Pause", "Pause or resume", () => void this.#ask(this.parts.pause.dataset.does), "primary"),
+            button("stop", "Stop", "End this training", () => void this.#ask("stop"), "danger"),
             button("step", "1 step", "Train one step (when paused)", () => void this.#ask("step", { by: 1, unit: "step" })),
             button("episode", "1 episode", "Train one episode (when paused)", () => void this.#ask("step", { by: 1, unit: "episode" })),
             button("reset", "Reset", "A fresh agent, from episode 0", reset),
-            button("stop", "Stop", "End this training", () => void this.#ask("stop"), "danger"),
           ]),
           make("label", { class: "slide" }, [make("span", { text: "speed" }), pace, part("pace-text", "output")]),
           make("div", { class: "unit" }, [unit]),
