@@ -81,7 +81,8 @@ def record_board(runs_dir: Path, episodes: int) -> None:
     cells = ["." * SIDE for _ in range(SIDE)]
     cells[0] = "S" + cells[0][1:]
     cells[-1] = cells[-1][:-1] + "G"
-    env = GridWorldEnv(desc=cells)
+    # Long enough to reach all of it, short enough for the page to hold an episode whole.
+    env = GridWorldEnv(desc=cells, step_limit=1900)
     agent = QLearningAgent(env.observation_space, env.action_space, seed=1)
     channels = [
         Channel("q_values", "float64", (agent.n_actions,)),
@@ -107,7 +108,7 @@ async def first_picture(browser: Browser, address: str, times: int) -> list[floa
 
 async def frames(page: Page, address: str, seconds: float) -> list[float]:
     """Milliseconds of each frame's drawing at full speed."""
-    await page.goto(f"{address}#run=board&ep=2&step=0&speed=max")
+    await page.goto(f"{address}#run=board&ep=90&step=0&speed=max")
     await page.evaluate(PICTURE)
     await page.keyboard.press("o")  # loop: at this speed an episode is over in no time
     await page.keyboard.press("k")
@@ -141,7 +142,7 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
     """All figures."""
     with tempfile.TemporaryDirectory() as directory:
         runs_dir = Path(directory)
-        await asyncio.to_thread(record_board, runs_dir, 60 if quick else 400)
+        await asyncio.to_thread(record_board, runs_dir, 150 if quick else 600)
         async with reel("serve", "--runs-dir", runs_dir, "--port", 0, "--json") as server:
             assert server.stdout is not None
             address = json.loads(await server.stdout.readline())["address"]
