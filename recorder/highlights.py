@@ -24,11 +24,10 @@ from recorder.filters import to_sql
 from recorder.layout import Layout
 from recorder.pruning import blank_rows
 from recorder.schema import ROLLUP_LEVELS
+from recorder.surprise import measure_of
 
 SCAN_STEPS = 262_144
 STAGES_SHOWN = 20
-GAMMA = 0.99
-_GAMMA_NAMES = ("gamma", "discount", "discount_factor")
 _LEVEL = min(ROLLUP_LEVELS)
 _DROP_PARTS = 20
 _DROP_LEAST = 0.05  # of the range of all returns: what is less is chance
@@ -260,7 +259,7 @@ def _drop(source: Source) -> list[Highlight]:
 def _surprise(source: Source, scan_steps: int | None) -> tuple[list[Highlight], int, int, str]:
     """The greatest absolute TD error, how many steps were searched, of how many, and a note."""
     ((of_steps,),) = source.rows("SELECT coalesce(sum(count), 0) FROM segments")
-    measure, note = _measure(source)
+    measure, note = measure_of(source.layout, source.hyperparameters)
     if measure is None:
         return [], 0, of_steps, note
     best: tuple[float, int, float] | None = None
@@ -314,55 +313,6 @@ def _sampled(source: Source, scan_steps: int | None) -> Iterator[Segment]:
             ).fetchone()
         if row is not None:  # the last one of a run that records may have become another
             yield codec.open_row(source.layout, *row)
-
-
-def _measure(source: Source) -> tuple[Callable[[Segment], Array] | None, str]:
-    """What gives the TD error of each step of a segment, NaN where it cannot be known."""
-    channels = {channel.name: channel for channel in source.layout.channels}
-    if "td_error" in channels and channels["td_error"].shape == ():
-        return lambda segment: segment.columns["td_error"].astype(np.float64), ""
-    told = [source.hyperparameters.get(name) for name in _GAMMA_NAMES]
-    gamma = next((g for g in told if isinstance(g, (int, float)) and 0 <= g <= 1), None)
-    note = "" if gamma is not None else f"no discount is told: {GAMMA} was assumed"
-    discount = GAMMA if gamma is None else float(gamma)
-    discrete = source.layout.action_space["type"] == "Discrete"
-    if "q_values" in channels and len(channels["q_values"].shape) == 1 and discrete:
-        start = int(source.layout.action_space.get("start", 0))
-        return lambda segment: _errors(
-            segment,
-            discount,
-            segment.columns["q_values"].max(axis=1),
-            _taken(segment.columns["q_values"], segment.columns["action"] - start),
-        ), note
-    if "value" in channels and channels["value"].shape == ():
-        return lambda segment: _errors(
-            segment, discount, segment.columns["value"], segment.columns["value"]
-        ), note
-    return None, "no surprise was looked for: the run records neither td_error, q_values nor value"
-
-
-def _taken(q_values: Array, actions: Array) -> Array:
-    known = (actions >= 0) & (actions < q_values.shape[1])
-    taken = q_values[np.arange(len(actions)), np.where(known, actions, 0)].astype(np.float64)
-    taken[~known] = np.nan
-    return taken
-
-
-def _errors(segment: Segment, discount: float, state: Array, taken: Array) -> Array:
-    """`r + discount * V(next state) - Q(state, action)`.
-
-    What follows the last step of an episode is worth 0 if it terminated; else, and behind
-    the segment, it is not known.
-    """
-    worth = np.full(segment.count, np.nan)
-    worth[:-1] = state[1:]
-    inside = segment.ends > 0
-    last = segment.ends[inside] - 1
-    worth[last] = np.where(segment.flags[inside] & codec.TERMINATED, 0.0, np.nan)
-    with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
-        errors: Array = segment.columns["reward"] + discount * worth - taken
-    errors[~np.isfinite(errors)] = np.nan
-    return errors
 
 
 def _made(

@@ -10,14 +10,7 @@ from typing import Any
 
 import click
 
-from recorder.compare import (
-    Divergence,
-    Group,
-    compare_groups,
-    diverge,
-    facts_that_differ,
-    q_difference,
-)
+from recorder.compare import Divergence, diverge, facts_that_differ, q_difference
 from recorder.curve import METRICS
 from recorder.errors import ComparisonError, NoQTable
 from recorder.inspection.arguments import (
@@ -38,6 +31,7 @@ from recorder.inspection.printing import (
     when,
 )
 from recorder.run import Run, open_run
+from recorder.seeds import Group, compare_groups
 from recorder.stats import run_stats, sparkline
 
 _BINS = 60

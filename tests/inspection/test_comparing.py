@@ -11,14 +11,9 @@ from inspection_kit import record
 
 from recorder import ComparisonError, Episode, EpisodeRecorder, open_run
 from recorder.bootstrap import interval, iqm, mean
-from recorder.compare import (
-    aggregate_curve,
-    compare_groups,
-    diverge,
-    facts_that_differ,
-    q_difference,
-)
+from recorder.compare import diverge, facts_that_differ, q_difference
 from recorder.qtables import QTable
+from recorder.seeds import aggregate_curve, compare_groups
 
 
 def trimmed_mean(values):
