@@ -109,3 +109,4 @@ async def _plays_what_it_can(viewer: Any, run_id: str) -> None:
             break
     await viewer.send("ping", t=1)
     await viewer.until("pong")
+    await viewer.socket.close()
