@@ -4,8 +4,8 @@
  */
 
 /**
- * The quartiles of the values around each point. At the ends the window shrinks rather than
- * inventing what is not there; unknown values (null, NaN) are left out.
+ * The quartiles of the values around each point. At the ends the window is cut off rather
+ * than filled with what is not there; unknown values (null, NaN) are left out.
  *
  * @param {ArrayLike<number | null>} values
  * @param {number} window  points
@@ -24,11 +24,8 @@ export function rollingQuartiles(values, window) {
     else inside.splice(place(inside, v), 1);
   };
   for (let i = 0; i < values.length; i += 1) {
-    const reach = Math.min(half, i, values.length - 1 - i);
-    for (; to <= i + reach; to += 1) take(values[to], 1);
-    for (; from < i - reach; from += 1) take(values[from], 0);
-    // Near the far end the window shrinks on both sides: what lies beyond it goes too.
-    for (; to > i + reach + 1; to -= 1) take(values[to - 1], 0);
+    for (; to <= Math.min(i + half, values.length - 1); to += 1) take(values[to], 1);
+    for (; from < i - half; from += 1) take(values[from], 0);
     out.low.push(quantile(inside, 0.25));
     out.median.push(quantile(inside, 0.5));
     out.high.push(quantile(inside, 0.75));

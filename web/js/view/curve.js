@@ -155,8 +155,9 @@ export class Curve {
     else if (!this.plot) this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * bucket;
-    const note = [`${count(total)} episodes`, `median and middle half of ${count(over)}`];
-    if (bucket > 1) note.push(`1 of ${count(bucket)}, with least and greatest`);
+    const note = [`${count(total)} episodes`];
+    if (bucket > 1) note.push(`1 of ${count(bucket)}, least and greatest`);
+    note.push(`median and middle half of ${count(over)}`);
     if (clipped) note.push("outliers off the scale");
     setText(byId("curve-note"), total === 0 ? "no episodes yet" : note.join(" · "));
     this.draw();

@@ -155,7 +155,7 @@ export class Episodes {
     const filtered = this.filters.on;
     const every = Math.max(filtered ? 0 : pages.total, state.metrics?.episodes ?? state.run?.episodes ?? 0);
     const total = filtered ? pages.total : every;
-    setText(byId("episode-total"), !state.run ? "" : filtered ? `${count(pages.total)}${pages.exact ? "" : "+"} of ${count(every)}` : count(every));
+    setText(byId("episode-total"), !state.run ? "" : filtered && pages.problem === null ? `${count(pages.total)}${pages.exact ? "" : "+"} of ${count(every)}` : count(every));
     this.filters.problem(filtered ? pages.problem : null);
     setAttribute(list, "aria-rowcount", String(total));
     const reachable = pages.reachable;
