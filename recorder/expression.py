@@ -15,12 +15,11 @@ known compare to nothing: every comparison with them is false, `!=` too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NoReturn
 
 from recorder.errors import ExpressionError
+from recorder.expression_tokens import Token, number, tokens
 from recorder.expression_tree import (
     ALIASES,
     FIELDS,
@@ -67,15 +66,6 @@ def ascii_lower(text: str) -> str:
 
 
 _LOWER: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-_TOKEN: Final = re.compile(
-    r"""\s*(?:
-        (?P<number>[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w.]))
-      | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
-      | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<sign>==|!=|<=|>=|<|>|!~|~|\(|\)|,)
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
 _WORDS: Final = frozenset(
     ("and", "or", "not", "in", "is", "contains", "null", "none", "true", "false")
 )
@@ -85,43 +75,11 @@ _SIGNS: Final[dict[str, Sign]] = {
 _OPERATOR: Final = "a comparison (== != < <= > >= ~, in, contains, is)"
 
 
-@dataclass(frozen=True)
-class _Token:
-    what: str  # number, word, text, sign, end
-    text: str
-    position: int
-
-
-def _tokens(text: str) -> Iterator[_Token]:
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        found = _TOKEN.match(text, at)
-        if found is None or found.lastgroup is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            _refuse_character(text, at)
-        yield _Token(found.lastgroup, found[found.lastgroup], found.start(found.lastgroup))
-        at = found.end()
-    yield _Token("end", "", end)
-
-
-def _refuse_character(text: str, at: int) -> NoReturn:
-    came = text[at]
-    if came in "\"'":
-        raise ExpressionError(f"a closing {came}", "the end of the filter", len(text))
-    if came == "=":
-        raise ExpressionError("== (two signs) to compare", "'='", at)
-    if came in "0123456789.+-":
-        raise ExpressionError("a number", f"{text[at : at + 20]!r}", at)
-    if came in "&|!":
-        raise ExpressionError("the words and, or, not", f"{came!r}", at)
-    raise ExpressionError("a field, a value or a sign of the filter language", f"{came!r}", at)
-
-
 class _Parser:
     """Recursive descent; one token is looked at ahead."""
 
     def __init__(self, text: str) -> None:
-        self._tokens = _tokens(text)
+        self._tokens = tokens(text)
         self._now = next(self._tokens)
         self._terms = 0
 
@@ -245,7 +203,7 @@ class _Parser:
         text = self._tag(value.value, token) if field.kind == "tags" else value.value
         return Contains(field, ascii_lower(text))
 
-    def _compare(self, left: Operand, sign: Sign, right: Operand, token: _Token) -> Expression:
+    def _compare(self, left: Operand, sign: Sign, right: Operand, token: Token) -> Expression:
         if isinstance(left, Field):
             if isinstance(right, Value):
                 right = self._fitting(left, right, token)
@@ -263,14 +221,14 @@ class _Parser:
             self._refuse(f"== or != to compare {field.name} with", token)
         return Compare(left, sign, right)
 
-    def _null(self, left: Operand, operator: str, token: _Token) -> Expression:
+    def _null(self, left: Operand, operator: str, token: Token) -> Expression:
         field = self._field_of(left, token)
         if operator not in ("==", "!="):
             self._refuse("== or != before null", token)
         self._next()
         return Unknown(field) if operator == "==" else Not(Unknown(field))
 
-    def _fitting(self, field: Field, value: Value, token: _Token) -> Value:
+    def _fitting(self, field: Field, value: Value, token: Token) -> Value:
         """The value, if it can be held against the field."""
         came = value.value
         match field.kind:
@@ -288,12 +246,12 @@ class _Parser:
                 return Value((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
         self._refuse(f"{_named(field)} to compare {field.name} with", token)
 
-    def _field_of(self, operand: Operand, token: _Token) -> Field:
+    def _field_of(self, operand: Operand, token: Token) -> Field:
         if isinstance(operand, Value):
             self._refuse("a field before it", token)
         return operand
 
-    def _tag(self, text: str, token: _Token) -> str:
+    def _tag(self, text: str, token: Token) -> str:
         if len(text.split()) != 1 or text != text.strip():
             self._refuse("a tag: a word without spaces", token)
         return text
@@ -303,7 +261,7 @@ class _Parser:
         match token.what:
             case "number":
                 self._next()
-                return Value(_number(token.text))
+                return Value(number(token.text))
             case "text":
                 self._next()
                 return Value(self._unquoted(token))
@@ -318,7 +276,7 @@ class _Parser:
                 return Field(name)
         self._refuse("a field or a value")
 
-    def _unquoted(self, token: _Token) -> str:
+    def _unquoted(self, token: Token) -> str:
         text = re.sub(r"\\(.)", r"\1", token.text[1:-1], flags=re.DOTALL)
         if "\0" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
             self._refuse("a text of whole characters", token)
@@ -341,18 +299,10 @@ class _Parser:
         if self._terms > TERMS_MAX:
             self._refuse(f"at most {TERMS_MAX} comparisons and values")
 
-    def _refuse(self, expected: str, token: _Token | None = None) -> NoReturn:
+    def _refuse(self, expected: str, token: Token | None = None) -> NoReturn:
         token = token or self._now
         came = "the end of the filter" if token.what == "end" else _shown(token.text)
         raise ExpressionError(expected, came, token.position)
-
-
-def _number(text: str) -> int | float:
-    try:
-        whole = int(text)
-    except ValueError:
-        return float(text)
-    return whole if -(1 << 63) <= whole < 1 << 63 else float(text)
 
 
 def _family(field: Field) -> str:
