@@ -259,16 +259,24 @@ def _episode(
     pieces: Sequence[tuple[Stretch, int, int]],
     end: tuple[Stretch, int],
 ) -> Episode:
-    columns: dict[str, Array] = {}
-    for column in layout.steps:
-        parts = [stretch.columns[column.name][start:stop] for stretch, start, stop in pieces]
-        # Copied where it is one part too: a view would hold the whole segment in memory.
-        columns[column.name] = np.concatenate(parts)
+    # Copied where it is one piece too: a view would hold the whole segment in memory.
+    if len(pieces) == 1:
+        ((stretch, start, stop),) = pieces
+        columns = {name: rows[start:stop].copy() for name, rows in stretch.columns.items()}
+    else:
+        columns = {
+            name: np.concatenate([s.columns[name][start:stop] for s, start, stop in pieces])
+            for name in end[0].columns
+        }
     count = summary.length
     observations = gather(layout.observation_space, "observation", columns, count)
-    final = final_value(layout, *end)
-    if final is not None:
-        observations = with_final(observations, final)
+    last, index = end
+    if not last.flags[index] & NO_FINAL:
+        if observations.dtype == object:
+            observations = with_final(observations, final_value(layout, last, index))
+        else:  # one numeric array, as its final ones are
+            finals = last.finals["final_observation"]
+            observations = np.concatenate([observations, finals[index : index + 1]])
     infos = None
     if layout.infos:
         infos = np.empty(count, dtype=object)
