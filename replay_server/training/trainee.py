@@ -192,7 +192,10 @@ class Trainee:
                 self._tell(self, "state", {})
             said = parse(line)
             if isinstance(said, Event):
-                self._happened(said)
+                try:
+                    self._happened(said)
+                except Exception:  # one event is lost, and not all that follow
+                    log.exception("an event of training %s could not be told", self.id)
             elif isinstance(said, Refusal) and said.id is None:
                 self.problem = _sentence(said.message)  # of what it was started with
             elif said is not None and (due := self._due.get(said.id or 0)) and not due.done():
@@ -223,6 +226,10 @@ class Trainee:
 
     def _mirror(self, status: object) -> None:
         """Paused or not, as the process says."""
+        if self.state == "starting" and status in ("running", "paused", "stepping"):
+            # Left running by a server that ended before it heard of its beginning.
+            self.state = "running"
+            self.started.set()
         if status in ("running", "paused", "stepping") and self.state in ("running", "paused"):
             self._heard = asyncio.get_running_loop().time()  # what was paused starts afresh
             self._move("running" if status == "running" else "paused")

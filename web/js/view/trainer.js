@@ -328,7 +328,7 @@ export function tableOptions(tables, runs) {
 /** @param {any} mode */
 function modeText({ state, folder, checkpoint, warning }) {
   const from = checkpoint ? `Playing ${checkpoint.name}, after ${count(checkpoint.trained)} episodes of training, from ${folder}` : `Waiting for a checkpoint in ${folder}`;
-  return state === "failed" ? `Checkpoint mode failed and starts anew: ${warning}` : warning ? `${from}. ${warning}` : from;
+  return state === "failed" ? `Checkpoint mode failed and starts anew: ${warning}` : warning ? `${from}. Last warning: ${warning}` : from;
 }
 
 /** @param {number | null | undefined} share */
