@@ -5,6 +5,7 @@
   sorts that no index serves. `first_pages_ms` gives each, `floor_page_ms` a page of 100 by the
   table's own key with nothing to filter or to count.
 - `curve_ms`: the same of charts: metrics, ranges and numbers of points.
+- `search_ms`: the same of a word looked for in all tags, stages, reasons and notes.
 - `facets_ms`: what there is to filter by, over all episodes (the server keeps the answer).
 - `rss_growth_ratio`: memory of a process that opened, listed, charted and sought in the big tape,
   over that of one that did so in a tape a hundredth (quick: a tenth) its size.
@@ -49,8 +50,8 @@ PAGES: tuple[dict[str, Any], ...] = (
     {"sort": "newest", "where": '"rare" in tags and episode < 3000'},
     {"sort": "duration_s", "where": "episode_return > 3 or length in (3, 5)"},
     {"sort": "oldest", "where": "stage_changed"},
-    {"sort": "best", "text": "rare"},
 )
+SEARCH: dict[str, Any] = {"sort": "best", "text": "rare"}
 
 
 def timed(work: Callable[[], Any], count: int) -> float:
@@ -99,7 +100,7 @@ def memory(episodes: int) -> float:
 def use(episodes: int) -> None:
     """Do what a server does, and print the most memory that it took."""
     with big_run(episodes) as run:
-        for asked in PAGES:
+        for asked in (*PAGES, SEARCH):
             run.page(limit=100, **asked)
         run.facets()
         for points in (1000, 10_000):
@@ -143,6 +144,7 @@ def main() -> None:
     with big_run(episodes) as run:
         first = pages(run, count)
         charts = curves(run, episodes, count)
+        search = timed(partial(run.page, limit=100, **SEARCH), count)
         facets = timed(run.facets, 1)
         floor = timed(
             lambda: run._rows("SELECT * FROM episodes ORDER BY episode DESC LIMIT 100"), 20
@@ -165,6 +167,7 @@ def main() -> None:
             "startup_ms": started[1],
             "startup_ratio": started[1] / started[0],
             "startup_runs_ratio": started[2] / started[0],
+            "search_ms": search,
             "facets_ms": facets,
             "floor_page_ms": floor,
             "first_page_ratio": max(first.values()) / floor,

@@ -28,7 +28,7 @@ from recorder.tape import EPISODE_COLUMNS
 LIMIT_MAX: Final = 10_000
 TEXT_MAX: Final = 200  # characters
 WORDS_MAX: Final = 8
-COUNT_ROWS: Final = 1 << 17  # rows that are read only to count what matches
+COUNT_ROWS: Final = 1 << 16  # rows that are read only to count what matches
 _RUN_OF_BLOCKS: Final = 16  # read by one statement, so that nobody waits long for the tape
 _ROWS_AT_ONCE: Final = 500
 _ROW: Final = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
