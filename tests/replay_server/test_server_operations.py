@@ -139,7 +139,7 @@ async def stalled(
 async def test_two_hundred_stalled_connections_stop_nobody_and_are_dropped(
     archived: Path, connect: Connect, said: bytes
 ) -> None:
-    config = ServerConfig(runs_dir=archived, port=0, head_seconds=1.0)
+    config = ServerConfig(runs_dir=archived, port=0, head_seconds=0.5)
     async with ReplayServer(config) as server, stalled(server, 200, said) as readers:
         viewer = await connect(server)  # which stays, however long
         async with aiohttp.ClientSession(server.url, headers=bearer(server)) as session:
