@@ -87,7 +87,8 @@ class LiveChannel:
         self._source = source
         self._archive = archive
         self._bell = Bell(clock)
-        self._followers: set[Follower] = set()
+        # By what they take, so that a frame looks at each of them once.
+        self._followers: dict[bool, set[Follower]] = {True: set(), False: set()}
         self._task: asyncio.Task[None] | None = None
         self._shown: list[Steps] = []  # of the episode shown, for newcomers
         self._greeting: list[Frame | SharedSteps] | None = None
@@ -97,7 +98,10 @@ class LiveChannel:
     @property
     def followers(self) -> int:
         """How many follow."""
-        return len(self._followers)
+        return sum(map(len, self._followers.values()))
+
+    def _all(self) -> list[Follower]:
+        return [*self._followers[True], *self._followers[False]]
 
     async def prime(self) -> None:
         """Show the newest episode, if there is one, so that the first follower's `state`
@@ -109,7 +113,7 @@ class LiveChannel:
 
     def join(self, follower: Follower) -> None:
         """Start to follow: what has been shown of the episode, then every frame."""
-        self._followers.add(follower)
+        self._followers[follower.binary].add(follower)
         for item in self._greet():
             follower.deliver(item if isinstance(item, Frame) else item.frame(follower.binary))
         if self.ended:
@@ -120,7 +124,7 @@ class LiveChannel:
 
     def leave(self, follower: Follower) -> None:
         """Stop following; the channel rests while nobody does."""
-        self._followers.discard(follower)
+        self._followers[follower.binary].discard(follower)
         self._bell.ring()
 
     def wake(self) -> None:
@@ -140,14 +144,14 @@ class LiveChannel:
 
     async def _run(self) -> None:
         try:
-            while self._followers and not self.ended:
+            while self.followers and not self.ended:
                 try:
                     await self._turn()
                 except RecorderError as error:
                     self._give_up_episode(error)
         finally:
             self._task = None
-            if not self._followers:
+            if not self.followers:
                 # Whoever comes next gets the newest then, not where this one stopped.
                 self._forget()
 
@@ -209,7 +213,7 @@ class LiveChannel:
         self.playhead.place(summary.episode, 0, *extent(summary))
         self._shown = [rows]
         if first:
-            for follower in list(self._followers):
+            for follower in self._all():
                 follower.live_started()
         self._send(episode_start(summary, 0, 0.0))
         if summary.length:
@@ -266,10 +270,10 @@ class LiveChannel:
     def _send(self, item: Frame | SharedSteps) -> None:
         self._greeting = None
         for binary in (True, False):
-            followers = [follower for follower in self._followers if follower.binary is binary]
+            followers = self._followers[binary]
             if followers:
                 frame = item if isinstance(item, Frame) else item.frame(binary)
-                for follower in followers:
+                for follower in list(followers):
                     follower.deliver(frame)
 
     def _tell_gap(self, reason: str, episode: int) -> None:
@@ -289,7 +293,7 @@ class LiveChannel:
 
     def _end(self) -> None:
         self.ended = True
-        for follower in list(self._followers):
+        for follower in self._all():
             follower.live_ended()
 
     def _forget(self) -> None:

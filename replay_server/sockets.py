@@ -43,6 +43,8 @@ log = logging.getLogger(__name__)
 class Pipe:
     """The transport under a WebSocket, as an outbox uses it."""
 
+    __slots__ = ("_protocol", "_response", "_transport", "_writer")
+
     def __init__(
         self,
         request: web.Request,
@@ -67,7 +69,9 @@ class Pipe:
         if transport.is_closing() or self._response.closed:
             return True
         transport.write(data)
-        return not self._protocol.writing_paused
+        # What a frame touches of each viewer is memory gone cold since the last frame, so the
+        # protocol is not asked where an empty buffer says the same.
+        return not transport.get_write_buffer_size() or not self._protocol.writing_paused
 
     @property
     def full(self) -> bool:
