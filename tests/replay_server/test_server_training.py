@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from replay_server import ReplayServer, ServerConfig
 from replay_server.training.manager import TrainingConfig
 from replay_server.training.routes import POSTS
 
+Serve = Callable[..., Awaitable[tuple[asyncio.subprocess.Process, str, dict[str, str]]]]
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_trainer.py"))
 
 
@@ -327,7 +328,9 @@ async def runs_of(server: ReplayServer) -> list[str]:
     return [run["run"] for run in (await get(server, "/api/runs"))["runs"]]
 
 
-async def test_a_killed_server_takes_its_trainers_along_unless_detached(tmp_path: Path) -> None:
+async def test_a_killed_server_takes_its_trainers_along_unless_detached(
+    tmp_path: Path, serve: Serve
+) -> None:
     """`reel serve` killed under a running trainer: it ends cleanly, or goes on and is found."""
     for words in ((), ("--detach",)):
         runs = tmp_path / ("on" if words else "off")
@@ -370,16 +373,30 @@ async def status_of(tape: Path) -> str:
     return await asyncio.to_thread(read)
 
 
-async def serve(runs: Path, *words: str) -> tuple[asyncio.subprocess.Process, str, dict[str, str]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reel", "serve", "--runs-dir", str(runs), "--port", "0",
-        "--token", "trainingtests", "--json", *words,
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
-        line = await process.stdout.readline()
-    return process, json.loads(line)["url"], {"Authorization": "Bearer trainingtests"}
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Run `reel serve` on a directory; what still runs at the end is killed."""
+    processes = []
+
+    async def serve(
+        runs: Path, *words: str
+    ) -> tuple[asyncio.subprocess.Process, str, dict[str, str]]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "reel", "serve", "--runs-dir", str(runs), "--port", "0",
+            "--token", "trainingtests", "--json", *words,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        processes.append(process)
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            line = await process.stdout.readline()
+        return process, json.loads(line)["url"], {"Authorization": "Bearer trainingtests"}
+
+    yield serve
+    for process in processes:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 async def test_checkpoint_mode_plays_the_newest_and_moves_on(
