@@ -258,3 +258,13 @@ test("of a newer protocol nothing is believed", () => {
   assert.deepEqual([state.newer, state.episode, state.speed], [2, 4, 1]);
   assert.equal(chip(state), "error");
 });
+
+test("a run that is not among all there are is gone; of a part of them nothing follows", () => {
+  const { session, state } = viewer();
+  session.listed([{ run: "other", status: "finished" }], false);
+  assert.equal(state.gone, false);
+  session.listed([{ run: "other", status: "finished" }]);
+  assert.equal(state.gone, true);
+  session.listed([RUN]);
+  assert.equal(state.gone, false);
+});

@@ -132,7 +132,8 @@ async function readRuns() {
   try {
     const known = new Set(state.runs.map((run) => run.run));
     const first = state.runs.length === 0;
-    if (session.listed((await api.runs()).runs)) inspector.setRun();
+    const answer = await api.runs();
+    if (session.listed(answer.runs, !answer.next)) inspector.setRun();
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (state.empty && state.runs.length > 0) session.open({});

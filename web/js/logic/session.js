@@ -32,13 +32,14 @@ export class Session extends Inbox {
   /**
    * The list of runs is here, and with it the open run as it is now: it may have ended.
    * @param {import("../types.js").Run[]} runs
+   * @param {boolean} [all]  whether there are no others
    * @returns {boolean}  whether the open run's status is another
    */
-  listed(runs) {
+  listed(runs, all = true) {
     const { state } = this;
     state.runs = runs;
     const now = runs.find(({ run }) => run === state.run?.run);
-    state.gone = state.run !== null && !now;
+    state.gone = all && state.run !== null && !now;
     // One that cannot be read says nothing but that; what is known of it stays.
     if (!now || now.status === "unreadable" || now.status === state.run?.status) return false;
     state.run = now;

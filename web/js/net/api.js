@@ -61,6 +61,8 @@ export const training = {
 export const api = {
   status: () => get("api/status"),
   runs: () => get("api/runs"),
+  /** @param {string} run */
+  run: (run) => get(of(run)),
   /** @param {string} run @param {string} sort @param {{filter: string, words: string}} query @param {string | null} cursor @param {number} limit */
   episodes: (run, sort, { filter, words }, cursor, limit) => get(`${of(run)}/episodes`, { sort, where: filter || null, text: words || null, limit, cursor }),
   /** @param {string} run @param {{filter: string, words: string}} query */

@@ -105,8 +105,7 @@ export class Compare {
     this.generation += 1;
     const { generation } = this;
     try {
-      const [{ runs }, info] = await Promise.all([api.runs(), api.episode(place.run, place.episode)]);
-      const run = runs.find((/** @type {any} */ each) => each.run === place.run);
+      const [run, info] = await Promise.all([api.run(place.run), api.episode(place.run, place.episode)]);
       const cache = await whole(place, info.length ?? 0, () => generation === this.generation);
       if (generation !== this.generation) return;
       const state = { run, episode: place.episode, step: 0, length: info.length, info, playing: false, live: false };
