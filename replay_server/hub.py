@@ -21,6 +21,7 @@ from replay_server.playhead import steps_per_second
 from replay_server.sources import LiveSource, QueueSource, RateMeter, TapeTail
 
 SCAN_SECONDS: Final = 0.5
+SCAN_REST: Final = 10  # times as long as the scan took
 LOOK_SECONDS: Final = 0.03
 METRICS_SECONDS: Final = 0.1
 TICK_SECONDS: Final = 1.0
@@ -216,9 +217,13 @@ class Hub:
         }
 
     async def _scan_beat(self) -> None:
+        rest = SCAN_SECONDS
         while True:
-            await self._sleep(SCAN_SECONDS)
+            await self._sleep(rest)
+            started = self._clock.now()
             await self._guard("scan", self._scan())
+            # Thousands of runs take a while to look at, and leave the processor to others.
+            rest = max(SCAN_SECONDS, SCAN_REST * (self._clock.now() - started))
 
     async def _look_beat(self) -> None:
         while True:
