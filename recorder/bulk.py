@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
-from recorder.episode import Episode, EpisodeSummary
+from recorder.episode import Episode
 from recorder.errors import DamagedTape, StepsNotKept
 from recorder.layout import Layout
 from recorder.listing import summary_of
@@ -95,12 +95,16 @@ def load_episodes(run: Run, selection: Selection = EVERYTHING) -> Iterator[Episo
         DamagedTape: bytes on the tape are not what was written.
     """
     columns = ", ".join(EPISODE_COLUMNS)
+    sound: set[tuple[type, ...]] = set()
     for page in pages(run, selection, columns, PAGE):
-        summaries = [summary_of(row) for row in page]
+        for kinds, row in {tuple(map(type, row)): row for row in page}.items():
+            if kinds not in sound:
+                summary_of(row)  # refuses what no recorder wrote
+                sound.add(kinds)
         with reading(run._file):
             rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
         flags = (rows[:, 3:] != 0) @ np.array([TERMINATED, TRUNCATED, INCOMPLETE, _RUNNING])
-        waiting = iter(summaries)
+        waiting = iter(page)
         pieces: list[Any] = []
         for stretch in _stretches(run, rows[:, 0], rows[:, 1], rows[:, 2], flags):
             start = 0
@@ -255,7 +259,7 @@ def _missing(run: Run, number: int, step: int | None) -> Exception:
 
 def _episode(
     layout: Layout,
-    summary: EpisodeSummary,
+    row: tuple[Any, ...],
     pieces: Sequence[tuple[Stretch, int, int]],
     end: tuple[Stretch, int],
 ) -> Episode:
@@ -268,8 +272,16 @@ def _episode(
             name: np.concatenate([s.columns[name][start:stop] for s, start, stop in pieces])
             for name in end[0].columns
         }
-    count = summary.length
-    observations = gather(layout.observation_space, "observation", columns, count)
+    (
+        number, first_step, count, _, terminated, truncated, incomplete, running, epsilon, seed,
+        stage, started_at, duration_s, _, _, tags,
+    ) = row  # fmt: skip
+    observations = columns.get("observation")
+    if observations is None or observations.dtype == object:
+        observations = gather(layout.observation_space, "observation", columns, count)
+    actions = columns.get("action")
+    if actions is None or actions.dtype == object:
+        actions = gather(layout.action_space, "action", columns, count)
     last, index = end
     if not last.flags[index] & NO_FINAL:
         if observations.dtype == object:
@@ -282,22 +294,22 @@ def _episode(
         infos = np.empty(count, dtype=object)
         infos[:] = [unpack(data) for data in columns["info"]]
     return Episode(
-        observations=observations,
-        actions=gather(layout.action_space, "action", columns, count),
-        rewards=columns["reward"],
-        terminated=summary.terminated,
-        truncated=summary.truncated,
-        incomplete=summary.incomplete or summary.running,
-        channels={channel.name: columns[channel.name] for channel in layout.channels},
-        epsilon=summary.epsilon,
-        seed=summary.seed,
-        stage=summary.stage,
-        started_at=summary.started_at,
-        duration_s=summary.duration_s,
-        episode=summary.episode,
-        first_step=summary.first_step,
-        tags=summary.tags,
-        infos=infos,
+        observations,
+        actions,
+        columns["reward"],
+        bool(terminated),
+        bool(truncated),
+        bool(incomplete or running),
+        {channel.name: columns[channel.name] for channel in layout.channels},
+        epsilon,
+        seed,
+        stage,
+        started_at,
+        duration_s,
+        number,
+        first_step,
+        tuple(tags.split()) if tags else (),
+        infos,
     )
 
 
