@@ -33,6 +33,10 @@ def check_free(out: Path, force: bool, directory: bool) -> None:
         raise OutputExists(
             f"expected no file at {out}, got one; choose another name, or replace it with --force"
         )
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise OutputExists(
+            f"expected a file to replace at {out}, got a device, pipe or socket; choose another name"
+        )
     if out.is_dir() and not out.is_symlink():
         if not directory:
             raise OutputExists(f"expected a file to replace at {out}, got a directory; choose "

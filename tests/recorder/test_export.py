@@ -339,6 +339,13 @@ def test_force_replaces_no_directory_that_is_not_an_export(tabular, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text() == "years of work"
 
 
+def test_force_replaces_no_pipe_or_device(tabular, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with open_run(tabular) as run, pytest.raises(OutputExists, match="pipe"):
+        export_run(run, "jsonl", tmp_path / "pipe", force=True)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("form", ["npz", "jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
 def test_what_fails_midway_leaves_nothing(form, fault, tabular, tmp_path, monkeypatch):
