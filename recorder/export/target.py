@@ -35,7 +35,8 @@ def check_free(out: Path, force: bool, directory: bool) -> None:
         )
     if out.exists() and not (out.is_file() or out.is_dir()):
         raise OutputExists(
-            f"expected a file to replace at {out}, got a device, pipe or socket; choose another name"
+            f"expected a file to replace at {out}, got a device, pipe or socket; choose "
+            "another name"
         )
     if out.is_dir() and not out.is_symlink():
         if not directory:
