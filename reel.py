@@ -17,7 +17,6 @@ import click
 # name -> (module:attribute, the line that `reel --help` shows)
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("gridworld.commands:train", "Train an agent and record every step."),
-    "rollout": ("gridworld.rollout_command:rollout", "Play what checkpoints have learned."),
     "sweep": ("gridworld.sweep_command:sweep", "Train over seeds and lists of parameters."),
     "greedy": ("gridworld.showing_command:greedy", "Play the newest checkpoint of a directory."),
     "serve": ("replay_server.commands:serve", "Watch and replay runs in the browser."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium.wrappers import TimeLimit
@@ -18,12 +18,12 @@ from gymnasium.wrappers import TimeLimit
 from gridworld import checkpoints, loop
 from gridworld.checkpoints import Checkpoint, World
 from gridworld.control import Control
-from gridworld.env import ENV_ID
 from gridworld.errors import GridWorldError, InvalidCheckpoint
 from gridworld.evaluation import step_limit_of
 from gridworld.making import is_grid_world, make_env
+from gridworld.parameters import GRID_WORLD_ONLY
 from gridworld.presentation import presentation_of
-from recorder import Channel, EpisodeRecorder, RecorderError, open_run
+from recorder import Channel, EpisodeRecorder
 
 log = logging.getLogger(__name__)
 
@@ -34,36 +34,66 @@ _Signature = tuple[int, int, int]
 class Shelf:
     """The checkpoints of a directory.
 
+    Of each it remembers how far it was trained, and of the newest the table.
+
     Args:
-        folder: of `.npy` files.
+        folder: of `.npy` files, or a run's that has a folder of them.
         tell: called with `warning` and a message for each file that is passed over.
     """
 
     def __init__(self, folder: Path, tell: Tell) -> None:
-        self.folder = folder
+        inner = folder / checkpoints.FOLDER
+        self.folder = inner if inner.is_dir() else folder
         self._tell = tell
-        self._read: dict[Path, tuple[_Signature, Checkpoint | None]] = {}
+        self._wanted: tuple[tuple[int, int] | None, World | None] = (None, None)
+        self._read: dict[Path, tuple[_Signature, int | None]] = {}
+        self._held: tuple[Path, _Signature, Checkpoint] | None = None
 
-    def newest(self, fits: Callable[[Checkpoint], bool] = lambda _: True) -> Checkpoint | None:
+    def only(self, shape: tuple[int, int], world: World) -> None:
+        """Pass over all that is not of this shape and world from now on."""
+        self._wanted = shape, world
+        self._read = {path: known for path, known in self._read.items() if known[1] is None}
+
+    def pass_over(self, path: Path, why: GridWorldError) -> None:
+        """Give that file no more until it has changed."""
+        self._read[path] = self._read[path][0], None
+        self._tell("warning", message=f"{why} It is passed over.")
+
+    def newest(self) -> Checkpoint | None:
         """The checkpoint with the most episodes; of several, the one written last.
 
         Names are not compared: `episode-9` is not newer than `episode-10`. Each file is read
-        once, and again when it has changed.
+        once, and again when it has changed; the same object is given until then.
         """
-        found: list[tuple[int, int, Checkpoint]] = []
-        there = set()
+        self._look_around()
+        while found := [
+            (episode, signature, path)
+            for path, (signature, episode) in self._read.items()
+            if episode is not None
+        ]:
+            _, signature, path = max(found, key=lambda one: (one[0], one[1][-1]))
+            if self._held is None or self._held[:2] != (path, signature):
+                try:
+                    self._held = path, signature, checkpoints.load(path, *self._wanted)
+                except GridWorldError as error:  # it has changed since it was looked at
+                    self.pass_over(path, error)
+                    continue
+            return self._held[2]
+        return None
+
+    def _look_around(self) -> None:
+        seen = {}
         for path in self._paths():
             try:
                 status = path.stat()
             except OSError:
                 continue  # removed just now
-            there.add(path)
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-            checkpoint = self._look(path, signature)
-            if checkpoint is not None and fits(checkpoint):
-                found.append((checkpoint.facts.episode, status.st_mtime_ns, checkpoint))
-        self._read = {path: known for path, known in self._read.items() if path in there}
-        return max(found, key=lambda one: one[:2])[2] if found else None
+            known = self._read.get(path)
+            if known is None or known[0] != signature:
+                known = signature, self._episode(path)
+            seen[path] = known
+        self._read = seen
 
     def _paths(self) -> list[Path]:
         try:
@@ -75,17 +105,12 @@ class Shelf:
         except OSError:
             return []
 
-    def _look(self, path: Path, signature: _Signature) -> Checkpoint | None:
-        known = self._read.get(path)
-        if known is not None and known[0] == signature:
-            return known[1]
+    def _episode(self, path: Path) -> int | None:
         try:
-            checkpoint = checkpoints.load(path)
+            return checkpoints.load(path, *self._wanted).facts.episode
         except GridWorldError as error:
-            checkpoint = None
             self._tell("warning", message=f"{error} It is passed over.")
-        self._read[path] = signature, checkpoint
-        return checkpoint
+            return None
 
 
 def environment_of(
@@ -93,36 +118,29 @@ def environment_of(
 ) -> tuple[gym.Env[Any, Any], str, dict[str, Any]]:
     """The environment that a checkpoint was learned on, with its id and arguments.
 
-    Asked in this order: what was given by name; the run beside whose tape it lies; what the
-    checkpoint itself says.
+    It is the one given by name; without one, that which the checkpoint itself names.
 
     Raises:
         GridWorldError: it cannot be told or made.
     """
     env_id, kwargs = given
     world = checkpoint.facts.world
-    if env_id is None:
-        env_id, kwargs = _of_run(checkpoint.path.parent.parent) or (None, None)
-    if env_id is None:
-        if world is None:
-            raise InvalidCheckpoint(
-                f"a checkpoint must say what it was learned on, but {str(checkpoint.path)!r} "
-                "does not; name it with --env."
-            )
-        env_id = world.env
-        kwargs = {"desc": list(world.cells)} if is_grid_world(env_id) else {}
-    env_id = ENV_ID if is_grid_world(env_id) else env_id
-    return make_env(env_id, kwargs or {}), env_id, kwargs or {}
-
-
-def _of_run(folder: Path) -> tuple[str, dict[str, Any]] | None:
-    if not (folder / "run.db").is_file():
-        return None
-    try:
-        with open_run(folder) as run:
-            return (run.info.env_id, run.info.env_kwargs) if run.info.env_id else None
-    except RecorderError:
-        return None
+    if env_id is not None:
+        return make_env(env_id, kwargs or {}), env_id, kwargs or {}
+    # A module is never written into a checkpoint; importing what a file names would run it.
+    if world is None or ":" in world.env:
+        raise InvalidCheckpoint(
+            f"a checkpoint must say what it was learned on, but {str(checkpoint.path)!r} "
+            "does not; name it with --env."
+        )
+    said = dict(checkpoint.facts.env_kwargs or {})
+    env = make_env(world.env, said)
+    if is_grid_world(world.env) and World.of(env) != world:  # a stage of a curriculum
+        env.close()
+        said = {name: value for name, value in said.items() if name not in GRID_WORLD_ONLY}
+        said["desc"] = list(world.cells)
+        env = make_env(world.env, said)
+    return env, world.env, said
 
 
 class Greedy:
@@ -157,6 +175,7 @@ class Player:
         env, env_id, env_kwargs: see `environment_of`.
         runs_dir: where it is recorded.
         seed: of the first reset.
+        name: of the run.
 
     Raises:
         GridWorldError: the table is not of this environment.
@@ -171,24 +190,29 @@ class Player:
         env_kwargs: dict[str, Any],
         runs_dir: Path,
         seed: int,
+        name: str | None = None,
     ) -> None:
-        self._world = World.of(env)
+        self.world = World.of(env)
         spaces: Any = (env.observation_space, env.action_space)
         self._spaces = spaces
-        self._shape = (int(spaces[0].n), int(spaces[1].n))
-        checkpoints.load(checkpoint.path, self._shape, self._world)
+        self.shape = int(getattr(spaces[0], "n", 0)), int(getattr(spaces[1], "n", 0))
+        try:
+            checkpoints.load(checkpoint.path, self.shape, self.world)
+        except GridWorldError:
+            env.close()
+            raise
         self._seed: int | None = seed
         presentation = presentation_of(env)
         # A greedy agent that has learned little may walk in a circle for ever.
-        self._env = TimeLimit(env, step_limit_of(self._shape[0]))
+        self._env = TimeLimit(env, step_limit_of(self.shape[0]))
         self.recorder = EpisodeRecorder(
             runs_dir,
-            name=f"greedy-{env_id.rpartition(':')[2].partition('-v')[0]}".lower(),
+            name=name or f"greedy-{env_id.rpartition(':')[2].partition('-v')[0]}".lower(),
             env=env,
             env_id=env_id,
             env_kwargs=env_kwargs,
             channels=(
-                Channel("q_values", "float64", (self._shape[1],)),
+                Channel("q_values", "float64", (self.shape[1],)),
                 Channel("explored", "bool"),
             ),
             presentation=presentation,
@@ -196,19 +220,13 @@ class Player:
             seed=seed,
         )
 
-    def fits(self, checkpoint: Checkpoint) -> bool:
-        """Whether a checkpoint is of this environment and map."""
-        world = checkpoint.facts.world
-        same = world is None or world == self._world
-        return same and checkpoint.q_values.shape == self._shape
-
     def play(self, checkpoint: Checkpoint, control: Control) -> loop.TrainingResult:
         """Play one greedy episode from a checkpoint."""
         agent = Greedy(checkpoint.q_values.tolist(), *self._spaces)
         seed, self._seed = self._seed, None
         return loop.train(self._env, agent, 1, seed=seed, recorder=self.recorder, control=control)
 
-    def close(self) -> None:
+    def close(self, status: Literal["finished", "interrupted"] = "finished") -> None:
         """Close the tape and the environment."""
-        self.recorder.close("finished")
+        self.recorder.close(status)
         self._env.close()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from gridworld.checkpoints import Checkpoint, described
 from gridworld.child import Wire
 from gridworld.control import Control
 from gridworld.errors import GridWorldError
-from gridworld.options import BadInput, as_bad_input, check_rate, check_runs_dir
-from gridworld.showing import Player, Shelf, environment_of
+from gridworld.making import make_env
+from gridworld.options import BadInput, as_bad_input, check_rate, check_runs_dir, object_of
+from gridworld.parameters import PARAMETERS
+from gridworld.presentation import STEPS_PER_SECOND
+from gridworld.showing import Player, Shelf, Tell, environment_of
 from gridworld.stopping import StopRequest
 from recorder import RecorderError
 
@@ -25,24 +29,39 @@ POLL_SECONDS = 0.5
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--env", "env_id", help="Gymnasium id.  [default: what the checkpoint says]")
-@click.option("--env-kwargs", metavar="JSON", help="Arguments of the environment.")
-@click.option("--runs-dir", type=click.Path(path_type=Path), default=Path("runs"))
-@click.option("--steps-per-second", type=float, default=10.0, show_default=True)
-@click.option("--episodes", type=click.IntRange(min=1), help="Leave after so many.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--env-kwargs", metavar="JSON", help="Its arguments, with --env.")
+@click.option(
+    "--runs-dir",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the episodes are recorded; made if it does not exist.",
+)
+@click.option("--name", help="Name of the run.  [default: greedy, and the environment's]")
+@click.option(
+    "--steps-per-second",
+    type=float,
+    default=float(STEPS_PER_SECOND),
+    show_default=True,
+    help="How fast it plays.",
+)
+@click.option("--episodes", type=click.IntRange(1, 10**9), help="How many.  [default: no end]")
+@click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True)
 @click.option("--child", is_flag=True, help="Give JSON lines; end when the input does.")
 def greedy(
     folder: Path,
     env_id: str | None,
     env_kwargs: str | None,
     runs_dir: Path,
+    name: str | None,
     steps_per_second: float,
     episodes: int | None,
     seed: int,
     child: bool,
-) -> None:
+) -> int:
     """Play greedy episodes from the newest checkpoint in FOLDER, and record them.
 
+    FOLDER is that of a run or of its checkpoints; where there is none yet, it waits for one.
     When a newer checkpoint appears, the next episode is played from that one. Files that are
     damaged or half written are passed over with a warning. Ctrl-C ends it.
     """
@@ -50,46 +69,57 @@ def greedy(
     if not folder.is_dir():
         raise BadInput(
             f"a directory of checkpoints must be given, but got {str(folder)!r}; give for example "
-            "runs/RUN/checkpoints."
+            "runs/RUN."
         )
     check_runs_dir(runs_dir)
-    kwargs = None if env_kwargs is None else _object(env_kwargs)
+    kwargs = None
+    if env_kwargs is not None:
+        if env_id is None:
+            raise BadInput("--env-kwargs goes with --env only; add --env, or leave it out.")
+        kwargs = object_of(PARAMETERS["env_kwargs"], env_kwargs)
+    try:
+        if env_id is not None:  # of no use for any checkpoint, it is refused now
+            make_env(env_id, PARAMETERS["env_kwargs"].check(kwargs) or {}).close()
+    except GridWorldError as error:
+        raise as_bad_input(error) from None
     control = Control()
     with StopRequest(control.look) as stop, ExitStack() as cleanup:
         control.ends = stop
         control.pace(steps_per_second)
         if child:
             wire = cleanup.enter_context(Wire())
-            tell: Any = wire.tell
+            tell: Tell = wire.tell
             stop.when_input_ends()
         else:
             tell = _for_people
         try:
-            _show(Shelf(folder, tell), (env_id, kwargs), runs_dir, control, tell, episodes, seed)
+            shelf = Shelf(folder, tell)
+            make = partial(_player, (env_id, kwargs), runs_dir=runs_dir, seed=seed, name=name)
+            _show(shelf, make, control, tell, episodes)
         except GridWorldError as error:
             raise as_bad_input(error) from None
         except RecorderError as error:
             raise BadInput(str(error)) from None
+    return stop.exit_code
+
+
+def _player(
+    given: tuple[str | None, dict[str, Any] | None], checkpoint: Checkpoint, **to: Any
+) -> Player:
+    return Player(checkpoint, *environment_of(checkpoint, given), **to)
 
 
 def _show(
     shelf: Shelf,
-    given: tuple[str | None, dict[str, Any] | None],
-    runs_dir: Path,
+    make: Callable[[Checkpoint], Player],
     control: Control,
-    tell: Any,
+    tell: Tell,
     episodes: int | None,
-    seed: int,
 ) -> None:
     player, shown, waiting, played = None, None, False, 0
-    refused: set[tuple[Path, int]] = set()
     try:
         while not control.ends() and (episodes is None or played < episodes):
-            newest = shelf.newest(
-                (lambda one: (one.path, one.facts.episode) not in refused)
-                if player is None
-                else player.fits
-            )
+            newest = shelf.newest()
             if newest is None:
                 if not waiting:
                     waiting = True
@@ -98,13 +128,11 @@ def _show(
                 continue
             if player is None:
                 try:
-                    player = Player(
-                        newest, *environment_of(newest, given), runs_dir=runs_dir, seed=seed
-                    )
+                    player = make(newest)
                 except GridWorldError as error:
-                    refused.add((newest.path, newest.facts.episode))
-                    tell("warning", message=f"{error} It is passed over.")
+                    shelf.pass_over(newest.path, error)
                     continue
+                shelf.only(player.shape, player.world)
                 tell("started", run_id=player.recorder.run_id, status="running")
             if newest is not shown:
                 shown = newest
@@ -119,7 +147,7 @@ def _show(
                  mean_return_100=result.mean_return_100)  # fmt: skip
     finally:
         if player is not None:
-            player.close()
+            player.close("finished" if played == episodes else "interrupted")
     tell("stopped", episodes=played)
 
 
@@ -134,16 +162,3 @@ def _for_people(event: str, **data: Any) -> None:
         click.echo(f"Waiting for a checkpoint in {data['folder']} ...")
     elif event == "playing":
         click.echo(f"Playing {data['name']}, after {data['trained']:,} episodes of training.")
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise BadInput(
-            f'--env-kwargs must be a JSON object such as {{"is_slippery": false}}, but got '
-            f"{text[:80]!r}; correct it."
-        )
-    return value

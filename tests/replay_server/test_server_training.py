@@ -430,4 +430,4 @@ async def test_checkpoint_mode_plays_the_newest_and_moves_on(
         overview = await get(server, "/api/training")
         assert overview["checkpoint_mode"] == playing
         assert playing["run"] in await runs_of(server)
-    assert json.loads(await status_of(runs_dir / playing["run"])) == "finished"
+    assert json.loads(await status_of(runs_dir / playing["run"])) == "interrupted"
