@@ -279,12 +279,15 @@ def resident() -> int:
 # T15: SIGTERM with stuck viewers
 
 
-async def test_sigterm_ends_a_server_with_stuck_viewers(runs_dir: Path, raw_viewer: Raw) -> None:
+async def test_sigterm_ends_a_server_with_stuck_viewers(
+    runs_dir: Path, raw_viewer: Raw, request: pytest.FixtureRequest
+) -> None:
     record_run(runs_dir, "long", [20_000])
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "reel", "serve", "--runs-dir", str(runs_dir), "--port", "0",
         "--token", "sesame-open", "--json", stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
+    request.addfinalizer(lambda: process.kill() if process.returncode is None else None)
     assert process.stdout is not None
     url = json.loads(await process.stdout.readline())["url"]
     elsewhere = ReplayServer(
