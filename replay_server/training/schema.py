@@ -28,6 +28,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 NOT_FROM_AFAR: Final = {"curriculum": ("starts",)}
 """Parameters that may name a file on the command line, and what they may be from outside."""
+NO_MODULE: Final = {"env": "the id of a registered environment, without a module before it"}
+"""Parameters in which `module:` imports that module, which is for the command line alone."""
 
 
 class Schema:
@@ -45,6 +47,8 @@ class Schema:
             if (allowed := NOT_FROM_AFAR.get(parameter["name"])) is not None:
                 parameter["choices"] = list(allowed)
                 parameter["allowed"] = f"one of {', '.join(allowed)}"
+            if (words := NO_MODULE.get(parameter["name"])) is not None:
+                parameter["allowed"] = words
             self._parameters[parameter["name"]] = parameter
         self.facts["parameters"] = list(self._parameters.values())
 
@@ -126,6 +130,7 @@ class Schema:
             choices = parameter.get("choices")
             fits = len(value.strip()) > 0 and len(value) <= MAX_TEXT and value.isprintable()
             right = value in choices if choices else fits
+            right = right and not (name in NO_MODULE and ":" in value)
         elif right and kind == "object":
             right = len(json.dumps(value)) <= MAX_OBJECT
         if not right:

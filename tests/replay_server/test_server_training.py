@@ -172,6 +172,8 @@ async def test_saved_tables_are_listed_and_loaded_by_name_only(
         ("start", {"parameters": {"episodes": 0}}, 400, "bad_parameter"),
         ("start", {"parameters": {"epsilon": "1"}}, 400, "bad_parameter"),
         ("start", {"parameters": [1]}, 400, "bad_field"),
+        ("start", {"parameters": {"env": "os:GridWorld-v0"}}, 400, "bad_parameter"),
+        ("start", {"parameters": {"env": ":GridWorld-v0"}}, 400, "bad_parameter"),
         ("start", {"preset": "reckless"}, 400, "bad_parameter"),
         ("start", {"preset": 3}, 400, "bad_field"),
         ("start", {"load": "x"}, 400, "bad_field"),
@@ -192,6 +194,23 @@ async def test_bad_input_is_a_clear_error(
     assert (came, answer["error"]["code"]) == (status, code)
     assert "expected" in answer["error"]["message"] or code == "training_failed"
     assert (await get(training, "/api/training"))["trainings"] == []
+
+
+async def test_a_start_from_afar_imports_no_module(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`module:id` is for who types at this machine; here it is refused before any process."""
+    (tmp_path / "innocent.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+        status, answer = await post(
+            server, "/api/training/start", {"parameters": {"env": "innocent:GridWorld-v0"}}
+        )
+    assert (status, answer["error"]["code"]) == (400, "bad_parameter")
+    assert "without a module" in answer["error"]["message"]
+    assert "innocent:GridWorld-v0" in answer["error"]["message"]
+    assert not (tmp_path / "imported").exists()
+    assert not list(runs_dir.iterdir())
 
 
 async def test_bodies_that_are_no_json(training: ReplayServer) -> None:
