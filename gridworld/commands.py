@@ -92,12 +92,6 @@ STRUCTURE = ("env", "env_kwargs", "difficulty", "map_seed", "hazards", "algorith
 )
 @click.option("--paused", is_flag=True, help="With --child: wait for a command to begin.")
 @click.option("--detach", is_flag=True, help="With --child: go on when the input ends.")
-@click.option(
-    "--tied",
-    is_flag=True,
-    hidden=True,
-    help="Run by another program: ends when its standard input does, and gives no hints.",
-)
 def train(**options: Any) -> None:
     """Train a tabular agent and record every step.
 
@@ -159,8 +153,6 @@ def _train(options: dict[str, Any], wire: Wire | None) -> int:
         if wire is not None:
             _connect(wire, session, plan, stop, detach=options["detach"])
         else:
-            if options["tied"]:
-                stop.when_input_ends()
             callbacks = cleanup.enter_context(progress_bar(session.episodes))
         result = session.run(callbacks)
         if recorder is not None:
@@ -175,8 +167,7 @@ def _train(options: dict[str, Any], wire: Wire | None) -> int:
     elif options["as_json"]:
         click.echo(json.dumps(summary))
     else:
-        hint = not options["tied"]
-        click.echo(for_people(summary, session.complete, session.episodes, runs_dir, hint))
+        click.echo(for_people(summary, session.complete, session.episodes, runs_dir))
     if lost is not None:
         click.echo(f"Error: {lost}", err=True)
         return 1

@@ -32,14 +32,11 @@ def summary_of(session: Session, result: TrainingResult, seconds: float) -> dict
     }
 
 
-def for_people(
-    summary: dict[str, Any], complete: bool, episodes: int, runs_dir: Path, hint: bool
-) -> str:
+def for_people(summary: dict[str, Any], complete: bool, episodes: int, runs_dir: Path) -> str:
     """The summary in sentences.
 
     Args:
         complete: whether all `episodes` were trained.
-        hint: say how to watch it.
     """
     done, steps, seconds = summary["episodes"], summary["steps"], summary["seconds"]
     line = f"Trained {done:,} episodes, {steps:,} steps, in {seconds:.1f} s"
@@ -55,8 +52,7 @@ def for_people(
     else:
         option = "" if runs_dir == Path("runs") else f" --runs-dir {runs_dir}"
         lines.append(f"Recorded in {summary['path']}.")
-        if hint:
-            lines.append(f"Watch it: {reel_command()} serve{option}")
+        lines.append(f"Watch it: {reel_command()} serve{option}")
     return "\n".join(lines)
 
 

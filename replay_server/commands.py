@@ -29,8 +29,8 @@ from replay_server.checks import (
     word_of,
 )
 from replay_server.security import brief
-from replay_server.serving import TrainerFailed, serve_until_stopped
-from replay_server.trainer import Trainer
+from replay_server.serving import Demo, serve_until_stopped
+from replay_server.training.errors import TrainingError
 from replay_server.training.manager import MAX_TRAINERS, TrainingConfig
 
 DEMO_EPISODES = 3000
@@ -230,7 +230,8 @@ def demo(
 ) -> None:
     """Train an agent in a process of its own and watch it learn.
 
-    Afterwards the run can be replayed until Ctrl-C.
+    It is paused, slowed down and changed from the page like any training. Afterwards the run
+    can be replayed until Ctrl-C.
     """
     check_port(port)
     if not math.isfinite(steps_per_second):
@@ -242,17 +243,14 @@ def demo(
             f"--runs-dir must be a directory that can be made or written to, but got "
             f"{str(runs_dir)!r} ({error.strerror}); choose another."
         ) from None
-    trainer = Trainer(
-        [
-            "--difficulty", difficulty,
-            "--episodes", str(episodes),
-            "--seed", str(seed),
-            "--steps-per-second", str(steps_per_second),
-            "--runs-dir", str(runs_dir),
-        ]
-    )  # fmt: skip
+    training = Demo(
+        {"difficulty": difficulty, "episodes": episodes, "seed": seed},
+        steps_per_second,
+        exit_when_done,
+        lambda text: click.echo(text, err=True),
+    )
     config = ServerConfig(runs_dir=runs_dir, port=port)
-    _serve(config, open_page=open_page, trainer=trainer, exit_when_done=exit_when_done)
+    _serve(config, open_page=open_page, demo=training)
 
 
 def _serve(
@@ -261,8 +259,7 @@ def _serve(
     open_page: bool,
     as_json: bool = False,
     word: str | None = None,
-    trainer: Trainer | None = None,
-    exit_when_done: bool = False,
+    demo: Demo | None = None,
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     def announce(server: ReplayServer) -> None:
@@ -279,7 +276,7 @@ def _serve(
     logging.getLogger("aiohttp.server").addFilter(brief)
     try:
         with asyncio.Runner(loop_factory=loop_factory) as runner:
-            runner.run(serve_until_stopped(config, announce, trainer, exit_when_done))
+            runner.run(serve_until_stopped(config, announce, demo))
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise BadInput(
@@ -292,8 +289,8 @@ def _serve(
         raise BadInput(
             f"expected to listen on {config.host} port {config.port}, got: {reason}; {remedy}."
         ) from None
-    except TrainerFailed as error:
-        raise SystemExit(error.exit_code) from None
+    except TrainingError as error:
+        raise BadInput(f"{error}.") from None
 
 
 def _open_browser(address: str) -> None:

@@ -1,42 +1,53 @@
-"""Serving until somebody stops it: signals, and a trainer beside it."""
+"""Serving until somebody stops it: signals, and a training to begin with."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from replay_server.app import ReplayServer, ServerConfig
-from replay_server.trainer import Trainer
+from replay_server.app import PARTS, ReplayServer, ServerConfig
+from replay_server.training.errors import TrainingError
+from replay_server.training.manager import Manager
 
 
-class TrainerFailed(Exception):
-    """The trainer ended with an error, which it has told itself."""
+@dataclass(frozen=True)
+class Demo:
+    """A training to begin with, which is steered from the page like any other.
 
-    def __init__(self, exit_code: int) -> None:
-        super().__init__(f"the trainer ended with exit code {exit_code}")
-        self.exit_code = exit_code
+    Attributes:
+        parameters: of `reel train`.
+        per_second: steps; no faster than this.
+        exit_when_done: end with it.
+        tell: called with a sentence once it has ended.
+    """
+
+    parameters: Mapping[str, Any]
+    per_second: float
+    exit_when_done: bool
+    tell: Callable[[str], None]
 
 
 async def serve_until_stopped(
     config: ServerConfig,
     announce: Callable[[ReplayServer], None],
-    trainer: Trainer | None = None,
-    exit_when_done: bool = False,
+    demo: Demo | None = None,
 ) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP, or until the trainer is done if that is asked for.
+    """Serve until SIGINT, SIGTERM or SIGHUP, or until the demo's training is over if it says so.
 
     A SIGHUP that is ignored stays so: that is what `nohup` asks for.
 
     Args:
         config: the server's.
         announce: called once it listens.
-        trainer: started then, and stopped at the end.
-        exit_when_done: whether to end with the trainer.
+        demo: started then, and stopped at the end.
 
     Raises:
         OSError: the port is taken.
-        TrainerFailed: the trainer ended with an error.
+        TrainingError: the demo's training could not be started; or it failed, and was to end
+            the server.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -46,20 +57,29 @@ async def serve_until_stopped(
         loop.add_signal_handler(number, stop.set)
     async with ReplayServer(config) as server:
         announce(server)
-        stopping = loop.create_task(stop.wait())
-        training = None
+        waits: list[asyncio.Task[Any]] = [loop.create_task(stop.wait())]
+        if demo is not None:
+            waits.append(loop.create_task(_train(server.app[PARTS].training.manager, demo)))
         try:
-            if trainer is not None:
-                await trainer.start()
-                training = loop.create_task(trainer.wait())
-                await asyncio.wait({stopping, training}, return_when=asyncio.FIRST_COMPLETED)
-                if training.done() and training.result() and not stop.is_set():
-                    raise TrainerFailed(abs(training.result()))
-            if not (exit_when_done and training is not None):
-                await stopping
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for task in waits[1:]:
+                if task.done() and not stop.is_set():
+                    task.result()
         finally:
-            stopping.cancel()
-            if trainer is not None:
-                await trainer.stop()
-            if training is not None:
-                await asyncio.gather(training, return_exceptions=True)
+            for task in waits:
+                task.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+
+async def _train(manager: Manager, demo: Demo) -> None:
+    """Returns only where the server is to end with the training."""
+    trainee = await manager.start(demo.parameters, per_second=demo.per_second)
+    await trainee.over.wait()
+    if demo.exit_when_done:
+        if trainee.problem is not None:
+            raise TrainingError("training_failed", trainee.problem)
+        return
+    # The page shows more of it, and can train another.
+    done = f"Trained {trainee.totals.get('episodes', 0):,} episodes"
+    demo.tell(f"{done if trainee.problem is None else trainee.problem}. Ctrl-C ends the server.")
+    await asyncio.Event().wait()

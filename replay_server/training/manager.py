@@ -82,12 +82,14 @@ class Manager:
                 continue
             if found is not None:
                 link, about = found
-                self._admit(
-                    Trainee(
-                        folder.name, link, about["parameters"], self._told,
-                        started_at=about["started_at"], run=about["run"],
-                    )
+                trainee = Trainee(
+                    folder.name, link, about["parameters"], self._told,
+                    started_at=about["started_at"], run=about["run"],
                 )  # fmt: skip
+                trainee.speed = about.get("speed", trainee.speed)
+                self._admit(trainee)
+                # One that is paused says nothing by itself; its answer tells how it stands.
+                self._spawn(self._greet(trainee))
         if self.config.off is None:
             self._spawn(self._watch())
 
@@ -151,6 +153,7 @@ class Manager:
         given: Mapping[str, Any],
         preset: str | None = None,
         load: Path | None = None,
+        per_second: float | None = None,
     ) -> Trainee:
         """Start a training, and return once it trains.
 
@@ -158,6 +161,7 @@ class Manager:
             given: its parameters.
             preset: for those not given.
             load: Q-table to begin with.
+            per_second: steps; no faster than this.
 
         Raises:
             TrainingError: it may not, or cannot be; its own words say why.
@@ -175,7 +179,13 @@ class Manager:
                     f"{active} running already; stop one, or start the server with a larger "
                     "--max-trainers",
                 )
-            trainee = await self._launch(parameters, schema.options(parameters), load)
+            options = schema.options(parameters)
+            if load is not None:
+                options.append(f"--load={load}")
+            if per_second is not None:
+                options.append(f"--steps-per-second={per_second}")
+            trainee = await self._launch(parameters, options)
+            trainee.speed = {"per_second": per_second, "unit": "step"}
         # Whoever asked may leave meanwhile; the training starts all the same.
         return await asyncio.shield(self._spawn(self._begin(trainee)))
 
@@ -202,6 +212,16 @@ class Manager:
         await self._note(trainee)
         return answer
 
+    async def pace(self, trainee: Trainee, per_second: float | None, unit: str) -> None:
+        """Let it go no faster than that; None is full speed.
+
+        Raises:
+            TrainingError: as `Trainee.ask`.
+        """
+        await self.command(trainee, "speed", per_second=per_second, unit=unit)
+        trainee.speed = {"per_second": per_second, "unit": unit}
+        await self._note(trainee)
+
     async def stop(self, trainee: Trainee) -> None:
         """End a training; return once it has ended.
 
@@ -218,12 +238,8 @@ class Manager:
             )
         await asyncio.shield(self._spawn(trainee.stop()))
 
-    async def _launch(
-        self, parameters: dict[str, Any], options: list[str], load: Path | None
-    ) -> Trainee:
+    async def _launch(self, parameters: dict[str, Any], options: list[str]) -> Trainee:
         command = [*self._command, f"--runs-dir={self._runs_dir}", *options]
-        if load is not None:
-            command.append(f"--load={load}")
         id = f"t{secrets.token_hex(4)}"
         now = time.time()
         link: Link
@@ -290,6 +306,10 @@ class Manager:
                     "stop that, or choose another name",
                 )
 
+    async def _greet(self, trainee: Trainee) -> None:
+        with contextlib.suppress(TrainingError):
+            await trainee.ask("speed", **trainee.speed)
+
     async def _note(self, trainee: Trainee) -> None:
         if isinstance(trainee.link, PostLink) and trainee.state not in OVER:
             with contextlib.suppress(OSError):  # it is gone already, folder and all
@@ -298,6 +318,7 @@ class Manager:
                         "parameters": trainee.parameters,
                         "started_at": trainee.started_at,
                         "run": trainee.run,
+                        "speed": trainee.speed,
                     }
                 )
 

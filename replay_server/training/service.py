@@ -126,8 +126,7 @@ class TrainingService:
     async def _speed(self, values: Mapping[str, Any]) -> Answer:
         trainee = self._meant(values)
         rate, unit = values.get("per_second"), _unit(values.get("unit", "step"))
-        await self.manager.command(trainee, "speed", per_second=rate, unit=unit)
-        trainee.speed = {"per_second": rate, "unit": unit}
+        await self.manager.pace(trainee, rate, unit)
         return self._everybody(trainee)
 
     async def _change(self, values: Mapping[str, Any]) -> Answer:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,33 +307,6 @@ def test_a_hangup_that_is_ignored_stays_so():
             assert not stop()
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def test_a_child_ends_with_its_standard_input(tmp_path):
-    """However its parent ends: what it holds of the pipe is closed. No hint is for it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reel", "train", "--tied", "--episodes", "1000000",
-         "--steps-per-second", "2000", "--runs-dir", str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    try:
-        while not list_runs(tmp_path):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        stdout, stderr = process.communicate(timeout=60)  # closes its input
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    assert (process.returncode, stderr) == (129, "")
-    assert stdout.startswith("Stopped after")
-    assert "Watch it" not in stdout
-    (run_id,) = list_runs(tmp_path)
-    with open_run(tmp_path / run_id) as run:
-        assert run.info.status == "interrupted"
 
 
 @pytest.mark.parametrize("lost", [{"lost_episodes": 2}, {"lost_steps": 7}])

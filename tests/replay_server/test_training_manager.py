@@ -254,6 +254,7 @@ async def test_detached_trainings_go_on_and_are_found_again(runs_dir: Path) -> N
     async with managing(runs_dir, detach=True) as (manager, news):
         one = await manager.start({"name": "one", "seed": 7})
         await manager.change(one, {"epsilon": 0.125})
+        await manager.pace(one, 5.0, "episode")
         await news.until(lambda: one.history)
         two = await manager.start({"name": "two"})
         os.kill(two.pid, signal.SIGKILL)
@@ -268,8 +269,11 @@ async def test_detached_trainings_go_on_and_are_found_again(runs_dir: Path) -> N
             assert other.trainees == [], "one server at a time has it"
         assert (await again.command(found, "pause"))["status"] == "paused"
     assert alive(one.pid)
-    async with managing(runs_dir) as (last, _):
-        assert last.find("one").pid == one.pid
+    async with managing(runs_dir) as (last, news):
+        found = last.find("one")
+        assert found.pid == one.pid
+        await news.until(lambda: found.state == "paused")  # of which it says nothing by itself
+        assert found.speed == {"per_second": 5.0, "unit": "episode"}
     await gone(one.pid)  # found, and ended with a server that does not detach
     assert list((runs_dir / FOLDER).iterdir()) == []
 
