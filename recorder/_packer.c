@@ -247,8 +247,8 @@ write_fast(const Column *c, PyObject *value, Py_ssize_t at)
 static inline int
 in_order(Packer *self, PyObject *names)
 {
-    if (names == self->names)
-        return 1;
+    if (names == self->names) /* none came before none, but the columns may want some */
+        return names != NULL || self->columns == self->positional;
     Py_ssize_t n = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     if (n != self->columns - self->positional)
         return 0;
@@ -391,7 +391,17 @@ make_mark(Packer *self, PyObject *final, long flags, PyObject *epsilon, double n
     return mark;
 }
 
-/* The end of an episode in its common form: an int as final observation, and the flags
+static int
+fits_int64(PyObject *value)
+{
+    int overflow;
+    if (!PyLong_CheckExact(value))
+        return 0;
+    PyLong_AsLongLongAndOverflow(value, &overflow);
+    return !overflow;
+}
+
+/* The end of an episode in its common form: an int64 as final observation, and the flags
  * and `epsilon` as plain bools and a float, no seed and no stage. Everything else is
  * done by `finish_episode` in Python, which this returns the result of. */
 static PyObject *
@@ -401,7 +411,7 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
     PyObject *epsilon = Py_None;
     long flags = 0;
     int common = self->marks != NULL && self->plain_final && !self->closed && given == 1
-        && PyLong_CheckExact(args[0]) && self->position > self->ended;
+        && fits_int64(args[0]) && self->position > self->ended;
 
     for (Py_ssize_t i = 0; common && i < keywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];

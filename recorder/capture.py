@@ -60,8 +60,6 @@ class Capture:
 
     def flatten_final(self, observation: Any) -> tuple[Any, ...]:
         """Return the leaves of a final observation, checked and copied."""
-        if self.plain_final and observation.__class__ is int:
-            return (observation,)
         leaves = (observation,) if self._flatten is None else self._flatten(observation)
         plain = (coerce(leaf) for coerce, leaf in zip(self._finals, leaves, strict=True))
         return tuple(leaf.tobytes() if isinstance(leaf, np.ndarray) else leaf for leaf in plain)

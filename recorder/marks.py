@@ -34,12 +34,7 @@ def finals_of(layout: Layout, marks: Sequence[Mark]) -> dict[str, Array]:
             for row, leaf in enumerate(leaves):
                 rows[row] = 0 if leaf is None else _array(leaf, rows)
         else:
-            numbers = [0 if leaf is None else leaf for leaf in leaves]
-            try:
-                rows[:] = numbers
-            except OverflowError:  # integers become the limit, as they do in steps
-                limits = np.iinfo(column.dtype)
-                rows[:] = [max(limits.min, min(number, limits.max)) for number in numbers]
+            rows[:] = [0 if leaf is None else leaf for leaf in leaves]
         finals[column.name] = rows
     return finals
 

@@ -135,6 +135,18 @@ def test_a_step_called_wrongly_says_what_is_missing_or_too_much(packer, values, 
     assert columns.count == 0
 
 
+def test_a_first_step_without_its_channels_is_refused(packer):
+    """Before any call has told in what order its keywords come; nothing else stands in."""
+    names = ("observation", "reward", "value", "row")
+    columns = [column for column in COLUMNS if column.name in names]
+    columns.insert(2, Column("value", "float64"))
+    for _ in range(3):
+        fresh = make_packer(tuple(map(spec_for, columns)), 2, 64, pytest.fail)
+        with pytest.raises(TypeError, match="'value'"):
+            fresh(*(1, 1.0))
+        assert fresh.count == 0
+
+
 def test_keywords_may_come_in_any_order(packer):
     """They are found by name."""
     columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)

@@ -110,6 +110,8 @@ def test_an_integer_that_its_column_cannot_hold_is_refused(tmp_path, value):
         with pytest.raises(SpaceError, match="observation"):
             recorder.record_step(1 << 63, 0, 0.0, small=0, pair=[0, 0])
         recorder.record_step(8, 0, 0.0, small=255, pair=[0, 255])
+        with pytest.raises(SpaceError, match="final_observation"):
+            recorder.finish_episode(1 << 63, terminated=True)
         recorder.finish_episode(0, terminated=True)
     with open_run(recorder.path) as run:
         columns = run.steps(0).columns
