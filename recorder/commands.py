@@ -9,32 +9,25 @@ from pathlib import Path
 
 import click
 
-from recorder.catalogue import find_run
+from recorder.arguments import run_argument, run_path, runs_dir_option
 from recorder.check import check_run
 from recorder.recover import recover_run
 
-_runs_dir = click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The directory of runs.",
-)
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 _SHOWN = 20
 
 
 @click.command()
-@click.argument("run")
-@_runs_dir
+@run_argument()
+@runs_dir_option
 @_as_json
 def check(run: str, runs_dir: Path, as_json: bool) -> None:
     """Look whether every byte of RUN is what was written.
 
-    RUN is a run's id. It is only read, and may be recording meanwhile. Exit code 0: all is
-    well; 1: something is damaged, and is listed; 2: there is no such run.
+    RUN is an id, a path or 'latest'. It is only read, and may be recording meanwhile. Exit code
+    0: all is well; 1: something is damaged, and is listed; 2: there is no such run.
     """
-    report = check_run(find_run(runs_dir, run))
+    report = check_run(run_path(runs_dir, run))
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
@@ -58,9 +51,9 @@ def check(run: str, runs_dir: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@run_argument()
 @click.option("--name", help="Id of the new run.  [default: RUN-recovered]")
-@_runs_dir
+@runs_dir_option
 @_as_json
 def recover(run: str, name: str | None, runs_dir: Path, as_json: bool) -> None:
     """Write what is whole of RUN into a new run beside it.
@@ -68,7 +61,7 @@ def recover(run: str, name: str | None, runs_dir: Path, as_json: bool) -> None:
     RUN itself is only read. Episodes keep their numbers; what is missing is marked on the
     new run's timeline and counted.
     """
-    result = recover_run(find_run(runs_dir, run), name)
+    result = recover_run(run_path(runs_dir, run), name)
     if as_json:
         click.echo(json.dumps({**asdict(result), "path": str(result.path)}))
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from recorder.arguments import runs_dir_option
 from recorder.importing import import_minari, import_monitor
 
 
@@ -15,8 +16,7 @@ from recorder.importing import import_minari, import_monitor
 @click.option("--format", "form", type=click.Choice(["minari", "monitor"]),
               help="What SOURCE is.  [default: monitor for a .csv file, else minari]")  # fmt: skip
 @click.option("--name", "run_id", help="Id of the new run.  [default: by SOURCE's name]")
-@click.option("--runs-dir", type=click.Path(path_type=Path), default=Path("runs"),
-              show_default=True, help="The directory of runs.")  # fmt: skip
+@runs_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def import_(
     source: str, form: str | None, run_id: str | None, runs_dir: Path, as_json: bool

@@ -16,6 +16,7 @@ from typing import Final
 import click
 
 from recorder import RecorderError, list_runs
+from recorder.arguments import run_argument, run_path
 from replay_server.app import ReplayServer, ServerConfig
 from replay_server.checks import BadInput
 from replay_server.client import Client, ClientError, Playback, connect
@@ -53,7 +54,7 @@ class _Speed(click.ParamType[float | str]):
 
 
 @click.command()
-@click.argument("run")
+@run_argument()
 @click.argument("episode", type=click.IntRange(min=0))
 @click.option("--speed", type=_Speed(), default=1.0, help="0.1 to 1000, or max.  [default: 1]")
 @click.option("--step", type=click.IntRange(min=0), default=0, help="Where to begin.")
@@ -67,9 +68,13 @@ def play(
 ) -> None:  # fmt: skip
     """Play an episode of a run in the terminal.
 
+    RUN is an id, a path or 'latest'; with --url an id.
+
     Space pauses, the arrow keys step, - and + change the speed, q or Ctrl-C ends it. Where
     the output is no terminal, each step is a line.
     """
+
+    runs_dir, run = _meant(runs_dir, run, url)
 
     async def history(client: Client) -> Playback:
         return client.play(run, episode, step=step, speed=speed, autoplay=autoplay)
@@ -78,7 +83,7 @@ def play(
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument(required=False)
 @_URL
 @_TOKEN
 @_RUNS_DIR
@@ -88,12 +93,26 @@ def watch(run: str | None, url: str | None, token: str | None, runs_dir: Path) -
     Without RUN it takes the one that trains now, or waits for the next to begin.
     """
 
+    if run is not None:
+        runs_dir, run = _meant(runs_dir, run, url)
+
     async def live(client: Client) -> Playback:
         if run is None and not await client.recording():
             click.echo("No run is live; waiting for one (Ctrl-C ends it).", err=True)
         return client.watch(run or await client.next_live())
 
     _run(live, url, token, runs_dir)
+
+
+def _meant(runs_dir: Path, run: str, url: str | None) -> tuple[Path, str]:
+    """The directory of runs and the id in it; a server elsewhere knows only ids."""
+    if url is not None:
+        return runs_dir, run
+    try:
+        path = run_path(runs_dir, run)
+    except RecorderError as error:
+        raise BadInput(f"{error}.") from None
+    return path.parent, path.name
 
 
 def _run(start: Start, url: str | None, token: str | None, runs_dir: Path) -> None:

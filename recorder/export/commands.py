@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from recorder.catalogue import find_run
+from recorder.arguments import run_argument, run_path, runs_dir_option
 from recorder.errors import ExportError
 from recorder.export import FORMATS, SUFFIXES, export_run
 from recorder.run import open_run
@@ -33,7 +33,7 @@ selecting = [
 
 
 @click.command()
-@click.argument("run")
+@run_argument()
 @click.option("--format", "form", type=click.Choice(list(FORMATS)),
               help="What to write.  [default: by OUT's ending]")  # fmt: skip
 @selecting[0]
@@ -49,8 +49,7 @@ selecting = [
               help="mp4, gif, html: colours.")  # fmt: skip
 @click.option("--size", type=int, default=480, show_default=True,
               help="mp4, gif: pixels of the longer side, where Reel draws.")  # fmt: skip
-@click.option("--runs-dir", type=click.Path(path_type=Path), default=Path("runs"),
-              show_default=True, help="The directory of runs.")  # fmt: skip
+@runs_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def export(
     run: str, form: str | None, episodes: str | None, where: str | None, out: Path, force: bool,
@@ -70,7 +69,7 @@ def export(
         raise ExportError(
             f"expected --format, or an output ending in {', '.join(SUFFIXES)}, got {out.name!r}"
         )
-    with open_run(find_run(runs_dir, run)) as opened:
+    with open_run(run_path(runs_dir, run)) as opened:
         written = export_run(
             opened, form, out, selection=choice_of(episodes, where), force=force, **options
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from recorder.afterwards import prune_run
+from recorder.arguments import json_option, run_argument, run_path, runs_dir_option
 from recorder.catalogue import find_run
-from recorder.inspection.arguments import json_option, run_argument, run_path, runs_dir_option
 from recorder.inspection.printing import print_json, safe, size
 from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
 from recorder.policy_text import parse_size

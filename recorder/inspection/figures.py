@@ -10,16 +10,16 @@ from typing import Any
 
 import click
 
-from recorder.compare import Divergence, diverge, facts_that_differ, q_difference
-from recorder.curve import METRICS
-from recorder.errors import ComparisonError, NoQTable
-from recorder.inspection.arguments import (
+from recorder.arguments import (
     csv_option,
     json_option,
     run_argument,
     run_path,
     runs_dir_option,
 )
+from recorder.compare import Divergence, diverge, facts_that_differ, q_difference
+from recorder.curve import METRICS
+from recorder.errors import ComparisonError, NoQTable
 from recorder.inspection.printing import (
     Column,
     check_forms,

@@ -10,15 +10,15 @@ from typing import Any
 import click
 import numpy as np
 
-from recorder.catalogue import list_runs, matches
-from recorder.errors import RecorderError
-from recorder.inspection.arguments import (
+from recorder.arguments import (
     csv_option,
     json_option,
     run_argument,
     run_path,
     runs_dir_option,
 )
+from recorder.catalogue import list_runs, matches
+from recorder.errors import RecorderError
 from recorder.inspection.printing import Column, Row, check_forms, print_rows, size, when
 from recorder.run import Run, open_run
 from recorder.sqlquery import query_run

@@ -9,18 +9,11 @@ from typing import Any
 
 import click
 
-from recorder.catalogue import find_run
+from recorder.arguments import run_argument, run_path, runs_dir_option
 from recorder.export.commands import choice_of, selecting
 from recorder.resim.render import render_episode
 from recorder.resim.verify import TIMEOUT_S, Report, verify_run
 
-_runs_dir = click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The directory of runs.",
-)
 _modules = click.option(
     "--import", "modules", multiple=True, metavar="MODULE",
     help="Import a module that registers the environment. May be repeated.",
@@ -31,13 +24,13 @@ _SHOWN = 10
 
 
 @click.command()
-@click.argument("run")
+@run_argument()
 @selecting[0]
 @selecting[1]
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N of them, at random.")
 @_modules
 @_timeout
-@_runs_dir
+@runs_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 def verify(
     run: str, episodes: str | None, where: str | None, sample: int | None,
@@ -56,20 +49,22 @@ def verify(
         if show and (done % 97 == 0 or done == of):
             click.echo(f"\r{done:,} of {of:,}", nl=done == of, err=True)
 
+    path = run_path(runs_dir, run)
     report = verify_run(
-        find_run(runs_dir, run), choice_of(episodes, where), sample=sample, modules=modules,
+        path, choice_of(episodes, where), sample=sample, modules=modules,
         timeout_s=timeout, progress=progress,
     )  # fmt: skip
     counts = report.counts()
     if as_json:
         diverged = [a for a in report.answers if a["status"] == "diverged"]
         facts: dict[str, Any] = {
-            "run": run, **counts, "not_tried": report.not_tried, "fault": report.fault or None,
-            "stored": report.stored, "divergences": diverged, "reasons": _reasons(report),
+            "run": path.name, **counts, "not_tried": report.not_tried,
+            "fault": report.fault or None, "stored": report.stored, "divergences": diverged,
+            "reasons": _reasons(report),
         }  # fmt: skip
         click.echo(json.dumps(facts))
     else:
-        _tell(run, report, counts)
+        _tell(path.name, report, counts)
     sys.exit(1 if counts["diverged"] or report.fault else 0)
 
 
@@ -107,7 +102,7 @@ def _short(value: Any) -> str:
 
 
 @click.command()
-@click.argument("run")
+@run_argument()
 @click.argument("episode", type=click.IntRange(0))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, metavar="OUT",
               help="The file to write: .mp4, .gif or .png.")  # fmt: skip
@@ -118,7 +113,7 @@ def _short(value: Any) -> str:
 @click.option("--step", type=click.IntRange(0), help="png: at which step.  [default: the last]")
 @_modules
 @_timeout
-@_runs_dir
+@runs_dir_option
 def render(
     run: str, episode: int, out: Path, runs_dir: Path, timeout: float, **options: Any
 ) -> None:
@@ -127,5 +122,5 @@ def render(
     The environment is made anew, in a process of its own, with render_mode="rgb_array", and
     given the recorded seeds and actions. Refused where it goes another way than was recorded.
     """
-    count = render_episode(find_run(runs_dir, run), episode, out, timeout_s=timeout, **options)
+    count = render_episode(run_path(runs_dir, run), episode, out, timeout_s=timeout, **options)
     click.echo(f"Wrote {count:,} picture{'s' * (count != 1)}: {out}")

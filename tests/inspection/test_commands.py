@@ -16,7 +16,7 @@ from inspection_kit import record
 
 import reel
 from recorder import EpisodeRecorder, RecorderError, RunBusy, open_run, remove_run
-from recorder.inspection.arguments import run_path
+from recorder.arguments import run_path
 from recorder.inspection.printing import dumps, safe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -151,6 +151,51 @@ def test_a_run_is_named_by_id_path_or_latest(runs_dir, form):
     text = {"id": "maze-1", "latest": "latest", "directory": str(path),
             "file": str(path / "run.db")}[form]  # fmt: skip
     assert run_path(runs_dir, text).resolve() == path.resolve()
+
+
+READING = {
+    "check": [],
+    "recover": [],
+    "export": ["-o", "{out}/a.jsonl"],
+    "verify": [],
+    "render": ["0", "-o", "{out}/a.mp4"],
+    "episodes": [],
+    "steps": ["0"],
+    "stats": [],
+    "highlights": [],
+    "compare": [],
+    "sql": ["select 1"],
+    "tag": [],
+    "note": [],
+    "prune": ["--keep", "every 2"],
+}
+
+
+@pytest.mark.parametrize("command", READING)
+def test_every_command_takes_a_run_by_path_and_as_latest(
+    command, runs_dir, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "empty").mkdir()
+    os.utime(runs_dir / "maze-1" / "run.db", (2e9, 2e9))
+    rest = [text.format(out=tmp_path) for text in READING[command]]
+    monkeypatch.chdir(runs_dir / "maze-1")
+    for where, text in ((runs_dir, "latest"), (tmp_path / "empty", "run.db"), (tmp_path, ".")):
+        again = ["--force"] if command == "export" else []
+        code: object = 0
+        try:
+            reel.main([command, "--runs-dir", str(where), text, *rest, *again])
+        except SystemExit as left:
+            code = left.code
+        told = capsys.readouterr()
+        if command in ("render", "verify"):  # this run names no environment to play it with
+            assert "does not name its environment" in told.err
+            assert code == 2
+        else:
+            assert code == 0, (text, told)
+    with pytest.raises(SystemExit) as left:
+        reel.main([command, "--runs-dir", str(runs_dir), "../nothing", *rest])
+    assert left.value.code == 2
+    assert "the id of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

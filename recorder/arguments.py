@@ -1,4 +1,7 @@
-"""What the commands have in common: which run is meant, and which form is printed."""
+"""What the commands have in common: which run is meant, and which form is printed.
+
+Every command that reads one run takes it as an id, a path or `latest`.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ def run_path(runs_dir: Path, text: str) -> Path:
         except (RunNotFound, RunsDirError):
             return path
     if path.name == FILE_NAME and path.is_file():
-        return path.parent
+        path = path.parent
     if not (path / FILE_NAME).is_file():
         raise RunNotFound(
             f"expected the id of a run in {runs_dir}, {LATEST!r}, or a directory with "
