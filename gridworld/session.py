@@ -113,9 +113,15 @@ class Session:
             seed=self._agent_seed,
         )
         self.done = 0
+        self._learned_before = 0
         self.visited: set[int] = set()
         self.measures = Measures(len(self.agent.q_values))
         self.ladder = Ladder(self._stages) if self._stages else None
+
+    @property
+    def trained(self) -> int:
+        """Episodes that the table has learned from, before this run too."""
+        return self.done + self._learned_before
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -163,7 +169,7 @@ class Session:
         finally:
             for job in self.control.end():
                 job()
-        self.keeper.save_if_possible("final", self.agent, self.done, self.stage)
+        self.keeper.save_if_possible("final", self.agent, self.trained, self.stage)
         return loop.TrainingResult(
             self.total_episodes,
             self.total_steps,
@@ -256,7 +262,7 @@ class Session:
         if name is None:
             episode = self.recorder.episode if self.recorder is not None else 0
             name = f"episode-{episode:09d}-saved"
-        return self.keeper.save(name, self.agent, self.done, self.stage)
+        return self.keeper.save(name, self.agent, self.trained, self.stage)
 
     # On the training thread -------------------------------------------------------------------
 
@@ -270,7 +276,7 @@ class Session:
                 self.control.interrupt(self._climb)
         every = self.parameters["checkpoint_every"]
         if every and done % every == 0:
-            self.keeper.save_if_possible(None, self.agent, done, self.stage)
+            self.keeper.save_if_possible(None, self.agent, self.trained, self.stage)
         every = self.parameters["eval_every"]
         if every and done % every == 0:
             self._evaluate()
@@ -301,6 +307,7 @@ class Session:
 
     def _put_in(self, found: checkpoints.Checkpoint, *, with_epsilon: bool) -> None:
         self.agent.load(found.q_values.tolist())
+        self._learned_before = found.facts.trained - self.done
         if with_epsilon and found.facts.epsilon is not None:
             self.agent.epsilon = found.facts.epsilon
         if self.ladder is not None and found.facts.stage is not None:
@@ -340,7 +347,7 @@ class Session:
         if worth is not None:
             self.measures.eval_return = worth
             self._mark(
-                "evaluation", f"greedy return {worth:g}", eval_return=worth, trained=self.done
+                "evaluation", f"greedy return {worth:g}", eval_return=worth, trained=self.trained
             )
 
     def _mark(self, kind: str, text: str, **data: Any) -> None:

@@ -91,6 +91,8 @@ def test_a_load_puts_the_table_back_and_leaves_epsilon(tmp_path):
         assert run.episode(9).epsilon == pytest.approx(0.995**9)
         saved = checkpoints.load(run.path / "checkpoints/early.npy")
         assert (saved.facts.episode, saved.facts.trained) == (3, 3)
+        final = checkpoints.load(run.path / "checkpoints/final.npy")
+        assert (final.facts.episode, final.facts.trained) == (12, 6), "3, and 3 after the load"
         assert saved.facts.env_kwargs == {"difficulty": "easy"}
 
 
