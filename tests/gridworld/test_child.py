@@ -233,6 +233,7 @@ def test_what_an_environment_prints_stays_out_of_the_protocol(tmp_path):
 def test_ten_starts_and_stops_leave_nothing_behind(tmp_path):
     """No process, no descriptor of ours, no lock: the next run could be resumed at once."""
     before = {path.name for path in PROC.iterdir()}
+    others = set(children_of(os.getpid()))
     for number in range(10):
         with Trainer(tmp_path, "--paused", "--name", f"try {number}") as child:
             child.event("started")
@@ -243,7 +244,7 @@ def test_ten_starts_and_stops_leave_nothing_behind(tmp_path):
             assert not run.is_recording()
             assert run.info.status == "interrupted"
     assert {path.name for path in PROC.iterdir()} == before
-    assert not children_of(os.getpid())
+    assert set(children_of(os.getpid())) <= others
 
 
 def children_of(pid):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -51,6 +52,10 @@ async def managing(runs_dir: Path, **config: Any) -> AsyncIterator[tuple[Manager
 
 
 def alive(pid: int) -> bool:
+    """Whether it runs: one that has ended and that nobody has waited for does not."""
+    with contextlib.suppress(ChildProcessError):
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
