@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import operator
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,11 @@ def as_json(value: Any) -> str:
     return json.dumps(value, default=plain)
 
 
+def as_text(value: Any) -> str:
+    """Return `value` as text that can be stored: half of a pair of UTF-16 is written out."""
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
 def checked_facts(
     epsilon: Any, seed: Any, stage: Any, tags: Any
 ) -> tuple[float | None, int | None, str | None, tuple[str, ...]]:
@@ -50,9 +56,23 @@ def checked_facts(
     tags = (tags,) if isinstance(tags, str) else tuple(tags)
     if not all(isinstance(tag, str) and tag and len(tag.split()) == 1 for tag in tags):
         raise FactsError(f"expected tags as words without spaces, got {tags!r}; use dashes")
-    if stage is not None and not isinstance(stage, str):
-        stage = str(stage)
-    return epsilon, seed, stage, tags
+    stage = None if stage is None else as_text(stage)
+    return epsilon, seed, stage, tuple(map(as_text, tags))
+
+
+def checked_seconds(name: str, value: Any) -> float:
+    """Return a time, or how long something took, as a finite number of seconds.
+
+    Raises:
+        FactsError: it is none.
+    """
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise FactsError(f"expected {name} as a number of seconds, got {value!r}; leave it out")
+    return seconds
 
 
 def checked_seed(seed: Any) -> int:

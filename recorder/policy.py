@@ -20,6 +20,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from recorder.episode import EpisodeSummary
 from recorder.errors import PolicyError
+from recorder.facts import as_text
 
 log = logging.getLogger(__name__)
 
@@ -133,9 +134,9 @@ class _Asked:
         try:
             answer = policy.keep(episode)
             if isinstance(answer, str):
-                return Verdict(bool(answer), answer or None)
+                return Verdict(bool(answer), as_text(answer) or None)
             return Verdict(True, policy.reason) if answer else DROP
-        except Exception:
+        except BaseException:  # SystemExit too: it ends no more than this call
             if not self._told:
                 log.exception(
                     "%s failed on episode %d; it is kept, and so is each that it fails on",

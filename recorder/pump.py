@@ -189,6 +189,16 @@ class Pump(threading.Thread):
         """Send all that has gathered, then what waits behind it."""
         waiting = self._outbox[:]
         del self._outbox[: len(waiting)]
+        try:
+            self._carry_steps()
+        finally:  # whatever happened to steps: somebody may wait for the answer to a flush
+            for message, values in waiting:
+                if message[0] == "flush":
+                    self._link.ask(*message)
+                else:
+                    self._link.send_event(message, values)
+
+    def _carry_steps(self) -> None:
         while True:
             count, first, parts, marks = self._capture.take(TAKE_STEPS)
             if not count and not marks:
@@ -205,11 +215,6 @@ class Pump(threading.Thread):
                 log.exception("an episode could not be shown; recording goes on")
             if count < TAKE_STEPS:
                 break
-        for message, values in waiting:
-            if message[0] == "flush":
-                self._link.ask(*message)
-            else:
-                self._link.send_event(message, values)
 
     def _tell(self, decisions: list[Decision]) -> None:
         if decisions:

@@ -23,7 +23,7 @@ from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
 from recorder.errors import RunNotFound, SequenceError
-from recorder.facts import as_json, checked_facts
+from recorder.facts import as_json, as_text, checked_facts, checked_seconds
 from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
@@ -327,7 +327,7 @@ class EpisodeRecorder:
         Raises:
             SequenceError: no step was recorded since the last end, or the recorder is closed.
             SpaceError: the final observation does not have its space's form.
-            FactsError: epsilon, seed, stage or tags that cannot be stored.
+            FactsError: epsilon, seed, stage, tags or duration that cannot be stored.
         """
         if self._closed:
             raise self._refusal
@@ -347,6 +347,8 @@ class EpisodeRecorder:
         now = time.perf_counter()
         if duration_s is None:
             duration_s = now - packer.started
+        else:
+            duration_s = checked_seconds("duration_s", duration_s)
         position = packer.position
         if position == packer.ended:
             raise SequenceError(
@@ -372,7 +374,7 @@ class EpisodeRecorder:
             SequenceError: it has no steps, or steps of another are recorded and not ended.
             ChannelError: columns of different lengths or of another shape than declared.
             SpaceError: observations or actions that do not fit their space.
-            FactsError: epsilon, seed, stage or tags that cannot be stored.
+            FactsError: epsilon, seed, stage, tags or times that cannot be stored.
         """
         if self._closed:
             raise self._refusal
@@ -391,11 +393,14 @@ class EpisodeRecorder:
         # All that can be wrong is looked at before the first step is appended: steps
         # without their end would stand in the way of the next episode.
         checked_facts(episode.epsilon, episode.seed, episode.stage, episode.tags)
+        for name in ("started_at", "duration_s"):
+            if getattr(episode, name) is not None:
+                checked_seconds(name, getattr(episode, name))
         if final is not None:
             self._capture.flatten_final(final)
         self._capture.extend(episode, count)
         if episode.started_at is not None:
-            self._capture.packer.started = episode.started_at - self._wall_offset
+            self._capture.packer.started = float(episode.started_at) - self._wall_offset
         self.finish_episode(
             final,
             terminated=episode.terminated,
@@ -466,8 +471,8 @@ class EpisodeRecorder:
                 time.time(),
                 self._capture.packer.episode,
                 self._first_step + position,
-                str(kind),
-                str(text),
+                as_text(kind),
+                as_text(text),
                 plain,
             )
         )
@@ -504,7 +509,7 @@ class EpisodeRecorder:
         step = self._first_step + packer.position
         values = as_table(name, table)
         self._pump.add_keyframe(
-            Keyframe(name, step, packer.episode, values, replaced, visited_only)
+            Keyframe(as_text(name), step, packer.episode, values, replaced, visited_only)
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recorder.envspec import spec_facts
 from recorder.errors import SpaceError
-from recorder.facts import as_json, checked_seed
+from recorder.facts import as_json, as_text, checked_seed
 from recorder.layout import Layout
 from recorder.redaction import Redaction
 
@@ -104,16 +104,16 @@ def first_row(
         return as_json(redaction.mapping(json.loads(as_json(facts))))
 
     return {
-        "name": name,
+        "name": as_text(name),
         "created_at": created_at,
         "status": "recording",
-        "env_id": about.env_id,
+        "env_id": None if about.env_id is None else as_text(about.env_id),
         "env_kwargs": kept(about.env_kwargs),
         "observation_space": as_json(layout.observation_space),
         "action_space": as_json(layout.action_space),
         "layout": as_json(layout.as_json()),
         "presentation": as_json(about.presentation),
-        "algorithm": algorithm,
+        "algorithm": None if algorithm is None else as_text(algorithm),
         "hyperparameters": kept(hyperparameters or {}),
         "seed": None if seed is None else checked_seed(seed),
         "provenance": "{}",

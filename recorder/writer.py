@@ -210,6 +210,7 @@ class Writer:
                 "lost_episodes": self._lost_before[0] + self.counters.lost_episodes,
                 "lost_steps": self._lost_before[1] + self.counters.lost_steps,
             }
+        waited = bool(self._pending)
         try:
             ruling = self._keeping.ruling(self._pending) if self._keeping else None
             self._tape.commit(
@@ -224,6 +225,9 @@ class Writer:
                 "could not write %s: %s; training goes on", self._tape.path, error, exc_info=ours
             )
             self._let_go(everything=last)
+            if last and waited:
+                self._retry_at = 0.0
+                self.commit()  # what was lost, and how the run ended, may go where it did not
             return False
         if self._keeping is not None and ruling is not None:
             self._keeping.committed(ruling)

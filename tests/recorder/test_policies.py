@@ -172,9 +172,10 @@ def test_a_function_may_say_whether_or_why():
     assert kept(triggered(lambda number: number in (1, 3)), episodes(4)) == [1, 3]
 
 
-def test_a_function_that_fails_keeps_the_episode_and_is_told_of_once(caplog):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_function_that_fails_keeps_the_episode_and_is_told_of_once(caplog, error):
     def broken(episode: EpisodeSummary):
-        raise ZeroDivisionError
+        raise error
 
     with caplog.at_level(logging.ERROR):
         got = verdicts(every(100) | when(broken), episodes(3))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import math
 import os
 import random
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,8 @@ def test_a_closed_recorder_takes_nothing_more(tmp_path):
         ({"tags": ("two words",)}, "without spaces"),
         ({"tags": ("",)}, "without spaces"),
         ({"tags": (1,)}, "without spaces"),
+        ({"duration_s": "a while"}, "duration_s as a number"),
+        ({"duration_s": math.nan}, "duration_s as a number"),
     ],
 )
 def test_facts_that_cannot_be_stored_are_refused_where_they_are_told(recording, facts, words):
@@ -112,6 +116,52 @@ def test_facts_that_cannot_be_stored_are_refused_where_they_are_told(recording, 
     recorder(Episode([0, 1], [0], [1.0]))
     assert recorder.flush()
     assert recorder.stats.errors == 0
+
+
+@pytest.mark.parametrize("when", ["noon", math.nan, -math.inf])
+def test_an_episode_that_began_at_no_time_is_refused(recording, when):
+    """Nothing of it stands in the way of the next."""
+    with pytest.raises(FactsError, match="started_at as a number"):
+        recording(Episode([0, 1], [0], [1.0], started_at=when))
+    assert not recording.has_open_steps
+
+
+def test_text_that_no_file_can_hold_is_written_out(tmp_path):
+    """Half of a pair of UTF-16, as a file's name may have it, costs nothing else."""
+    with new_recorder(tmp_path, name="a\udcff", algorithm="b\udcff") as recorder:
+        recorder.event("note\udcff", "at \udcff")
+        recorder.keyframe(np.zeros((10, 2)), name="q\udcff")
+        recorder.record_step(0, 0, 1.0)
+        recorder.finish_episode(0, stage="\udcff", tags=("t\udcff",))
+        assert recorder.flush()
+    with open_run(recorder.path) as run:
+        assert (run.info.name, run.info.algorithm) == ("a\\udcff", "b\\udcff")
+        assert (run.episode(0).stage, run.episode(0).tags) == ("\\udcff", ("t\\udcff",))
+        assert [(e.kind, e.text) for e in run.events()] == [("note\\udcff", "at \\udcff")]
+
+
+def test_a_fault_on_the_way_to_the_writer_leaves_nobody_waiting_for_a_flush(
+    tmp_path, monkeypatch, caplog
+):
+    """What it cost is counted, and the flush says so."""
+    caplog.set_level(logging.CRITICAL)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with new_recorder(tmp_path, commit_interval=60.0) as recorder:
+        with monkeypatch.context() as patch:
+            patch.setattr("recorder.link.WriterLink.send_steps", broken)
+            recorder.record_step(0, 0, 1.0)
+            answers: list[bool] = []
+            flushing = threading.Thread(
+                target=lambda: answers.append(recorder.flush()), daemon=True
+            )
+            flushing.start()
+            flushing.join(30)
+            assert answers == [False]
+        recorder.finish_episode(0, terminated=True)
+    assert recorder.stats.lost_steps == 1
 
 
 @pytest.fixture(scope="module")

@@ -275,6 +275,19 @@ def test_what_cannot_be_written_at_the_end_is_counted_as_lost(fed):
     assert (c.settled_episodes, c.settled_steps) == (6, 30)
 
 
+def test_what_was_let_go_at_the_end_is_told_on_the_tape(fed):
+    """And how the run ended, where it was the steps themselves that could not be written."""
+    fed.feed(3)
+    fed.writer.change(status="finished")
+    fed.fail(lambda _, statement: FULL if "segments" in statement else None)
+    assert not fed.writer.commit(last=True)
+    fed.recover()
+    with open_run(fed.bench.path) as run:
+        assert (run.counts().lost_episodes, run.counts().lost_steps) == (6, 30)
+        assert [event.kind for event in run.events()] == ["gap"]
+        assert run.info.status == "finished"
+
+
 def test_events_and_changes_outlast_a_failure_and_are_written_once(fed):
     """They are not steps, and nothing of them is let go."""
     fed.writer.add_event(Event(1.0, 0, 0, "note", "first"))
