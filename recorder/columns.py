@@ -7,6 +7,8 @@ no schema of their own.
 from __future__ import annotations
 
 import keyword
+import math
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ RESERVED = frozenset({"observation", "action", "reward", "final_observation", "i
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _KINDS = "biuf"
 _ITEMSIZE_MAX = 8
+_VALUE_BYTES = 256 << 20  # 64 of them at least must fit the capture buffer
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ class Channel:
             given by name or number, and stored as the number.
 
     Raises:
-        ChannelError: the name is taken or malformed, the dtype is not numeric, or labels
-            stand twice or with numbers that cannot count them.
+        ChannelError: the name is taken or malformed, the dtype is not numeric, the shape is
+            none or larger than 256 MiB, or labels stand twice or with numbers that cannot
+            count them.
     """
 
     name: str
@@ -82,7 +86,7 @@ class Channel:
 
     def __post_init__(self) -> None:
         taken = self.name in RESERVED or keyword.iskeyword(self.name)
-        if not _NAME.fullmatch(self.name) or taken:
+        if taken or not _NAME.fullmatch(str(self.name)):
             raise ChannelError(
                 f"expected a channel name like 'q_values' that is no word of Python and none of "
                 f"{', '.join(sorted(RESERVED))}, got {self.name!r}; choose another name"
@@ -100,10 +104,22 @@ class Channel:
                 f"{self.name!r}, got {dtype}; record it as numbers, or put it into the info dict"
             )
         object.__setattr__(self, "dtype", dtype.name)
-        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "shape", self._checked_shape(dtype))
         object.__setattr__(self, "labels", tuple(self.labels))
         if self.labels:
             self._check_labels(dtype)
+
+    def _checked_shape(self, dtype: np.dtype[Any]) -> tuple[int, ...]:
+        try:
+            shape = tuple(operator.index(n) for n in self.shape)
+            if all(n >= 0 for n in shape) and math.prod(shape) * dtype.itemsize <= _VALUE_BYTES:
+                return shape
+        except TypeError:  # no integers, or no tuple of them
+            pass
+        raise ChannelError(
+            f"expected a shape like (4,) for channel {self.name!r}, of at most "
+            f"{_VALUE_BYTES >> 20} MiB a value, got {self.shape!r}; declare what a step records"
+        )
 
     def _check_labels(self, dtype: np.dtype[Any]) -> None:
         counts = dtype.kind in "iu" and not self.shape

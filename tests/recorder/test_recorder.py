@@ -22,6 +22,7 @@ from recorder_kit import EXPLORED, Q_VALUES, STATES, new_recorder, record_episod
 
 import recorder.recorder
 from recorder import (
+    Channel,
     ChannelError,
     Episode,
     EpisodeNotFound,
@@ -196,6 +197,13 @@ def test_a_seed_of_the_run_that_no_column_holds_is_refused_before_there_is_a_run
     with pytest.raises(FactsError, match="64 bits"):
         new_recorder(tmp_path / "runs", seed=1 << 64)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("shape", [(-1,), (1 << 40,), 4, (2.5,), "44", None])
+def test_a_channel_of_no_possible_shape_is_refused_where_it_is_declared(shape):
+    """Later, it would leave a run that nothing can record into."""
+    with pytest.raises(ChannelError, match="shape like"):
+        Channel("value", "float32", shape)
 
 
 def test_a_runs_directory_that_is_a_file_is_refused(tmp_path):
