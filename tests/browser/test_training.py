@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+from typing import Any
 from urllib.parse import urlencode
 
 from playwright.async_api import expect
@@ -144,6 +146,43 @@ async def test_a_trainer_that_is_killed_is_shown(server: Server, viewer: Viewer)
     await state_is(viewer, "failed")
     await expect(part("trainer-why")).to_contain_text("SIGKILL")
     await expect(part("trainer-again")).to_be_visible()
+
+
+async def test_what_others_change_is_shown_and_the_keyboard_keeps_its_place(
+    server: Server, viewer: Viewer
+) -> None:
+    part, page = viewer.part, viewer.page
+    await viewer.open(server)
+    await part("train").click()
+    await part("form-episodes").fill("100000000")
+    await part("form-start").click()
+    await state_is(viewer, "running")
+
+    async def elsewhere(path: str, body: dict[str, Any]) -> None:
+        status = await page.evaluate(
+            """([path, body]) => fetch(path, {
+                method: "POST", headers: { "Content-Type": "application/json" },
+                body: JSON.stringify(body),
+            }).then((answer) => answer.status)""",
+            [path, body],
+        )
+        assert status == 200
+
+    await elsewhere("api/training/speed", {"per_second": 60})
+    await expect(part("trainer-pace-text")).to_have_text("60/s")
+    await elsewhere("api/params", {"parameters": {"learning_rate": 0.7}})
+    await expect(part("live-learning_rate")).to_have_value("0.7")
+    # Each press of a key is a change; the slider is still there for the next one.
+    await part("live-discount").focus()
+    for value in ("0.989", "0.988"):
+        await page.keyboard.press("ArrowLeft")
+        await expect(part("live-discount-value")).to_have_value(value)
+        await expect(part("live-discount")).to_be_focused()
+        url = "fetch('api/training').then((a) => a.json())"
+        while (await page.evaluate(url))["trainings"][0]["parameters"].get("discount") != float(
+            value
+        ):
+            await asyncio.sleep(0.02)
 
 
 def trainer_of(server: Server) -> int:

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as maps from "../../web/js/logic/maps.js";
 import { problem, read } from "../../web/js/logic/parameters.js";
-import { isOver, PACES, paceAt, progress, Trainings } from "../../web/js/logic/trainings.js";
+import { isOver, PACES, paceAt, paceText, progress, Trainings } from "../../web/js/logic/trainings.js";
 
 const rate = { name: "learning_rate", type: "number", exclusive_minimum: 0, maximum: 1, allowed: "a number above 0 and at most 1", nullable: false };
 const episodes = { name: "episodes", type: "integer", minimum: 1, allowed: "a whole number of at least 1" };
@@ -71,4 +71,5 @@ test("the pace slider finds a pace again", () => {
   for (const [position, pace] of PACES.entries()) assert.equal(paceAt(pace), position);
   assert.equal(paceAt(3), 2);
   assert.equal(paceAt(5000), PACES.length - 2);
+  assert.deepEqual([null, 60, 0.05, 2000].map(paceText), ["full", "60/s", "0.05/s", "2,000/s"]);
 });

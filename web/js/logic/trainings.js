@@ -16,6 +16,8 @@
  * @property {string[]} log
  */
 
+import { compact } from "./format.js";
+
 /** @param {Training | null | undefined} training */
 export const isOver = (training) => !training || training.state === "ended" || training.state === "failed";
 
@@ -78,3 +80,6 @@ export function paceAt(perSecond) {
   const found = PACES.findIndex((pace) => pace === null || pace >= perSecond);
   return Math.min(found, PACES.length - 2);
 }
+
+/** @param {number | null} perSecond @returns {string} a pace as it is, also between two positions */
+export const paceText = (perSecond) => (perSecond === null ? "full" : `${perSecond < 10 ? perSecond : compact(perSecond)}/s`);

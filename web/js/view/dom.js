@@ -110,3 +110,11 @@ export function fit(canvas, width, height) {
 }
 
 export const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
+
+/**
+ * For a slider: the keys that move it are not the playhead's, as they are elsewhere on the page.
+ * @param {KeyboardEvent} event
+ */
+export function keepArrows(event) {
+  if (/^(Arrow|Page|Home$|End$)/.test(event.key)) event.stopPropagation();
+}

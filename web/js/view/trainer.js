@@ -6,9 +6,9 @@
 
 import { compact, count, fixed, short } from "../logic/format.js";
 import { label, problem, read } from "../logic/parameters.js";
-import { isOver, PACES, paceAt, progress, Trainings } from "../logic/trainings.js";
+import { isOver, PACES, paceAt, paceText, progress, Trainings } from "../logic/trainings.js";
 import { training as api } from "../net/api.js";
-import { byId, make, on, setAttribute, setText, show } from "./dom.js";
+import { byId, keepArrows, make, on, setAttribute, setText, show } from "./dom.js";
 import { TrainForm } from "./train-form.js";
 
 /** @typedef {import("../logic/trainings.js").Training} Training */
@@ -42,6 +42,10 @@ export class TrainerPanel {
     /** @type {string | null} */
     this.chosen = null;
     this.shown = "";
+    /** What the sliders were set by. */
+    this.filled = "";
+    /** The inputs of each live parameter. @type {Map<string, any[]>} */
+    this.rows = new Map();
     /** What checkpoint mode does, where the server is in it. @type {any} */
     this.mode = null;
     this.box = byId("trainer");
@@ -104,7 +108,7 @@ export class TrainerPanel {
       this.shown = key;
       this.box.open = this.mode !== null || (here && (!over || one?.state === "failed"));
       void this.#fill(one);
-    }
+    } else if (one && !over && this.filled !== filling(one)) void this.#fill(one, false); // somebody else changed it
     setAttribute(this.box, "data-state", one?.state ?? "none");
     setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : this.trainings.allowed ? "NONE" : "OFF");
     this.#choices();
@@ -179,6 +183,7 @@ export class TrainerPanel {
     const unit = part("unit", "select", { class: "small", "aria-label": "Unit of the training speed" }, [make("option", { value: "step", text: "steps a second" }), make("option", { value: "episode", text: "episodes a second" })]);
     const setPace = () => this.#pace();
     on(pace, "input", () => this.#tellPace());
+    on(pace, "keydown", keepArrows);
     on(pace, "change", setPace);
     on(unit, "change", setPace);
     const reset = () => confirm("Reset the agent? Its Q-table is emptied; what is recorded stays.") && void this.#ask("reset");
@@ -237,56 +242,69 @@ export class TrainerPanel {
     if (current && this.parts.choice.value !== current) this.parts.choice.value = current;
   }
 
-  /** The sliders of a training, as it stands. @param {Training | null} one */
-  async #fill(one) {
+  /**
+   * The sliders of a training, as it stands.
+   * @param {Training | null} one @param {boolean} [all]  also the one that a person is at
+   */
+  async #fill(one, all = true) {
     if (!one || isOver(one)) return;
+    this.filled = filling(one);
     const { per_second, unit } = one.speed;
-    this.parts.pace.value = String(paceAt(per_second));
+    if (all || document.activeElement !== this.parts.pace) this.parts.pace.value = String(paceAt(per_second));
     this.parts.unit.value = unit;
-    this.#tellPace();
+    setText(this.parts["pace-text"], paceText(per_second));
     const schema = await this.#schema().catch(() => null);
-    if (!schema || this.current !== one) return;
+    if (!schema || this.current?.training !== one.training) return;
     const live = schema.parameters.filter((parameter) => parameter.live);
-    const rows = live.map((parameter) => {
-      const value = one.parameters[parameter.name] ?? one.figures[parameter.name] ?? parameter.default;
-      const low = parameter.exclusive_minimum ?? parameter.minimum ?? 0;
-      const range = { type: "range", min: String(low), max: String(parameter.maximum ?? 1), step: "0.001", "aria-label": label(parameter.name) };
-      const slider = /** @type {HTMLInputElement} */ (make("input", { ...range, "data-testid": `live-${parameter.name}` }));
-      const field = /** @type {HTMLInputElement} */ (make("input", { inputmode: "decimal", "aria-label": label(parameter.name), "data-testid": `live-${parameter.name}-value` }));
-      slider.value = field.value = String(value);
-      on(slider, "input", () => {
-        field.value = slider.value;
-      });
-      on(slider, "change", () => void this.#change(parameter, slider.value));
-      on(field, "change", () => void this.#change(parameter, field.value));
-      return make("label", { class: "slide", title: parameter.description }, [make("span", { text: label(parameter.name) }), slider, field]);
-    });
-    this.parts.live.replaceChildren(...rows);
+    // The same elements throughout: one that is replaced takes the focus of the keyboard along.
+    if (this.rows.size === 0) this.parts.live.replaceChildren(...live.map((parameter) => this.#row(parameter)));
+    for (const { name, default: otherwise } of live) {
+      const row = this.rows.get(name);
+      if (!all && row?.includes(document.activeElement)) continue;
+      for (const input of row ?? []) input.value = String(one.parameters[name] ?? one.figures[name] ?? otherwise);
+    }
     const locked = ["env", "algorithm", "seed"].map((name) => `${label(name)} ${one.parameters[name] ?? schema.parameters.find((p) => p.name === name)?.default}`);
     setText(this.parts.locked, `Locked while it trains: ${locked.join(", ")}, map and episodes. The values above apply from the next episode on.`);
   }
 
+  /** A slider and a field for a parameter. @param {import("../logic/parameters.js").Parameter} parameter */
+  #row(parameter) {
+    const low = parameter.exclusive_minimum ?? parameter.minimum ?? 0;
+    const range = { type: "range", min: String(low), max: String(parameter.maximum ?? 1), step: "0.001", "aria-label": label(parameter.name) };
+    const slider = /** @type {HTMLInputElement} */ (make("input", { ...range, "data-testid": `live-${parameter.name}` }));
+    const field = /** @type {HTMLInputElement} */ (make("input", { inputmode: "decimal", "aria-label": label(parameter.name), "data-testid": `live-${parameter.name}-value` }));
+    this.rows.set(parameter.name, [slider, field]);
+    on(slider, "keydown", keepArrows);
+    on(slider, "input", () => {
+      field.value = slider.value;
+    });
+    on(slider, "change", () => void this.#change(parameter, slider.value));
+    on(field, "change", () => void this.#change(parameter, field.value));
+    return make("label", { class: "slide", title: parameter.description }, [make("span", { text: label(parameter.name) }), slider, field]);
+  }
+
   /** Epsilon moves by itself as it decays, unless a person holds it. @param {number | null | undefined} epsilon */
   #follow(epsilon) {
-    const row = this.parts.live.querySelector('[data-testid="live-epsilon"]')?.parentElement;
-    if (!row || typeof epsilon !== "number" || row.contains(document.activeElement)) return;
-    for (const input of row.querySelectorAll("input")) input.value = String(Number(epsilon.toPrecision(3)));
+    const row = this.rows.get("epsilon");
+    if (!row || typeof epsilon !== "number" || row.includes(document.activeElement)) return;
+    for (const input of row) input.value = String(Number(epsilon.toPrecision(3)));
   }
 
   /** @param {import("../logic/parameters.js").Parameter} parameter @param {string} text */
   async #change(parameter, text) {
     const value = read(parameter, text);
     const wrong = problem(parameter, value);
-    const one = this.current;
-    if (wrong) this.toast(wrong, { kind: "alarm" });
-    else await this.#ask("params", { parameters: { [parameter.name]: value } });
-    void this.#fill(one);
+    if (wrong) {
+      this.toast(wrong, { kind: "alarm" });
+      void this.#fill(this.current);
+      return;
+    }
+    for (const input of this.rows.get(parameter.name) ?? []) input.value = text;
+    await this.#ask("params", { parameters: { [parameter.name]: value } });
   }
 
   #tellPace() {
-    const pace = PACES[Number(this.parts.pace.value)];
-    const unit = this.parts.unit.value === "step" ? "steps/s" : "ep/s";
-    setText(this.parts["pace-text"], pace === null ? "full" : `${pace} ${unit}`);
+    setText(this.parts["pace-text"], paceText(PACES[Number(this.parts.pace.value)]));
   }
 
   #pace() {
@@ -324,6 +342,9 @@ export function tableOptions(tables, runs) {
   const names = new Map(runs.map((run) => [run.run, run.name ?? run.run]));
   return tables.map(({ run, name }) => make("option", { value: `${run}/${name}`, text: `${name} · ${names.get(run) ?? run}` }));
 }
+
+/** What the sliders show of a training; it moves when somebody moves them. @param {Training} one */
+const filling = ({ training, speed, parameters }) => JSON.stringify([training, speed, parameters]);
 
 /** @param {any} mode */
 function modeText({ state, folder, checkpoint, warning }) {

@@ -6,7 +6,7 @@
 
 import { count } from "../logic/format.js";
 import { FRAME_MS, lastEpisode, modeOf, nextMoment, setMode, typed } from "../logic/learning.js";
-import { byId, on, setAttribute, setText, show } from "./dom.js";
+import { byId, on, setAttribute, setText, show, keepArrows } from "./dom.js";
 
 export class Training {
   /**
@@ -31,10 +31,7 @@ export class Training {
       on(button, "click", () => this.setMode(button.dataset.mode));
     }
     on(this.slider, "input", () => this.pin(Number(this.slider.value)));
-    on(this.slider, "keydown", (event) => {
-      // What has the focus is what moves: elsewhere on the page these keys are the playhead's.
-      if (/^(Arrow|Page|Home$|End$)/.test(event.key)) event.stopPropagation();
-    });
+    on(this.slider, "keydown", keepArrows);
     on(this.at, "change", () => this.#typed(this.at, (episode) => this.pin(episode)));
     on(this.since, "change", () => this.#typed(this.since, (episode) => this.#compare(episode)));
     on(this.button, "click", () => this.toggle());
