@@ -14,7 +14,6 @@ import logging
 import os
 import select
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from typing import Any
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.marks import Mark
 from recorder.place import Place
+from recorder.processes import command_of
 from recorder.writer import Counters
 
 PIPE_BYTES = 1 << 20
@@ -338,22 +338,8 @@ def _until_closed(descriptor: int, patience: float) -> None:
 
 
 def command(run_dir: Path) -> list[str]:
-    """Return the command of the writer's process; tests put a weaker one here.
-
-    Its modules come from where this process has its own, in the same order, but never from
-    the working directory or the script's: a `json.py` of the user's is nothing to it.
-    """
-    own = str(Path(__file__).resolve().parent.parent)
-    # The first is the script's directory, or the working one, unless `-P` left it out.
-    known = sys.path if sys.flags.safe_path else sys.path[1:]
-    places = [place for place in known if place]
-    if own not in places:
-        places.append(own)
-    code = (
-        f"import sys; sys.path[:] = sys.argv.pop(1).split({os.pathsep!r}); "
-        "from recorder.scribe import main; main()"
-    )
-    return [sys.executable, "-P", "-c", code, os.pathsep.join(places), str(run_dir)]
+    """Return the command of the writer's process; tests put a weaker one here."""
+    return command_of("recorder.scribe", str(run_dir))
 
 
 def _start_writer(run_dir: Path, inherit: Sequence[int]) -> subprocess.Popen[bytes]:

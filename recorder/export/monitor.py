@@ -58,7 +58,7 @@ def write(run: Run, selection: Selection, out: Path, options: Options, result: W
                     result.steps += row[2]
                 after = page[-1][0]
     if not result.path.name.endswith("monitor.csv"):
-        result.note = "load_results finds it if its name ends in monitor.csv"
+        result.note = "name it so that it ends in monitor.csv, and load_results finds it"
 
 
 def _line(row: tuple[Any, ...], began: float) -> list[Any]:

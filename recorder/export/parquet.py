@@ -14,6 +14,7 @@ Facts of the run stand as JSON in the metadata of both tables, key `reel`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -86,9 +87,12 @@ def write(run: Run, selection: Selection, out: Path, options: Options, result: W
                 rows = list(islice(facts, len(stretch.ends)))
                 finals.add(_episode_arrays(run, stretch, rows, texts))
                 result.episodes += len(rows)
-    finally:
         steps.close()
         finals.close()
+    except BaseException:
+        steps.abandon()
+        finals.abandon()
+        raise
 
 
 class _Table:
@@ -126,6 +130,12 @@ class _Table:
     def close(self) -> None:
         self._flush()
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that is not going to be whole."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+        self._writer.is_open = False  # else it tries once more when it is collected
 
 
 def _step_fields(run: Run) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from recorder.errors import ExportError, OutputExists
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 MANIFEST = "reel-export.json"
 """Stands in every directory that an export makes; only such a directory is replaced."""
 
@@ -55,6 +57,7 @@ def aside(out: Path, force: bool, directory: bool) -> Iterator[Path]:
 
     Raises:
         OutputExists: something came to stand at `out` meanwhile.
+        OSError: with `out` as its file name where there is no room.
     """
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     _remove(temporary)
@@ -72,8 +75,11 @@ def aside(out: Path, force: bool, directory: bool) -> Iterator[Path]:
             if directory and (out.exists() or out.is_symlink()):
                 out.unlink()
             temporary.replace(out)
-    except BaseException:
+    except BaseException as error:
         _remove(temporary)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            # In the system's words, of the name that was asked for, not the one beside it.
+            raise OSError(error.errno, os.strerror(error.errno), str(out)) from error
         raise
 
 

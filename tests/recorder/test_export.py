@@ -7,6 +7,9 @@ import itertools
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -380,6 +383,74 @@ def test_a_full_disk_leaves_no_half_file(tabular, tmp_path, monkeypatch):
     with open_run(tabular) as run, pytest.raises(OSError) as caught:
         export_run(run, "jsonl", tmp_path / "a.jsonl")
     assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []
+
+
+FULL = {
+    "jsonl": "a.jsonl",
+    "npz": "a.npz",
+    "csv": "a.csv",
+    "html": "a.html",
+    "parquet": "a",
+    "minari": "a-v0",
+    "mp4": "a.mp4",
+    "gif": "a.gif",
+}
+
+
+@pytest.mark.parametrize("form", FULL)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(form, tabular, tmp_path):
+    """On the real command line, with a system that refuses each further byte."""
+    for package in {"parquet": ["pyarrow"], "minari": ["minari", "h5py"],
+                    "mp4": ["av", "PIL"], "gif": ["PIL"]}.get(form, []):  # fmt: skip
+        pytest.importorskip(package)
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out" / FULL[form]
+    # SQLite maps a file of 32 KiB beside the tape, which is there already.
+    limited = (
+        "import resource, reel; from recorder.export import target; check = target.check_free\n"
+        "def then(*args):\n"
+        "    check(*args); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "import recorder.export; recorder.export.check_free = then; reel.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "export", str(tabular), "--format", form,
+         "--episodes", "0-99", "-o", str(out)],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stderr == f"Error: File too large: {out}.\n"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "minari"])
+def test_ctrl_c_leaves_nothing(form, tabular, tmp_path):
+    for package in {"parquet": ["pyarrow"], "minari": ["minari", "h5py"]}.get(form, []):
+        pytest.importorskip(package)
+    # Where the writing goes on, it says so and waits to be interrupted.
+    place = {"jsonl": "recorder.export.jsonl._write", "minari": "pickle.dumps",
+             "parquet": "recorder.export.parquet._step_arrays"}[form]  # fmt: skip
+    waiting = (
+        "import reel, signal, sys; from unittest.mock import patch\n"
+        "def wait(*args, **options):\n"
+        "    print('begun', flush=True); signal.pause()\n"
+        f"with patch({place!r}, wait): reel.main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", waiting, "export", str(tabular), "--format", form,
+         "-o", str(tmp_path / "a-v0")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "begun\n"
+        assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+        os.killpg(process.pid, signal.SIGINT)
+        _, complaints = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130
+    assert complaints.strip() == ""
     assert list(tmp_path.iterdir()) == []
 
 
