@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from browser.kit import Server, Viewer, reel, serving, train
 from recorder import open_run
@@ -155,3 +155,22 @@ async def test_a_read_only_server_offers_no_change(read_only: Server, viewer: Vi
     await expect(viewer.part("run-row")).to_have_count(2)
     await expect(viewer.part("run-edit")).to_have_count(0)
     await expect(viewer.part("run-delete")).to_have_count(0)
+
+
+async def test_runs_behind_the_first_page_are_told_of_and_read_on_demand(
+    lakes: Server, viewer: Viewer
+) -> None:
+    async def short_pages(route: Route) -> None:
+        """One run an answer, where the page asks for a thousand."""
+        await route.continue_(url=route.request.url.replace("limit=1000", "limit=1"))
+
+    await viewer.page.route("**/api/runs?*", short_pages)
+    await viewer.open(lakes, run="lake-1", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await viewer.part("runs-open").click()
+    await expect(viewer.part("run-row")).to_have_count(1)
+    await expect(viewer.page.locator("#runs-note")).to_contain_text("1 of 1 runs read, of 2")
+    await viewer.part("runs-more").click()
+    await expect(viewer.part("run-row")).to_have_count(2)
+    await expect(viewer.part("runs-more")).to_be_hidden()
+    await expect(viewer.page.locator("#runs-note")).to_have_text("2 of 2 runs")

@@ -20,6 +20,7 @@ import { Curve } from "./view/curve.js";
 import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
 import { Frames } from "./view/frames.js";
+import { Highlights } from "./view/highlights.js";
 import { Keyboard } from "./view/help.js";
 import { Export } from "./view/export.js";
 import { Inspector } from "./view/inspector.js";
@@ -62,6 +63,7 @@ const topBar = new TopBar(session, (run) => session.open({ run, playing: !reduce
 const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
 const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: !reducedMotion.matches }), reread: readRuns, say: (text) => notices.toast(text) });
 new Export(session, stage, theme, { say: (text) => notices.toast(text), link: copyLink });
+new Highlights(session);
 const filler = new Filler(session, api.steps, redraw);
 const notices = new Notices(
   session,
@@ -70,7 +72,7 @@ const notices = new Notices(
     openNewest: () => session.open({}),
     openLast: () => session.open({ run: session.target.run, playing: false }),
     again: () => (state.missing ? session.seek(state.step, state.episode) : session.open(session.target)),
-    next: () => session.episodeBy(1),
+    next: () => void episodes.walk(1).catch(complain),
     reload: () => location.reload(),
   },
   redraw,
@@ -133,6 +135,7 @@ async function readRuns() {
     const known = new Set(state.runs.map((run) => run.run));
     const first = state.runs.length === 0;
     const answer = await api.runs();
+    state.rest = answer.next ? { next: answer.next, total: answer.total } : null;
     if (session.listed(answer.runs, !answer.next)) inspector.setRun();
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
@@ -261,7 +264,7 @@ const keyboard = new Keyboard({
   pointB: () => session.setPoint("b"),
   event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).catch(complain),
   live: () => session.goLive(),
-  episode: ({ by }) => session.episodeBy(by ?? 1),
+  episode: ({ by }) => void episodes.walk(by ?? 1).catch(complain),
   search: () => byId("goto").focus(),
   overlay: () => stage.nextOverlay(),
   training: () => training.focus(),

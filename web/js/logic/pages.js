@@ -61,6 +61,13 @@ export class EpisodePages {
     return this.pages.get(Math.floor(index / PAGE))?.[index % PAGE];
   }
 
+  /** A row, read first where it is not here. @param {number} index @returns {Promise<EpisodeRow | undefined>} */
+  async at(index) {
+    const page = Math.floor(index / PAGE);
+    if (index >= 0 && !this.pages.has(page) && page < this.cursors.length) await this.#load(page, false);
+    return this.row(index);
+  }
+
   /** Where an episode stands among the rows that are here, or -1. @param {number} episode */
   indexOf(episode) {
     for (const [index, rows] of this.pages) {

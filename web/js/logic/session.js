@@ -10,6 +10,9 @@ import { otherLive, recording } from "./state.js";
 /** @typedef {import("./inbox.js").Target} Target */
 
 export class Session extends Inbox {
+  /** What playing on goes through; null: all episodes. @type {import("./playlist.js").Playlist | null} */
+  list = null;
+
   /** @param {Target} target */
   open(target) {
     const { state } = this;
@@ -57,7 +60,7 @@ export class Session extends Inbox {
     const sent = state.live
       ? this.open({ run, live: true })
       : this.open({ run, episode: state.episode, step: state.step, playing });
-    if (sent && (loop !== "off" || autoplay)) this.#control({ loop, autoplay });
+    if (sent && (loop !== "off" || autoplay)) this.#control({ loop, autoplay: autoplay && this.#on() });
     return sent;
   }
 
@@ -129,11 +132,16 @@ export class Session extends Inbox {
     return this.seek(0, Math.max(0, episode), playing ?? ran);
   }
 
+  /** The episode that is shown, or is asked for already. */
+  get heading() {
+    return this.seeks.target?.episode ?? this.state.episode;
+  }
+
   /** The episode before or after, by number. @param {number} by */
   episodeBy(by) {
     const { state } = this;
     const total = Math.max(state.metrics?.episodes ?? 0, state.run?.episodes ?? 0);
-    const from = this.seeks.target?.episode ?? state.episode ?? 0;
+    const from = this.heading ?? 0;
     const target = Math.max(0, Math.min(Math.max(total - 1, from), from + by));
     return target === from ? false : this.openEpisode(target);
   }
@@ -199,10 +207,21 @@ export class Session extends Inbox {
     return marksOf(episode, state.events, state.parting);
   }
 
-  /** @param {boolean} autoplay */
-  setAutoplay(autoplay) {
-    this.state.autoplay = autoplay;
-    return this.#control({ autoplay });
+  /** @param {boolean} on */
+  setAutoplay(on) {
+    this.state.autoplay = on && this.#on();
+    return this.#control({ autoplay: this.state.autoplay });
+  }
+
+  /** Another list to go through; one that plays on goes through it at once. @param {import("./playlist.js").Playlist | null} list */
+  setList(list) {
+    if (JSON.stringify(list) === JSON.stringify(this.list)) return;
+    this.list = list;
+    if (this.state.autoplay) this.#control({ autoplay: this.#on() });
+  }
+
+  #on() {
+    return this.list ?? true;
   }
 
   /** Back to what is being recorded: in this run, or in one that is. */

@@ -9,7 +9,8 @@
  * @typedef {object} State
  * @property {"connecting" | "open" | "lost" | "refused"} connection  refused: the server asks for a token
  * @property {number | null} retryAt    clock (ms) of the next attempt while lost
- * @property {Run[]} runs               all runs, recording ones first
+ * @property {Run[]} runs               the newest runs, 1,000 at most, recording ones first
+ * @property {{next: string, total: number} | null} rest  where the others begin, and how many there are in all; null: no others
  * @property {Run | null} run           the one that is open
  * @property {boolean} empty            the server has no run at all
  * @property {number} epoch             messages of an older one are late and dropped
@@ -23,7 +24,7 @@
  * @property {Speed} speed
  * @property {import("../types.js").Loop} loop
  * @property {{a: number | null, b: number | null}} points  of the A-B loop, as set in the episode shown
- * @property {boolean} autoplay
+ * @property {boolean | import("./playlist.js").Playlist} autoplay  through all episodes, or through a list
  * @property {number} behind            episodes finished after the one shown, as last told
  * @property {import("../types.js").EpisodeRow | null} info  what is known of the episode
  * @property {import("../types.js").Metrics | null} metrics
@@ -48,6 +49,7 @@ export function initialState() {
     connection: "connecting",
     retryAt: null,
     runs: [],
+    rest: null,
     run: null,
     empty: false,
     epoch: 0,

@@ -60,7 +60,8 @@ export const training = {
 
 export const api = {
   status: () => get("api/status"),
-  runs: () => get("api/runs"),
+  /** @param {string | null} [cursor] */
+  runs: (cursor = null) => get("api/runs", { limit: 1000, cursor }),
   /** @param {string} run */
   run: (run) => get(of(run)),
   /** @param {string} run @param {string} sort @param {{filter: string, words: string}} query @param {string | null} cursor @param {number} limit */
@@ -83,6 +84,8 @@ export const api = {
   frames: (run, episode) => get(`${of(run)}/episodes/${episode}/frames`),
   /** @param {string} run @param {number} episode @param {number} step @returns {string} where the picture is */
   frame: (run, episode, step) => new URL(`${of(run)}/episodes/${episode}/frames/${step}`, document.baseURI).href,
+  /** @param {string} run */
+  highlights: (run) => get(`${of(run)}/highlights`),
   /** @param {string} run */
   events: (run) => get(`${of(run)}/events`),
   /** @param {string} run @param {string} metric @param {number} points */

@@ -6,6 +6,7 @@
 import { api } from "../net/api.js";
 import { compact, count, DASH, ending, reward } from "../logic/format.js";
 import { EpisodePages } from "../logic/pages.js";
+import { besides, byNumber, playlist } from "../logic/playlist.js";
 import { byId, make, on, perFrame, setAttribute, setText, show } from "./dom.js";
 import { Filters } from "./filters.js";
 
@@ -49,6 +50,7 @@ export class Episodes {
     /** The row the keyboard is on, while the table has the focus. */
     this.cursor = -1;
     this.shownEpisode = -1;
+    this.walking = Promise.resolve();
     on(this.list, "scroll", this.draw, { passive: true });
     on(this.list, "click", (event) => this.#click(event));
     on(this.list, "keydown", (event) => this.#key(event));
@@ -95,7 +97,36 @@ export class Episodes {
     this.list.scrollTop = 0;
     this.cursor = -1;
     this.asked();
+    this.session.setList(playlist(this.filters.filter, this.filters.words, this.sort.value));
     this.refresh(true);
+  }
+
+  /** To the episode before or after: of the list that the table shows, where it does not show all. @param {number} by */
+  walk(by) {
+    if (!this.session.list) return Promise.resolve(this.session.episodeBy(by));
+    // One by one: a key that is held must not ask twice for what follows the same episode.
+    this.walking = this.walking.catch(() => {}).then(() => this.#walk(by));
+    return this.walking;
+  }
+
+  /** @param {number} by */
+  async #walk(by) {
+    const { list, heading, state } = this.session;
+    if (!list || !state.run || heading === null) return;
+    const run = state.run.run;
+    const next = byNumber(list) ? (await api.episodes(run, besides(list, heading, by).sort, besides(list, heading, by), null, 1)).episodes[0] : await this.#beside(heading, by);
+    if (next && this.session.state.run?.run === run) this.session.openEpisode(next.episode);
+  }
+
+  /** The nearest row that can be played; the first of the list where the episode is in none of it. @param {number} episode @param {number} by */
+  async #beside(episode, by) {
+    const { pages } = this;
+    const at = pages.indexOf(episode);
+    const way = at < 0 ? 1 : by;
+    for (let index = at < 0 ? 0 : at + by; ; index += way) {
+      const row = await pages.at(index);
+      if (!row || (row.kept !== false && !row.running)) return row;
+    }
   }
 
   /**

@@ -3,7 +3,8 @@
 import { Gif, Palette } from "../logic/gif.js";
 import { api } from "../net/api.js";
 import { whole } from "../net/whole.js";
-import { byId, make, on, setAttribute, setText, show } from "./dom.js";
+import { byId, make, on, setText, show } from "./dom.js";
+import { Menu } from "./menu.js";
 import { Stage } from "./stage.js";
 
 /** A film has this many pictures at most; of a longer episode it shows every n-th step. */
@@ -23,27 +24,8 @@ export class Export {
     this.stage = stage;
     this.theme = theme;
     this.acts = acts;
-    this.button = byId("save");
-    this.menu = byId("save-menu");
+    this.menu = new Menu(byId("save"), byId("save-menu"), () => this.#fill());
     this.busy = false;
-    on(this.button, "click", () => this.#open(this.menu.hidden));
-    on(this.menu, "keydown", (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      this.#open(false);
-    });
-    on(this.menu, "focusout", (event) => !this.menu.contains(event.relatedTarget) && event.relatedTarget !== this.button && event.relatedTarget !== null && this.#open(false));
-    on(document, "pointerdown", (event) => !this.menu.hidden && !this.menu.parentElement.contains(event.target) && this.#open(false));
-  }
-
-  /** @param {boolean} open */
-  #open(open) {
-    if (open) this.#fill();
-    const had = this.menu.contains(document.activeElement);
-    show(this.menu, open);
-    setAttribute(this.button, "aria-expanded", String(open));
-    if (open) this.menu.querySelector("a, button")?.focus();
-    else if (had) this.button.focus();
   }
 
   #fill() {
@@ -54,7 +36,7 @@ export class Export {
     for (const [format, words] of [["json", "Episode as JSON"], ["csv", "Episode as CSV"], ["npz", "Episode as NPZ"]]) {
       if (!run || episode === null || state.missing) continue;
       const item = make("a", { href: api.file(run.run, episode, format), download: "", "data-testid": `save-${format}`, text: words });
-      on(item, "click", () => this.#open(false));
+      on(item, "click", () => this.menu.open(false));
       items.push(item);
     }
     if (!this.stage.canvas.hidden && episode !== null) {
@@ -62,14 +44,14 @@ export class Export {
       if (done && !state.missing) items.push(this.#item("gif", "Episode as GIF", () => void this.#gif()));
     }
     items.push(this.#item("link", "Copy link", this.acts.link));
-    this.menu.replaceChildren(...items);
+    this.menu.list.replaceChildren(...items);
   }
 
   /** @param {string} id @param {string} words @param {() => void} act */
   #item(id, words, act) {
     const item = make("button", { "data-testid": `save-${id}`, text: words });
     on(item, "click", () => {
-      this.#open(false);
+      this.menu.open(false);
       act();
     });
     return item;

@@ -12,6 +12,8 @@ import { RunCurves } from "./run-curves.js";
 /** Rows drawn at most; a filter finds the others. */
 const MOST_ROWS = 200;
 const MOST_CURVES = 12;
+/** Runs of one answer at most. */
+const READ = 1000;
 
 /** @typedef {import("../types.js").Run} Run */
 
@@ -33,6 +35,12 @@ export class Runs {
     /** What a row is being asked: its run, and about what. @type {{run: string, what: "edit" | "delete"} | null} */
     this.asking = null;
     this.readOnly = false;
+    /** Runs behind those that the page always has, read when a person asks. @type {Run[]} */
+    this.further = [];
+    /** Where the next of them begin; null behind the last. @type {string | null | undefined} */
+    this.behind = undefined;
+    this.more = byId("runs-more");
+    on(this.more, "click", () => void this.#readOn());
     on(byId("runs-open"), "click", () => void this.open());
     on(this.filter, "input", () => this.#show());
     on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
@@ -40,6 +48,8 @@ export class Runs {
 
   async open() {
     this.asking = null;
+    this.further = [];
+    this.behind = undefined;
     this.#show();
     this.dialog.showModal();
     this.filter.focus();
@@ -57,16 +67,42 @@ export class Runs {
     if (this.dialog.open) void this.curves.show(this.#tickedRuns());
   }
 
+  /** All that were read: the newest, which are read again and again, and what a person asked for. */
+  get #known() {
+    const { runs } = this.session.state;
+    const newest = new Set(runs.map((run) => run.run));
+    return [...runs, ...this.further.filter((run) => !newest.has(run.run))];
+  }
+
+  async #readOn() {
+    const { rest } = this.session.state;
+    if (!rest || this.more.disabled) return;
+    this.more.disabled = true;
+    try {
+      const answer = await api.runs(this.behind ?? rest.next);
+      this.behind = answer.next;
+      this.further = [...this.further, ...answer.runs];
+    } catch (error) {
+      this.#refused(error);
+    }
+    this.more.disabled = false;
+    this.#show();
+  }
+
   #tickedRuns() {
-    return this.session.state.runs.filter((run) => this.ticked.includes(run.run));
+    return this.#known.filter((run) => this.ticked.includes(run.run));
   }
 
   #show() {
-    const { runs } = this.session.state;
+    const runs = this.#known;
+    const { rest } = this.session.state;
+    const total = Math.max(rest?.total ?? 0, runs.length);
     const found = runs.filter((run) => matches(run, this.filter.value));
     this.body.replaceChildren(...found.slice(0, MOST_ROWS).flatMap((run) => this.#rows(run)));
     const more = found.length > MOST_ROWS ? `${MOST_ROWS} of ${count(found.length)} shown: a filter finds the others. ` : "";
-    setText(byId("runs-note"), `${more}${count(found.length)} of ${count(runs.length)} runs${this.readOnly ? " · this server is read-only" : ""}`);
+    setText(byId("runs-note"), `${more}${count(found.length)} of ${count(runs.length)} runs${total > runs.length ? ` read, of ${count(total)} there are` : ""}${this.readOnly ? " · this server is read-only" : ""}`);
+    show(this.more, total > runs.length && this.behind !== null);
+    setText(this.more, `Read ${count(Math.min(READ, total - runs.length))} more`);
     void this.curves.show(this.#tickedRuns());
   }
 
@@ -163,16 +199,21 @@ export class Runs {
 
   /** @param {() => Promise<any>} change */
   async #do(change) {
-    const note = byId("runs-error");
-    show(note, false);
+    show(byId("runs-error"), false);
     try {
       await change();
       this.asking = null;
       await this.acts.reread();
     } catch (error) {
-      setText(note, error instanceof Error ? error.message : String(error));
-      show(note, true);
+      this.#refused(error);
     }
     this.#show();
+  }
+
+  /** @param {unknown} error */
+  #refused(error) {
+    const note = byId("runs-error");
+    setText(note, error instanceof Error ? error.message : String(error));
+    show(note, true);
   }
 }

@@ -99,8 +99,17 @@ export class Transport {
     this.#live();
     byId("speed").value = String(state.speed);
     this.#loop();
-    setAttribute(byId("autoplay"), "aria-pressed", String(state.autoplay));
+    this.#autoplay();
     this.#ticks(known);
+  }
+
+  #autoplay() {
+    const { state, list } = this.session;
+    const button = byId("autoplay");
+    const name = list ? "Go on into the next episode of the list" : "Go on into the next episode";
+    setAttribute(button, "aria-pressed", String(state.autoplay !== false));
+    setAttribute(button, "aria-label", name);
+    setAttribute(button, "title", name);
   }
 
   #loop() {
