@@ -120,7 +120,7 @@ async def test_a_run_that_vanishes_is_told_on_the_stage_and_stays_scrubbable(
     with open_run(own.runs_dir / "spoilt") as tape:
         await viewer.open(own, run="spoilt", ep=EPISODE, step=7)
         await viewer.reads_as(tape, EPISODE, 7)
-        await viewer.page.wait_for_function("reel.complete")
+        await viewer.page.wait_for_function("() => reel.complete")
         shutil.rmtree(own.runs_dir / "spoilt")
         note = viewer.part("stage-note")
         await expect(note).to_contain_text("This run is no longer there")

@@ -268,3 +268,28 @@ test("a run that is not among all there are is gone; of a part of them nothing f
   session.listed([RUN]);
   assert.equal(state.gone, false);
 });
+
+test("an event noted behind the last episode is in none, and is not gone to", async () => {
+  const { session, state, sent } = viewer();
+  state.events = [{ at: 0, episode: 9, global_step: 90, kind: "checkpoint", text: "saved" }];
+  state.step = 10;
+  const read = () => assert.fail("there is no such episode to read");
+  await session.eventBy(1, read);
+  assert.deepEqual(sent, []);
+  state.events.unshift({ at: 0, episode: 8, global_step: 85, kind: "note", text: "" });
+  await session.eventBy(1, async () => ({ episode: 8, first_step: 80 }));
+  assert.deepEqual(sent.at(-1)[1].seek, { episode: 8, step: 5 });
+});
+
+test("another list is gone through at once by one that plays on, and by none else", () => {
+  const { session, state, sent } = viewer();
+  const list = { where: "truncated", text: "", sort: "oldest" };
+  session.setList(list);
+  assert.deepEqual(sent, []);
+  session.setAutoplay(true);
+  assert.deepEqual(sent.at(-1)[1].autoplay, list);
+  session.setList(null);
+  assert.equal(sent.at(-1)[1].autoplay, true);
+  session.setAutoplay(false);
+  assert.equal(state.autoplay, false);
+});

@@ -137,12 +137,16 @@ export class Session extends Inbox {
     return this.seeks.target?.episode ?? this.state.episode;
   }
 
+  /** Episodes of the run, as far as is known. */
+  get #total() {
+    const { metrics, run } = this.state;
+    return Math.max(metrics?.episodes ?? 0, run?.episodes ?? 0);
+  }
+
   /** The episode before or after, by number. @param {number} by */
   episodeBy(by) {
-    const { state } = this;
-    const total = Math.max(state.metrics?.episodes ?? 0, state.run?.episodes ?? 0);
     const from = this.heading ?? 0;
-    const target = Math.max(0, Math.min(Math.max(total - 1, from), from + by));
+    const target = Math.max(0, Math.min(Math.max(this.#total - 1, from), from + by));
     return target === from ? false : this.openEpisode(target);
   }
 
@@ -193,7 +197,8 @@ export class Session extends Inbox {
     if (state.episode === null || !state.run) return;
     const mark = nextMark(this.marks(), state.step, by);
     if (mark) return void this.seek(mark.step, state.episode, false);
-    const event = nextEvent(state.events, state.episode, by);
+    // What was noted behind the last episode, as a Q-table saved at the end, is in none.
+    const event = nextEvent(state.events.filter((one) => one.episode < this.#total), state.episode, by);
     if (!event) return;
     const row = await read(state.run.run, event.episode);
     this.seek(event.global_step - (row.first_step ?? event.global_step), event.episode, false);

@@ -156,11 +156,16 @@ function plate(ctx, words, x, y, size, tokens) {
 /** The last positions, fading. @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene */
 function paintTrail(ctx, frame, scene) {
   const { trail, grid } = scene;
+  const { overlay } = scene;
+  // Where a cell holds a number the trail keeps clear of it: beside it, or as dots between four.
+  const beside = (overlay === "value" || overlay === "visits") && frame.cell >= VALUE_SIDE;
+  const dots = overlay === "triangles" && frame.cell >= WEDGE_SIDE;
+  const [across, down] = beside ? [0.16, 0.84] : [0.5, 0.5];
   const at = trail.map((c) => {
     const [row, column] = grid.place(c);
-    return [frame.x + (column + 0.5) * frame.cell, frame.y + (row + 0.5) * frame.cell];
+    return [frame.x + (column + across) * frame.cell, frame.y + (row + down) * frame.cell];
   });
-  const plain = scene.overlay === "trail";
+  const plain = overlay === "trail";
   for (let i = 0; i < at.length; i += 1) {
     const strength = ((i + 1) / at.length) ** 1.4;
     const [x, y] = at[i];
@@ -168,7 +173,7 @@ function paintTrail(ctx, frame, scene) {
     ctx.strokeStyle = plain ? scene.tokens.accent : "#fff";
     ctx.fillStyle = plain ? scene.tokens.accent : "#fff";
     // A jump (the cliff sends back to the start) is no path: its ends are not joined.
-    if (next && Math.hypot(next[0] - x, next[1] - y) < frame.cell * 1.5) {
+    if (next && !dots && Math.hypot(next[0] - x, next[1] - y) < frame.cell * 1.5) {
       ctx.globalAlpha = strength * 0.5;
       ctx.lineWidth = Math.max(1.5, frame.cell * 0.05);
       ctx.beginPath();
