@@ -52,14 +52,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from recorder.columns import Channel
+from recorder.errors import ChannelError
 
 
 def with_agents(channels: Iterable[Channel], agents: Iterable[str]) -> tuple[Channel, ...]:
     """Return the channels, and `agent_id` before them if there are agents.
 
     Raises:
-        ChannelError: a name stands twice.
+        ChannelError: a name stands twice, or `agents` is one name and no list of them.
     """
+    if isinstance(agents, str):
+        raise ChannelError(
+            f"expected agents as a list of names, got {agents!r}; write [{agents!r}]"
+        )
     names = tuple(agents)
     own = (Channel("agent_id", "int16", labels=names),) if names else ()
     return (*own, *channels)

@@ -141,8 +141,9 @@ def make_run_dir(runs_dir: str | Path, run_id: str | None, name: str) -> Path:
                 number += 1
                 continue
             return path
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
+        said = getattr(error, "strerror", None) or error
         raise RunsDirError(
-            f"expected a directory to write runs into at {root}, got {error.strerror or error}; "
+            f"expected a directory to write runs into at {str(root)!r}, got {said}; "
             "choose another with --runs-dir (runs_dir=...)"
         ) from error

@@ -149,9 +149,16 @@ def check_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return the channels as a tuple.
 
     Raises:
-        ChannelError: a name stands twice.
+        ChannelError: a name stands twice, or something else than a channel is among them.
     """
     result = tuple(channels)
+    given: tuple[Any, ...] = result
+    for channel in given:
+        if not isinstance(channel, Channel):
+            raise ChannelError(
+                f"expected channels as Channel(name, dtype, shape), got {channel!r}; write "
+                "Channel('q_values', 'float64', (4,)), for example"
+            )
     names = [channel.name for channel in result]
     for name in names:
         if names.count(name) > 1:

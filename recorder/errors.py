@@ -37,6 +37,12 @@ class FactsError(RecorderError):
     code = "bad_facts"
 
 
+class OptionError(RecorderError):
+    """An option of a recorder that says nothing usable."""
+
+    code = "bad_option"
+
+
 class RunsDirError(RecorderError):
     """The runs directory is missing, is no directory, or cannot be written."""
 

@@ -22,7 +22,7 @@ from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import RunNotFound, SequenceError
+from recorder.errors import OptionError, RunNotFound, SequenceError
 from recorder.facts import as_json, as_text, checked_facts, checked_seconds
 from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe, as_table
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gymnasium.spaces import Space
 
 COMMIT_INTERVAL_S = 0.1
+COMMIT_INTERVAL_MOST_S = 3600
 # Half a second of a fast loop: what the writer's process takes to start, and more.
 BUFFER_STEPS = 1 << 19
 BUFFER_BYTES = 64 << 20
@@ -129,6 +130,7 @@ class EpisodeRecorder:
         SpaceError: a space cannot be recorded.
         ChannelError: a channel is declared badly.
         FactsError: `seed` takes more than 64 bits.
+        OptionError: `commit_interval` or `live_stream_callback` cannot be used.
         PolicyError: `keep` is no policy, or `quota_bytes` too small.
     """
 
@@ -181,6 +183,7 @@ class EpisodeRecorder:
             check_channels(with_agents(channels, agents)),
             infos,
         )
+        _check_options(commit_interval, live_stream_callback)
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
             check_quota(quota_bytes)
@@ -586,6 +589,21 @@ class EpisodeRecorder:
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
+
+
+def _check_options(commit_interval: Any, live_stream_callback: Any) -> None:
+    # Both are used on other threads, where nobody would hear of it.
+    number = isinstance(commit_interval, (int, float)) and not isinstance(commit_interval, bool)
+    if not number or not 0 <= commit_interval <= COMMIT_INTERVAL_MOST_S:
+        raise OptionError(
+            f"expected commit_interval in seconds, from 0 to {COMMIT_INTERVAL_MOST_S}, got "
+            f"{commit_interval!r}; leave it out for {COMMIT_INTERVAL_S}"
+        )
+    if live_stream_callback is not None and not callable(live_stream_callback):
+        raise OptionError(
+            f"expected live_stream_callback as a function of an episode, got "
+            f"{live_stream_callback!r}; leave it out for none"
+        )
 
 
 def _open_episode() -> SequenceError:

@@ -27,6 +27,7 @@ from recorder import (
     Episode,
     EpisodeNotFound,
     EpisodeRecorder,
+    OptionError,
     Run,
     RunExists,
     RunsDirError,
@@ -163,6 +164,33 @@ def test_a_fault_on_the_way_to_the_writer_leaves_nobody_waiting_for_a_flush(
             assert answers == [False]
         recorder.finish_episode(0, terminated=True)
     assert recorder.stats.lost_steps == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({"commit_interval": "x"}, OptionError, "commit_interval in seconds"),
+        ({"commit_interval": -1}, OptionError, "got -1"),
+        ({"commit_interval": math.nan}, OptionError, "got nan"),
+        ({"commit_interval": math.inf}, OptionError, "got inf"),
+        ({"live_stream_callback": 3}, OptionError, "a function of an episode"),
+        ({"channels": ["q"]}, ChannelError, "got 'q'"),
+        ({"agents": "ab"}, ChannelError, r"write \['ab'\]"),
+    ],
+)
+def test_an_option_that_says_nothing_usable_is_refused_before_there_is_a_run(
+    tmp_path, options, kind, words
+):
+    """Not on another thread later, where nobody would hear of it."""
+    with pytest.raises(kind, match=words):
+        new_recorder(tmp_path, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_path_that_no_file_system_takes_is_refused(tmp_path):
+    """A NUL in it."""
+    with pytest.raises(RunsDirError, match="null"):
+        new_recorder(tmp_path / "a\0b")
 
 
 @pytest.fixture(scope="module")
