@@ -160,16 +160,16 @@ class Desk:
 
         def job() -> None:
             try:
-                path = self._session.save(name)
+                said = self._session.save(name)
             except GridWorldError as error:
                 self._reply(error_message(error, message_id))
             except OSError as error:
-                said = (
+                problem = (
                     f"the checkpoint could not be written ({error.strerror or error}); free space"
                 )
-                self._reply(_error("not_saved", f"{said}, or choose another disk.", message_id))
+                self._reply(_error("not_saved", f"{problem}, or choose another disk.", message_id))
             else:
-                self._answer(message_id, name=path.stem, path=str(path))
+                self._answer(message_id, **said)
 
         self._control.soon(job)
         return None

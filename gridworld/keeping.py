@@ -56,12 +56,17 @@ class Keeper:
             )
         return checkpoints.checkpoint_path(self._recorder.path, name)
 
-    def save(self, name: str, agent: TabularAgent, trained: int, stage: str | None) -> Path:
+    def save(
+        self, name: str, agent: TabularAgent, trained: int, stage: str | None
+    ) -> dict[str, Any]:
         """Save the table as it is now.
 
         Args:
             trained: episodes that the agent has learned from.
             stage: of the curriculum.
+
+        Returns:
+            Its name and path, and what `checkpoints.described` says of it.
 
         Raises:
             InvalidCheckpoint: the name is none, or nothing is recorded.
@@ -89,7 +94,7 @@ class Keeper:
         said = {"name": name, "path": str(path), **checkpoints.described(facts)}
         self._recorder.event("checkpoint", f"Q-table saved as {name}", **said)
         self._tell("checkpoint", **said)
-        return path
+        return said
 
     def save_if_possible(self, name: str | None, agent: TabularAgent, trained: int,
                          stage: str | None) -> None:  # fmt: skip
@@ -103,9 +108,9 @@ class Keeper:
             return
         made = f"episode-{self._recorder.episode:09d}" if name is None else name
         try:
-            path = self.save(made, agent, trained, stage)
+            said = self.save(made, agent, trained, stage)
             if name is None:
-                _thin_out(path.parent)
+                _thin_out(Path(said["path"]).parent)
         except OSError:
             pass  # it was logged, and told
 

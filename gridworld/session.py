@@ -249,11 +249,14 @@ class Session:
         self.control.interrupt(lambda: self._load(found))
         return found
 
-    def save(self, name: str | None = None) -> Path:
+    def save(self, name: str | None = None) -> dict[str, Any]:
         """Save the table as it is now; on the training thread only.
 
         Args:
             name: one is made of the episode where there is none.
+
+        Returns:
+            See `Keeper.save`.
 
         Raises:
             InvalidCheckpoint: the name is none, or nothing is recorded.

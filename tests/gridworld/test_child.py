@@ -108,6 +108,7 @@ def test_a_lesson_from_start_to_stop(tmp_path):
         assert answer["parameters"]["learning_rate"] == 0.5
         child.event("parameters")
         saved = child.ask("save", name="early")
+        assert (saved["name"], saved["episode"], saved["trained"]) == ("early", 3, 3)
         table = np.load(saved["path"], allow_pickle=False)
         assert table.shape == (25, 4)
         assert table.any()

@@ -314,7 +314,9 @@ async def test_a_real_training_from_start_to_a_second_one_on_its_table(
         await ask(client, "training", "pause_training")
         await ask(client, "training", "update_params", parameters={"epsilon": 0.25})
         await ask(client, "training", "step_training", by=1, unit="episode")
-        await ask(client, "qtable_saved", "save_qtable", name="mine")
+        saved = await ask(client, "qtable_saved", "save_qtable", name="mine")
+        assert (saved["name"], saved["run"]) == ("mine", first["run"])
+        assert saved["episode"] > 0
         stopped = await ask(client, "training_stopped", "stop_training")
         assert (stopped["state"], stopped["outcome"]) == ("ended", "stopped"), stopped
         load = {"run": first["run"], "name": "mine"}
