@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from recorder.catalogue import find_run, is_run_id, list_runs
 from recorder.errors import RunNotFound, RunsDirError
+from recorder.hints import reel_command
 from recorder.schema import FILE_NAME
 
 LATEST = "latest"
@@ -75,7 +76,7 @@ def run_path(runs_dir: Path, text: str) -> Path:
     if not (path / FILE_NAME).is_file():
         raise RunNotFound(
             f"expected the id of a run in {runs_dir}, {LATEST!r}, or a directory with "
-            f"{FILE_NAME} in it, got {text!r}; reel runs lists those that there are"
+            f"{FILE_NAME} in it, got {text!r}; {reel_command()} runs lists those that there are"
         )
     # Resolved: the id of a run is its directory's name, which `.` has none of.
     return path.resolve()
@@ -100,5 +101,7 @@ def latest_run(runs_dir: Path) -> Path:
 
     known = list_runs(runs_dir)
     if not known:
-        raise RunNotFound(f"expected a run in {runs_dir}, got none; record one (reel train)")
+        raise RunNotFound(
+            f"expected a run in {runs_dir}, got none; record one ({reel_command()} train)"
+        )
     return runs_dir / max(known, key=written)

@@ -17,6 +17,7 @@ import numpy as np
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
 from recorder.episode import Episode
 from recorder.errors import DamagedTape, StepsNotKept
+from recorder.hints import reel_command
 from recorder.layout import Layout
 from recorder.listing import summary_of
 from recorder.packing import unpack
@@ -155,7 +156,7 @@ def _stretches(
     if (length < 1).any() or (first[1:] < stop[:-1]).any():
         raise DamagedTape(
             "expected episodes one behind the other on the tape, got rows that say otherwise; "
-            "see reel check"
+            f"see {reel_command()} check"
         )
     done, at = 0, int(first[0]) if len(first) else 0
     while done < len(number):
@@ -253,7 +254,7 @@ def _missing(run: Run, number: int, step: int | None) -> Exception:
     where = "" if step is None else f" from step {step:,} on"
     return DamagedTape(
         f"expected the steps of episode {number} of run {run.run_id!r}{where}, got others or none; "
-        "see reel check, or save what is whole: reel recover"
+        f"see {reel_command()} check, or save what is whole: {reel_command()} recover"
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recorder.errors import RunExists, RunIdError, RunNotFound, RunsDirError
+from recorder.hints import reel_command
 from recorder.schema import FILE_NAME
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def list_runs(runs_dir: str | Path) -> list[str]:
     except OSError as error:
         raise RunsDirError(
             f"expected a directory of runs at {root}, got {error.strerror}; "
-            "record a run first (reel train), or name another with --runs-dir"
+            f"record a run first ({reel_command()} train), or name another with --runs-dir"
         ) from error
 
 
@@ -79,7 +80,11 @@ def find_run(runs_dir: str | Path, run_id: str) -> Path:
         shown = ", ".join(known[:5]) + (", ..." if len(known) > 5 else "")
         raise RunNotFound(
             f"expected the id of a run in {runs_dir}, got {run_id!r}; "
-            + (f"there are: {shown}" if known else "there are none yet: record one (reel train)")
+            + (
+                f"there are: {shown}"
+                if known
+                else f"there are none yet: record one ({reel_command()} train)"
+            )
         )
     return Path(runs_dir) / run_id
 

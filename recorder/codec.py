@@ -31,6 +31,7 @@ import zstandard
 
 from recorder.columns import Column
 from recorder.errors import DamagedTape
+from recorder.hints import reel_command
 from recorder.layout import Layout
 
 CODEC = 1
@@ -101,7 +102,7 @@ def open_row(
         raise DamagedTape(
             f"expected steps {_shown(first_step, 0)} to {_shown(first_step, count, -1)} as they "
             "were written, got other bytes (checksum differs); restore the run from a copy, or "
-            "save what is whole: reel recover"
+            f"save what is whole: {reel_command()} recover"
         )
     return decode(layout, first_step, count, blob)
 

@@ -11,6 +11,7 @@ import click
 
 from recorder.arguments import run_argument, run_path, runs_dir_option
 from recorder.check import check_run
+from recorder.hints import reel_command
 from recorder.recover import recover_run
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
@@ -46,7 +47,7 @@ def check(run: str, runs_dir: Path, as_json: bool) -> None:
         if report.clean:
             click.echo("All is as it was written.")
         else:
-            click.echo(f"Save what is whole into a new run: reel recover {run}")
+            click.echo(f"Save what is whole into a new run: {reel_command()} recover {run}")
     sys.exit(0 if report.clean else 1)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from recorder import codec
 from recorder.codec import Array
 from recorder.errors import DamagedTape
+from recorder.hints import reel_command
 from recorder.layout import Layout
 from recorder.pruning import BLANK
 from recorder.segments import SEGMENT_COLUMNS
@@ -86,7 +87,7 @@ class Counts:
         if told != check or number != codec.CODEC:
             raise DamagedTape(
                 f"expected the segment at step {begin:,} as it was written, got other bytes; "
-                "restore the run from a copy, or save what is whole: reel recover"
+                f"restore the run from a copy, or save what is whole: {reel_command()} recover"
             )
         values, ends, flags = codec.decode_one(self._layout, count, blob, self._column)
         kept = np.zeros(count, bool)

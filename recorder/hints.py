@@ -13,8 +13,10 @@ def reel_command() -> str:
     """`reel` where the shell finds it, else the path of the script, else Python's own way.
 
     The script that belongs to the running interpreter is meant: another environment's
-    `reel` on PATH may be of another version.
+    `reel` on PATH may be of another version. Never fails: errors are worded with it.
     """
+    if not sys.executable:  # embedded in a program that is no Python
+        return "reel"
     script = Path(sys.executable).parent / "reel"
     found = shutil.which("reel")
     if found is not None and _same(Path(found), script):

@@ -17,6 +17,7 @@ import numpy as np
 
 from recorder.codec import Array, compress, decompress
 from recorder.errors import DamagedTape, KeyframeError
+from recorder.hints import reel_command
 
 KEYFRAME_COLUMNS = (
     "name", "global_step", "episode", "dtype", "shape", "checksum", "blob",
@@ -103,7 +104,7 @@ def of_row(row: tuple[Any, ...]) -> Keyframe:
         raise DamagedTape(
             f"expected keyframe {str(head[0])[:40]!r} at step {str(head[1])[:20]} as it was "
             "written, got another row (checksum differs); restore the run from a copy, or save "
-            "what is whole: reel recover"
+            f"what is whole: {reel_command()} recover"
         )
     name, step, episode, spelled, shape_text = head
     try:

@@ -12,6 +12,7 @@ import numpy as np
 
 from recorder.columns import Channel
 from recorder.errors import DamagedTape
+from recorder.hints import reel_command
 from recorder.schema import RUN_COLUMNS, row_checksum
 
 Rows = Callable[..., list[Any]]
@@ -90,7 +91,8 @@ def checked_row(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
         # It names the columns of every step.
         raise DamagedTape(
             f"expected table run of {path} as it was written, got another row (checksum "
-            "differs); restore the file from a copy, or save what is whole: reel recover"
+            "differs); restore the file from a copy, or save what is whole: "
+            f"{reel_command()} recover"
         )
     for name in (
         "env_kwargs", "observation_space", "action_space", "layout", "presentation",

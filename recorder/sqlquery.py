@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from recorder.errors import DamagedTape, EpisodeNotFound, QueryError, RecorderError, StepsNotKept
+from recorder.hints import reel_command
 from recorder.reader import open_tape
 from recorder.run import Run
 
@@ -139,7 +140,7 @@ def _told(table: _StepsTable, refused: list[str]) -> Iterator[None]:
             ) from None
         if code is not None and code & 0xFF in _DAMAGED:
             raise DamagedTape(
-                f"expected a tape that SQLite can read, got: {error}; see reel check"
+                f"expected a tape that SQLite can read, got: {error}; see {reel_command()} check"
             ) from error
         raise QueryError(f"expected a query that SQLite can run, got: {error}") from None
 

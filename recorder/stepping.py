@@ -14,6 +14,7 @@ import numpy as np
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
 from recorder.episode import Episode, EpisodeSummary, Steps
 from recorder.errors import DamagedTape
+from recorder.hints import reel_command
 from recorder.layout import Layout
 from recorder.packing import unpack
 from recorder.reader import SegmentReader, reading
@@ -96,7 +97,8 @@ class EpisodeReader:
             if not follows:
                 raise DamagedTape(
                     f"expected episodes {min(number, other)} and {max(number, other)} one behind "
-                    "the other on the tape, got rows that say otherwise; see reel check"
+                    "the other on the tape, got rows that say otherwise; see "
+                    f"{reel_command()} check"
                 )
 
 
@@ -163,7 +165,7 @@ def _check_bounds(summary: EpisodeSummary, segments: list[Segment]) -> None:
     if summary.length < 1:
         raise DamagedTape(
             f"expected episode {summary.episode} to have steps, got a row that says "
-            f"{summary.length}; see reel check"
+            f"{summary.length}; see {reel_command()} check"
         )
     for segment in segments:
         ends = segment.ends + segment.first_step
@@ -188,7 +190,7 @@ def _final(layout: Layout, summary: EpisodeSummary, segment: Any) -> Any:
     if segment.flags[index] & (TERMINATED | TRUNCATED | INCOMPLETE) != told:
         raise DamagedTape(
             f"expected episode {summary.episode} to have ended as its row says, got another "
-            "ending on the tape; see reel check"
+            f"ending on the tape; see {reel_command()} check"
         )
     if segment.flags[index] & NO_FINAL:
         return None

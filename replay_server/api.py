@@ -14,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from recorder import ExpressionError, ListingError, RecorderError, Run, RunsDirError
+from recorder.hints import reel_command
 from replay_server.archive import Archive
 from replay_server.downloads import FORMATS, MAX_BYTES, Download, Format, bytes_of, download
 from replay_server.encoding import column, dumps
@@ -104,6 +105,7 @@ class Api:
             "recording": self._hub.recording,
             "read_only": self._read_only,
             "simulation": self._simulation,
+            "command": await self._archive.call(reel_command),
         }
         return status if fault is None else {**status, "error": fault}
 

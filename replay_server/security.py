@@ -160,7 +160,7 @@ _ASK_FOR_TOKEN: Final = """<!doctype html>
 <h1>This address lacks the server's token</h1>
 <p>Open the whole address that the server printed when it started, the one with
 <code>?token=</code> in it. Each start makes a new token, so an old link no longer opens.</p>
-<p>To keep one token: <code>reel serve --token YOURTOKEN</code>.</p>
+<p>To keep one token, start the server with <code>--token YOURTOKEN</code>.</p>
 </html>
 """
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from recorder.hints import reel_command
 from replay_server.archive import Archive
 from replay_server.clock import Clock
 from replay_server.encoding import Frame, encode
@@ -147,9 +148,10 @@ class Steering:
     async def _open(self, message: Open) -> None:
         run_id = message.run or await self._hub.newest_run()
         if run_id is None:
+            command = await self._archive.call(reel_command)
             raise ProtocolError(
                 "unknown_run", "expected a run to open, got an empty runs directory; "
-                "record one (reel train), it appears here by itself", message.id,
+                f"record one ({command} train), it appears here by itself", message.id,
             )  # fmt: skip
         run = await self._archive.run(run_id)
         if run["status"] == "recording" and await self._hub.live_run(run_id) is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -186,7 +187,7 @@ async def ask(command: Sequence[str]) -> Schema:
         raise TrainingError(
             "training_failed",
             f"expected the schema of the training command, got {said}; "
-            "try `reel train --schema` by hand",
+            f"try `{shlex.join(command)} --schema` by hand",
         ) from None
     finally:
         if process.returncode is None:

@@ -141,14 +141,14 @@ class TrainingService:
             raise _bad_name(name)
         fields = {} if name is None else {"name": name}
         answer = await self.manager.command(trainee, "save", **fields)
-        return "qtable_saved", _table(trainee, answer)
+        return "qtable_saved", table_told(trainee, answer)
 
     async def _load(self, values: Mapping[str, Any]) -> Answer:
         trainee = self._meant(values)
         name = values.get("name")
         path = await self._table(values.get("run", trainee.run), name)
         answer = await self.manager.command(trainee, "load", path=str(path))
-        return "qtable_loaded", _table(trainee, {**answer, "name": name})
+        return "qtable_loaded", table_told(trainee, {**answer, "name": name})
 
     def _plain(self, command: str) -> Callable[[Mapping[str, Any]], Awaitable[Answer]]:
         async def obey(values: Mapping[str, Any]) -> Answer:
@@ -184,18 +184,18 @@ class TrainingService:
         self._broadcast(encode("checkpoint_mode", state))
 
     def _tell(self, trainee: Trainee, name: str, data: Data) -> None:
-        message = _news(trainee, name, data)
+        message = news(trainee, name, data)
         if message is not None:
             self._broadcast(encode(*message))
 
 
-def _news(trainee: Trainee, name: str, data: Data) -> Answer | None:
-    """What everybody is told of an event."""
+def news(trainee: Trainee, name: str, data: Data) -> Answer | None:
+    """What everybody is told of an event; None where nothing is."""
     which: Data = {"training": trainee.id, "run": trainee.run}
     if name == "update":
         return "training_update", {**which, "state": trainee.state, "figures": trainee.figures}
     if name == "checkpoint":
-        return "qtable_saved", _table(trainee, data)
+        return "qtable_saved", table_told(trainee, data)
     if name == "warning":
         return "training_warning", {**which, "message": str(data.get("message", ""))}
     if name == "state":
@@ -208,7 +208,8 @@ def _news(trainee: Trainee, name: str, data: Data) -> Answer | None:
     return None
 
 
-def _table(trainee: Trainee, data: Data) -> Data:
+def table_told(trainee: Trainee, data: Data) -> Data:
+    """The data of `qtable_saved` and `qtable_loaded`."""
     return {
         "training": trainee.id,
         "run": trainee.run,

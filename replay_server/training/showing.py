@@ -81,7 +81,7 @@ class CheckpointMode:
                 while (line := await self._link.receive()) is not None:
                     said = parse(line)
                     if isinstance(said, Event):
-                        self._happened(said)
+                        self.happened(said)
                 await self._link.wait()
                 lines = await self._link.log()
                 link, self._link = self._link, None
@@ -93,7 +93,8 @@ class CheckpointMode:
             self._note(state="failed", warning=problem)
             await asyncio.sleep(RESTART_SECONDS)
 
-    def _happened(self, event: Event) -> None:
+    def happened(self, event: Event) -> None:
+        """Take note of an event of the process."""
         data = event.data
         if event.name == "warning":
             log.warning("%s", data.get("message"))

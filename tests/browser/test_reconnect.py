@@ -94,6 +94,6 @@ async def test_a_server_that_came_back_with_another_token_is_told_as_that(
     await servers.enter_async_context(serving(recorded, port=server.port, token="anothertoken"))
     await viewer.part("banner").get_by_role("button", name="Try now").click()
     await expect(viewer.part("banner")).to_contain_text("does not accept this page's token")
-    await expect(viewer.part("banner")).to_contain_text("reel serve")
+    await expect(viewer.part("banner")).to_contain_text("the server printed")
     await viewer.shows(EPISODE, 20)
     console_errors.clear()  # a refused WebSocket, as the browser words it

@@ -3,25 +3,35 @@
     python tests/golden/make_messages.py
 
 Each file is the payload of one WebSocket message; `index.json` beside them says what is in
-it, in plain JSON (NaN as "nan", infinities as "inf" and "-inf"). Run once for each new
-`PROTOCOL_VERSION`, and never again for an old one: clients that read these files must be
-able to read them for ever.
+it, in plain JSON (NaN as "nan", infinities as "inf" and "-inf"). What is there already is never
+written again: clients that read these files must be able to read them for ever.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from recorder import EpisodeSummary, Steps
+from recorder import EpisodeSummary, Run, Steps, open_run
 from replay_server.encoding import Frame, encode, steps_frame
 from replay_server.messages import episode_end, episode_start, error, gap, state
 from replay_server.playhead import Playhead
 from replay_server.protocol import MAX, PROTOCOL_VERSION
+from replay_server.qtables import QTables
+from replay_server.qtables import message as qtable_message
+from replay_server.shelf import Shelf, describe
+from replay_server.training.link import Link
+from replay_server.training.service import news, table_told
+from replay_server.training.showing import CheckpointMode
+from replay_server.training.trainee import Trainee
+from replay_server.training.wire import Event
 
 HERE = Path(__file__).parent
 EPOCH = 70_000  # beyond 16 bits
@@ -76,8 +86,107 @@ def told(live: bool, speed: float) -> dict[str, Any]:
     )  # fmt: skip
 
 
+def of_a_run() -> dict[str, bytes]:
+    """What is told of a whole run: of the golden tape."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "golden")
+        shutil.copytree(HERE / "version-1", folder)
+        with open_run(folder) as run:
+            # SQLite keeps more or less beside the tape, and says nothing of it.
+            told = {**describe(Shelf(folder.parent), "golden", run), "size_bytes": 40_960}
+            table = q_table(run)
+            return {
+                "run.json": encode("run", told),
+                "qtable.json": qtable_message(table, binary=False, id=5),
+                "qtable.msgpack": qtable_message(table, binary=True, id=5),
+            }
+
+
+def q_table(run: Run) -> dict[str, Any]:
+    """The data of a `qtable`, its columns as arrays."""
+    return QTables().read(run, 4, 2)
+
+
+class Script(Link):
+    """A trainer that says what it is told to, and ends."""
+
+    pid = 1
+
+    def __init__(self, *lines: dict[str, Any]) -> None:
+        self._code = 0 if lines[-1]["event"] in ("complete", "stopped") else 3
+        self._lines = [json.dumps(line).encode() for line in lines]
+
+    async def receive(self) -> bytes | None:
+        return self._lines.pop(0) if self._lines else None
+
+    async def wait(self) -> int:
+        return self._code
+
+    async def log(self) -> list[str]:
+        return ["the last words"]
+
+    async def close(self) -> None:
+        pass
+
+    def signal(self, number: int) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+STARTED = {"event": "started", "run_id": "golden", "status": "running"}
+UPDATE = {
+    "event": "update", "status": "running", "episode": 50, "episodes": 1000, "total_steps": 903,
+    "steps_per_s": 150.5, "mean_return_100": -12.5, "success_rate": None, "epsilon": 0.25,
+}  # fmt: skip
+PAUSED = {**UPDATE, "status": "paused"}
+CHECKPOINT = {"event": "checkpoint", "name": "good", "path": "/runs/x.npy", "episode": 50}
+WARNING = {"event": "warning", "message": "the disk is nearly full"}
+TOTALS = {"episodes": 1000, "steps": 9000, "seconds": 60.5, "mean_return_100": 9.5}
+COMPLETE = {"event": "complete", **TOTALS}
+STOPPED = {"event": "stopped", **TOTALS, "reason": "command"}
+
+
+async def trained(*lines: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Everything that everybody is told of a training that says these lines."""
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def tell(trainee: Trainee, name: str, data: dict[str, Any]) -> None:
+        message = news(trainee, name, data)
+        if message is not None:
+            told.append((message[0], dict(message[1])))
+
+    parameters = {"env": "GridWorld-v0", "learning_rate": 0.5, "name": "golden"}
+    trainee = Trainee("t1", Script(*lines), parameters, tell, started_at=1_700_000_000.5)
+    await trainee.over.wait()
+    if STOPPED in lines:  # the answers to commands have no other data
+        table = {**table_told(trainee, {"name": "good", "episode": 50})}
+        told += [("qtable_loaded", {"id": 7, **table})]
+    return told
+
+
+def of_trainings() -> dict[str, bytes]:
+    """What is told of training, of trainers that say what real ones do."""
+    said = asyncio.run(trained(STARTED, UPDATE, PAUSED, CHECKPOINT, WARNING, STOPPED))
+    messages = dict(said)  # the last of each kind
+    messages |= {k: d for k, d in asyncio.run(trained(STARTED, COMPLETE)) if "complete" in k}
+    failed = dict(asyncio.run(trained(STARTED)))["training_stopped"]
+    mode = CheckpointMode(Path("/checkpoints"), Path("/runs"), lambda _: None)
+    waiting = mode.state
+    played = {"name": "good", "episode": 50, "trained": 40, "epsilon": 0.25, "stage": None}
+    mode.happened(Event("started", {"run_id": "golden"}))
+    mode.happened(Event("playing", played))
+    files = {kind: (kind, data) for kind, data in messages.items()} | {
+        "training_stopped-failed": ("training_stopped", failed),
+        "checkpoint_mode-waiting": ("checkpoint_mode", waiting),
+        "checkpoint_mode": ("checkpoint_mode", mode.state),
+    }
+    return {f"{name}.json": encode(*message) for name, message in files.items()}
+
+
 def from_server() -> dict[str, bytes]:
-    """Every kind of message that is made of plain values, by the name of its file."""
+    """Every kind of message, by the name of its file."""
     rows = columns()
     steps = Steps(4, 0, ROWS, rows, np.int64(10), 0.0)
     metrics = {
@@ -106,6 +215,8 @@ def from_server() -> dict[str, bytes]:
         "status.json": encode("status", {"runs_changed": True, "recording": ["golden"]}),
         "error.json": encode("error", error("bad_field", "expected \u201cspeed\u201d", 3)),
         "pong.json": encode("pong", {"id": 2, "t": 1.5}),
+        **of_a_run(),
+        **of_trainings(),
     }
 
 
@@ -120,6 +231,28 @@ FROM_CLIENT = {
     "control-live.json": ["control", {"live": True}],
     "step.json": ["step", {"by": -1}],
     "ping.json": ["ping", {"t": 1.5, "id": 2}],
+    "open-list.json": [
+        "open",
+        {"run": "golden", "autoplay": {"where": "not success", "sort": "best", "count": 10}},
+    ],
+    "control-loop.json": ["control", {"loop": {"from": 3, "to": 12}, "speed": 0.5}],
+    "qtable.json": ["qtable", {"run": "golden", "episode": 4, "step": 2, "id": 5}],
+    "start_training.json": [
+        "start_training",
+        {"parameters": {"env": "GridWorld-v0", "learning_rate": 0.5, "name": "golden"},
+         "preset": "balanced", "load": {"run": "old", "name": "final"}, "id": 6},
+    ],
+    "pause_training.json": ["pause_training", {"training": "t1"}],
+    "resume_training.json": ["resume_training", {"training": "t1"}],
+    "stop_training.json": ["stop_training", {"training": "t1"}],
+    "reset.json": ["reset", {"training": "t1"}],
+    "step_training.json": ["step_training", {"training": "t1", "by": 3, "unit": "episode"}],
+    "training_speed.json": [
+        "training_speed", {"training": "t1", "per_second": 2.5, "unit": "step"}
+    ],
+    "update_params.json": ["update_params", {"training": "t1", "parameters": {"epsilon": 0.25}}],
+    "save_qtable.json": ["save_qtable", {"training": "t1", "name": "good"}],
+    "load_qtable.json": ["load_qtable", {"training": "t1", "run": "old", "name": "good", "id": 7}],
 }  # fmt: skip
 
 
@@ -151,13 +284,12 @@ def files() -> dict[str, bytes]:
 
 
 def main() -> None:
-    """Write them."""
+    """Write those that are missing."""
     place = HERE / f"protocol-{PROTOCOL_VERSION}"
-    if place.exists():
-        raise SystemExit(f"{place} is there already")
     for name, data in files().items():
         (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(data)
+        if not (place / name).exists():
+            (place / name).write_bytes(data)
 
 
 if __name__ == "__main__":

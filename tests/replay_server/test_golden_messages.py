@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recorder import open_run
 from replay_server.client_events import (
     EpisodeEnd,
     read_column,
@@ -23,20 +25,30 @@ from replay_server.protocol import (
     CLIENT_FIELDS,
     MAX,
     SERVER_FIELDS,
+    Autoplay,
     Control,
     Open,
     Ping,
+    QTableAt,
     Seek,
     Step,
+    TrainingRequest,
     parse,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 PLACE = GOLDEN / "protocol-1"
-SERVED = {
-    "hello", "state", "episode_start", "steps", "episode_end", "metrics", "gap", "status",
-    "error", "pong",
-}  # fmt: skip
+TRAINING: list[tuple[str, dict[str, Any], int | None]] = [
+    ("pause_training", {}, None),
+    ("resume_training", {}, None),
+    ("stop_training", {}, None),
+    ("reset", {}, None),
+    ("step_training", {"by": 3, "unit": "episode"}, None),
+    ("training_speed", {"per_second": 2.5, "unit": "step"}, None),
+    ("update_params", {"parameters": {"epsilon": 0.25}}, None),
+    ("save_qtable", {"name": "good"}, None),
+    ("load_qtable", {"run": "old", "name": "good"}, 7),
+]
 INDEX = json.loads((PLACE / "index.json").read_text())
 
 
@@ -67,11 +79,11 @@ def test_no_message_of_the_golden_ones_has_lost_a_field() -> None:
     for path in (PLACE / "server").iterdir():
         kind, data = read(path.name)
         found.setdefault(kind, set()).update(data)
-    assert found.keys() == SERVED
+    assert found.keys() == SERVER_FIELDS.keys()
     for kind, fields in found.items():
         assert fields <= set(SERVER_FIELDS[kind]), kind
     kinds = {json.loads(path.read_bytes())[0] for path in (PLACE / "client").iterdir()}
-    assert kinds <= CLIENT_FIELDS.keys()
+    assert kinds == CLIENT_FIELDS.keys()
 
 
 @pytest.mark.parametrize("name", ["steps.json", "steps.msgpack"])
@@ -93,6 +105,44 @@ def test_python_reads_every_column_exactly(name: str) -> None:
     assert rows[1].channels["q_values"].tolist() == [0.5, 0.625, 0.75, 0.875]
 
 
+@pytest.mark.parametrize("name", ["qtable.json", "qtable.msgpack"])
+def test_python_reads_a_q_table_exactly(name: str, tmp_path: Path) -> None:
+    kind, data = read(name)
+    assert (kind, data["run"], data["episode"], data["step"]) == ("qtable", "golden", 4, 12)
+    came = {column: read_column(values) for column, values in data["columns"].items()}
+    copy = shutil.copytree(GOLDEN / "version-1", tmp_path / "golden")
+    with open_run(copy) as run:
+        table = run.q_table(2, episode=4)
+    assert came.keys() == {"q_values", "exact", "visits"}
+    np.testing.assert_array_equal(came["q_values"], table.values)
+    np.testing.assert_array_equal(came["exact"], table.exact)
+    np.testing.assert_array_equal(came["visits"], table.visits)
+    assert came["visits"].dtype == np.int64
+
+
+def test_python_reads_what_is_told_of_a_run_and_of_trainings() -> None:
+    run = read("run.json")[1]
+    assert (run["episodes"], run["steps"], run["best_return"]) == (70, 210, 253.75)
+    assert run["channels"][0] == {"name": "q_values", "dtype": "float64", "shape": [4]}
+    states = {
+        name: read(f"{name}.json")[1]["state"]
+        for name in (
+            "training_started", "training_update", "training", "training_complete",
+            "training_stopped", "training_stopped-failed",
+        )
+    }  # fmt: skip
+    assert [*states.values()] == ["running", "paused", "paused", "ended", "ended", "failed"]
+    assert read("training_update.json")[1]["figures"]["success_rate"] is None
+    assert read("training_complete.json")[1]["outcome"] == "complete"
+    assert read("training_stopped.json")[1]["problem"] is None
+    assert read("training_stopped-failed.json")[1]["log"] == ["the last words"]
+    assert read("training_warning.json")[1]["message"] == "the disk is nearly full"
+    for kind in ("qtable_saved", "qtable_loaded"):
+        assert read(f"{kind}.json")[1]["name"] == "good"
+    assert read("checkpoint_mode.json")[1]["checkpoint"]["trained"] == 40
+    assert read("checkpoint_mode-waiting.json")[1]["checkpoint"] is None
+
+
 def test_python_reads_the_others() -> None:
     assert read_end(read("episode_end.json")[1]) == EpisodeEnd(4, 3, 19.0, True, False, False, 10)
     gap = read_gap(read("gap.json")[1])
@@ -111,6 +161,25 @@ def test_python_reads_the_others() -> None:
         ("control-live.json", Control(live=True)),
         ("step.json", Step(-1)),
         ("ping.json", Ping(1.5, 2)),
+        ("open-list.json", Open("golden", autoplay=Autoplay("not success", "", "best", 10))),
+        ("control-loop.json", Control(loop=(3, 12), speed=0.5)),
+        ("qtable.json", QTableAt("golden", 4, 2, 5)),
+        (
+            "start_training.json",
+            TrainingRequest(
+                "start_training",
+                {
+                    "parameters": {"env": "GridWorld-v0", "learning_rate": 0.5, "name": "golden"},
+                    "preset": "balanced",
+                    "load": {"run": "old", "name": "final"},
+                },
+                6,
+            ),
+        ),
+        *(
+            (f"{kind}.json", TrainingRequest(kind, {"training": "t1", **fields}, id))
+            for kind, fields, id in TRAINING
+        ),
     ],
 )
 def test_the_server_reads_what_clients_wrote(name: str, meant: object) -> None:

@@ -122,7 +122,9 @@ async def test_a_flipped_byte_never_gives_a_wrong_frame(
         async with asyncio.TaskGroup() as group:
             for one in viewers:
                 group.create_task(look(one))
-        assert shown, "most flips harm a part at most"
+        # 259 of 300 flips (86 %) left steps to show when this was measured. As each is drawn by
+        # itself, half of 40 or fewer come once in ten million times.
+        assert shown > flips // 2, "most flips harm a part at most"
 
 
 # T11: messages that mean nothing, or harm

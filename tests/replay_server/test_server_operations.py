@@ -241,6 +241,8 @@ def test_hints_name_a_command_that_is_there(
     assert reel_command() == "'place of python/reel'", "another environment's is not meant"
     monkeypatch.setenv("PATH", str(place))
     assert reel_command() == "reel"
+    monkeypatch.setattr("sys.executable", "")
+    assert reel_command() == "reel", "as good as any, in a program that embeds Python"
 
 
 async def test_serve_says_that_there_is_nothing_yet(runs_dir: Path) -> None:

@@ -5,6 +5,7 @@
 
 import { count } from "../logic/format.js";
 import { recording } from "../logic/state.js";
+import { api } from "../net/api.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const SPINNER_MS = 300;
@@ -33,6 +34,8 @@ export class Notices {
     this.redraw = redraw;
     this.card = byId("card");
     this.cardKey = "";
+    this.command = "reel";
+    this.asked = false;
     on(byId("banner-now"), "click", acts.retryNow);
     // Countdowns and things that fade need no more than a few looks a second.
     setInterval(() => this.#due() && redraw(), 250);
@@ -81,14 +84,15 @@ export class Notices {
     const when = seconds > 0 ? `Trying again in ${seconds} s.` : "Trying again …";
     const text =
       state.connection === "refused"
-        ? "The server does not accept this page's token. Open the address that `reel serve` printed."
+        ? "The server does not accept this page's token. Open the address that the server printed when it started."
         : `Connection to the server lost. ${state.episode === null ? "" : "What is loaded can still be scrubbed. "}${when}`;
     setText(byId("banner-text"), text);
   }
 
   #card() {
     const { state } = this.session;
-    const content = cardOf(state, this.session.target.run);
+    const content = cardOf(state, this.session.target.run, this.command);
+    if (content?.types) this.#learnCommand();
     const key = content ? content.key : "";
     show(this.card, content !== null);
     if (key === this.cardKey) return;
@@ -106,6 +110,19 @@ export class Notices {
       make("p", { text: content.text }),
       ...(content.pre ? [make("pre", { text: content.pre, tabindex: "0" })] : []),
       make("div", { class: "actions" }, buttons),
+    );
+  }
+
+  /** How Reel is called where the server runs: `reel` need not be on the PATH there. */
+  #learnCommand() {
+    if (this.asked) return;
+    this.asked = true;
+    void api.status().then(
+      (status) => {
+        this.command = status.command ?? this.command;
+        this.redraw();
+      },
+      () => {}, // the plain word stays
     );
   }
 
@@ -144,13 +161,14 @@ export class Notices {
 }
 
 /**
- * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean,
+ * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean, types?: boolean,
  *            buttons: [string, "copy" | keyof Acts][]}} Card
  * @param {import("../logic/state.js").State} state
  * @param {string | null | undefined} asked  the run that was asked for
+ * @param {string} command  what a person types for `reel`; a card with `types` names it
  * @returns {Card | null}
  */
-function cardOf(state, asked) {
+function cardOf(state, asked, command) {
   const { problem } = state;
   if (state.newer !== null) {
     const text = `The server speaks version ${state.newer} of the protocol, this page version 1. Load the page again to get the one that belongs to the server.`;
@@ -168,10 +186,11 @@ function cardOf(state, asked) {
   }
   if (state.empty && state.episode === null) {
     return {
-      key: "empty",
+      key: `empty|${command}`,
       pulse: true,
+      types: true,
       title: "Nothing recorded yet",
-      text: "Type  reel train  in another terminal, or record your own loop. This page opens by itself when the first episode arrives.",
+      text: `Type  ${command} train  in another terminal, or record your own loop. This page opens by itself when the first episode arrives.`,
       pre: SNIPPET,
       copy: SNIPPET,
       buttons: [["Copy", "copy"]],
@@ -182,9 +201,9 @@ function cardOf(state, asked) {
     return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
   }
   if (state.missing?.reason === "damaged") {
-    const text = `The steps of episode ${state.episode} cannot be read: the tape of run ${state.run?.run} is damaged there. reel check says how far, reel recover saves what is whole.`;
+    const text = `The steps of episode ${state.episode} cannot be read: the tape of run ${state.run?.run} is damaged there. ${command} check says how far, ${command} recover saves what is whole.`;
     const copy = `${text} File: ${state.run?.run}/run.db. Episodes ${state.missing.from_episode} to ${state.missing.to_episode}.`;
-    return { key: `damaged|${state.episode}`, title: "This episode is damaged", text, copy, buttons: [["Next episode", "next"], ["Try again", "again"], ["Copy details", "copy"]] };
+    return { key: `damaged|${state.episode}|${command}`, types: true, title: "This episode is damaged", text, copy, buttons: [["Next episode", "next"], ["Try again", "again"], ["Copy details", "copy"]] };
   }
   if (state.missing) {
     return { key: `kept|${state.episode}`, title: "The steps of this episode were not kept", text: "The run's recording policy kept its summary only.", buttons: [["Next episode", "next"]] };
