@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -75,6 +76,28 @@ def test_what_sqlite_utils_answers_is_what_the_run_says(where, answers):
         git = run.info.provenance.get("git") or {}
         assert answers["9"][0]["commit_id"] == git.get("commit")
         assert answers["10"][0]["bytes"] > 0
+
+
+async def test_datasette_gives_the_same_answers_over_its_api(where, answers):
+    """The same SQL over HTTP's JSON, of the tape as it stands."""
+    pytest.importorskip("datasette", reason="needs Datasette: pip install datasette")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what it imports
+        from datasette.app import Datasette
+    served = Datasette([str(where / "runs" / "maze" / "run.db")])
+    try:
+        for number, text in QUESTIONS:
+            query = shlex.split(" ".join(line.strip() for line in text.splitlines()))[2]
+            came = await served.client.get("/run.json", params={"sql": query, "_shape": "array"})
+            assert came.status_code == 200, (number, came.text)
+            assert came.json() == answers[number], number
+        page = await served.client.get("/run/episodes")
+        assert page.status_code == 200
+        assert "episode_return" in page.text
+    finally:
+        for database in served.databases.values():
+            database.close()
+        served.executor.shutdown()
 
 
 def test_the_commands_of_the_page_exist():
