@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from recorder import EpisodeSummary, Steps
+from recorder.cells import cell
 from replay_server.encoding import column, dumps, plain
 from replay_server.messages import Data, episode_row, final_observation
 
@@ -104,15 +105,10 @@ def _parts(name: str, values: Array) -> tuple[int | None, list[str]]:
 def _cells(value: Any, width: int | None) -> Iterator[Any]:
     if width is None:
         simple = plain(value)
-        yield _harmless(simple) if isinstance(simple, str) else dumps(simple)
+        yield cell(simple) if isinstance(simple, str) else dumps(simple)
         return
     for number in np.asarray(value).ravel().tolist():
         yield repr(number) if isinstance(number, float) else number
-
-
-def _harmless(text: str) -> str:
-    """Spreadsheets take a text that begins like this for a formula, and run it."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _npz(run_id: str, summary: EpisodeSummary, steps: Steps) -> bytes:

@@ -13,6 +13,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recorder.cells import cell
 from recorder.export import Options, Written
 from recorder.listing import summary_of
 from recorder.selection import Selection
@@ -72,5 +73,7 @@ def _line(row: tuple[Any, ...], began: float) -> list[Any]:
             value = int(value)
         elif name == "tags":
             value = " ".join(value)
+        if isinstance(value, str):
+            value = cell(value)
         more.append("" if value is None else value)
     return ["nan" if math.isnan(result) else result, episode.length, ended, *more]

@@ -17,6 +17,8 @@ from typing import Any
 import click
 import numpy as np
 
+from recorder.cells import cell
+
 Row = Mapping[str, Any]
 _PIPE_WIDTH = 400  # of a table that goes into a file or another program
 _TABLE_ROWS = 500  # whose widths a table is laid out by; the next ones make another
@@ -51,7 +53,8 @@ def print_rows(
     """Print rows and return how many there were.
 
     JSON is an array with a row a line; CSV has a line with the names first, those of
-    `columns`. Both hold values as they are, whatever the table shows.
+    `columns`. Both hold values as they are, whatever the table shows; only text that a
+    spreadsheet would run is marked as text in CSV (`recorder.cells`).
 
     Raises:
         click.UsageError: both JSON and CSV are asked for.
@@ -182,10 +185,10 @@ def _csv_cell(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return " ".join(value)
+        value = " ".join(value)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
-    return value
+    return cell(value) if isinstance(value, str) else value
 
 
 def _print_table(rows: Iterable[Row], columns: Sequence[Column], title: str | None) -> int:

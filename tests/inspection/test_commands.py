@@ -17,6 +17,7 @@ from inspection_kit import record
 import reel
 from recorder import EpisodeRecorder, RecorderError, RunBusy, open_run, remove_run
 from recorder.arguments import run_path
+from recorder.export import export_run
 from recorder.inspection.printing import dumps, safe
 
 ROOT = Path(__file__).parent.parent.parent
@@ -269,6 +270,36 @@ def test_what_is_printed_cannot_speak_to_the_terminal(runs_dir, reel_of):
     assert "\x1b" not in reel_of.text("runs")
     assert "\u202e" not in reel_of.text("runs")
     assert "\x1b" not in reel_of.text("stats", "evil")
+
+
+def test_csv_holds_nothing_that_a_spreadsheet_would_run(reel_of, runs_dir, tmp_path):
+    evil = "=HYPERLINK(A1)"
+    reel_of.text("tag", "maze-0", "@SUM(A1)", "+1")
+    reel_of.text("note", "maze-0", evil)
+    record(runs_dir, "stages", name=evil)
+    rows = {row["run"]: row for row in csv.DictReader(reel_of.text("runs", "--csv").splitlines())}
+    assert rows["stages"]["name"] == f"'{evil}"
+    assert rows["maze-0"]["tags"] == "'@SUM(A1) +1"
+    (row,) = csv.DictReader(reel_of.text(
+        "sql", "maze-0", "--csv", f"select '{evil}' as a, '-1.5' as b, -2 as c").splitlines()
+    )  # fmt: skip
+    assert row == {"a": f"'{evil}", "b": "-1.5", "c": "-2"}
+    assert reel_of.json("sql", "maze-0", f"select '{evil}' as a") == [{"a": evil}]
+    assert stage_in_csv(runs_dir, tmp_path, evil) == f"'{evil}"
+
+
+def stage_in_csv(runs_dir: Path, tmp_path: Path, stage: str) -> str:
+    with EpisodeRecorder(
+        runs_dir, run_id="evil", observation_space=spaces.Discrete(2),
+        action_space=spaces.Discrete(2),
+    ) as recorder:  # fmt: skip
+        recorder.record_step(0, 0, 1.0)
+        recorder.finish_episode(1, terminated=True, stage=stage)
+    out = tmp_path / "a.monitor.csv"
+    with open_run(runs_dir / "evil") as run:
+        export_run(run, "csv", out)
+    (row,) = csv.DictReader(out.read_text().splitlines()[1:])
+    return row["stage"]
 
 
 def test_json_is_strict():

@@ -118,7 +118,7 @@ def test_the_python_of_the_page_runs(where, monkeypatch):
     exec(compile(code, "docs/inspect.md", "exec"), {})
 
 
-DOCTESTED = ("episode", "episodes", "sqlquery", "bootstrap", "compare", "asking")
+DOCTESTED = ("episode", "episodes", "sqlquery", "bootstrap", "compare", "asking", "cells")
 
 
 @pytest.mark.parametrize("name", DOCTESTED)
