@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -512,3 +513,44 @@ def test_a_real_environment_survives_the_way_through_npz(tmp_path):
             np.load(tmp_path / "p.npz" / "episode-000000.npz")["observation"],
             run.load(0).observations,
         )
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300,000 steps of numbers that hardly compress, in many segments."""
+    runs = tmp_path_factory.mktemp("runs")
+    noise = np.random.default_rng(0).random((100, 4))
+    with new_recorder(runs, run_id="long", channels=[Q_VALUES]) as recorder:
+        for number in range(3000):
+            for step in range(100):
+                recorder.record_step(step % 9, step % 4, 1.0, q_values=noise[step] + number)
+            recorder.finish_episode(0, terminated=True)
+    return runs / "long"
+
+
+@pytest.mark.parametrize("way", ["scan", "batches", "load", "npz"])
+def test_memory_is_flat(way, long, tmp_path):
+    """Six times the steps take no more memory: what is held is a segment or an episode."""
+
+    def peak(last: int) -> int:
+        chosen = Selection(((0, last - 1),))
+        with open_run(long) as run:
+            tracemalloc.start()
+            try:
+                if way == "scan":
+                    steps = sum(len(stretch) for stretch in scan(run, chosen))
+                elif way == "load":
+                    steps = sum(episode.length for episode in load_episodes(run, chosen))
+                elif way == "batches":
+                    steps = sum(len(batch) for batch in run.batches(f"episode < {last}"))
+                else:
+                    out = tmp_path / f"{last}.{way}"
+                    steps = export_run(run, way, out, selection=chosen).steps
+                assert steps == last * 100
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    peak(10)  # what is imported and cached is there from now on
+    little = peak(500)
+    assert peak(3000) < 1.5 * little + (1 << 20)
