@@ -92,6 +92,7 @@ async def test_legends_span_the_run_and_mark_the_cell(
     mark = viewer.part("legend-mark")
     for overlay, expected in marks.items():
         await viewer.part(f"overlay-{overlay}").click()
+        await viewer.drawn()
         await expect(mark).to_have_attribute("data-value", ANYTHING)
         assert float(await mark.get_attribute("data-value") or "nan") == expected
         low, high = {
