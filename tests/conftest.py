@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -30,10 +31,23 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out."""
+    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out.
+
+    Where tests run on several cores, one at a time has a browser, which alone keeps a core
+    busy; of the others, those of a file stay together, with what they share.
+    """
     for item in items:
-        if {"chromium", "page"} & set(getattr(item, "fixturenames", ())):
+        browser = {"chromium", "page"} & set(getattr(item, "fixturenames", ()))
+        if browser:
             item.add_marker("browser")
+        group = "browser" if browser else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def pytest_configure() -> None:
+    """See that Ctrl-C can be tested: a job in the background is started deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
