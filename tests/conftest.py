@@ -31,17 +31,10 @@ CHROMIUM_FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out.
-
-    Where tests run on several cores, one at a time has a browser, which alone keeps a core
-    busy; of the others, those of a file stay together, with what they share.
-    """
+    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out."""
     for item in items:
-        browser = {"chromium", "page"} & set(getattr(item, "fixturenames", ()))
-        if browser:
+        if {"chromium", "page"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
-        group = "browser" if browser else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_configure() -> None:
