@@ -12,9 +12,8 @@ import argparse
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Literal
 
 from playwright.async_api import Browser, Error, Page, async_playwright, expect
+
+from benchmarks.viewer import reel
 
 DOCS = Path(__file__).resolve().parent
 PICTURES = DOCS / "pictures"
@@ -64,20 +65,6 @@ class Studio:
         await page.goto(self.address)
         yield page
         await context.close()
-
-
-@asynccontextmanager
-async def reel(*words: object) -> AsyncIterator[Process]:
-    """A command as a person types it, stopped at the end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reel", *map(str, words), stdout=PIPE, stderr=DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from recorder import RecorderError
+from recorder.arguments import runs_dir_option
 from replay_server import logs
 from replay_server.app import DEFAULT_PORT, ReplayServer, ServerConfig
 from replay_server.checks import (
@@ -38,20 +39,13 @@ DEMO_STEPS_PER_SECOND = 800.0
 DIFFICULTIES = ("easy", "medium", "hard")
 
 
-_RUNS_DIR = click.option(
-    "--runs-dir",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="The directory of runs.",
-)
 _PORT = click.option(
     "--port", type=int, default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
 )
 
 
 @click.command()
-@_RUNS_DIR
+@runs_dir_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @_PORT
 @click.option(
@@ -214,7 +208,7 @@ def serve(
     show_default=True,
     help="Train no faster than this, so that there is time to watch.",
 )
-@_RUNS_DIR
+@runs_dir_option
 @_PORT
 @click.option("--open/--no-browser", "open_page", default=True, help="Open the page.")
 @click.option("--exit-when-done", is_flag=True, help="Leave when the training has ended.")

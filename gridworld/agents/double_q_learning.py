@@ -7,11 +7,8 @@ Learning: An Introduction*, 2nd ed. 2018, section 6.7.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from gymnasium import spaces
-
-from gridworld.agents.table import AgentConfig, TabularAgent
+from gridworld.agents.table import TabularAgent
 
 
 class DoubleQLearningAgent(TabularAgent):
@@ -24,15 +21,7 @@ class DoubleQLearningAgent(TabularAgent):
     algorithm = "double-q-learning"
     visited_only = True
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        config: AgentConfig | None = None,
-        *,
-        seed: int | str | None = None,
-    ) -> None:
-        super().__init__(observation_space, action_space, config, seed=seed)
+    def _prepare(self) -> None:
         self.tables = [row.copy() for row in self.q_values], [row.copy() for row in self.q_values]
         self._first, self._second = map(self.by_observation, self.tables)
 

@@ -6,11 +6,8 @@ Sutton and Barto, *Reinforcement Learning: An Introduction*, 2nd ed. 2018, secti
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
-from gymnasium import spaces
-
-from gridworld.agents.table import AgentConfig, OnPolicyAgent
+from gridworld.agents.table import OnPolicyAgent
 
 
 class NStepSarsaAgent(OnPolicyAgent):
@@ -23,15 +20,8 @@ class NStepSarsaAgent(OnPolicyAgent):
     algorithm = "n-step-sarsa"
     own_parameters = ("n_steps",)
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        config: AgentConfig | None = None,
-        *,
-        seed: int | str | None = None,
-    ) -> None:
-        super().__init__(observation_space, action_space, config, seed=seed)
+    def _prepare(self) -> None:
+        super()._prepare()
         # The steps that have not learned yet: row, index, reward. Oldest first.
         self._steps: deque[tuple[list[float], int, float]] = deque()
         self._value_after = 0.0

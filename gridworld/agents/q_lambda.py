@@ -7,11 +7,7 @@ traces).
 
 from __future__ import annotations
 
-from typing import Any
-
-from gymnasium import spaces
-
-from gridworld.agents.table import AgentConfig, TabularAgent
+from gridworld.agents.table import TabularAgent
 
 FAINTEST = 1e-4
 """A trace below this teaches next to nothing and is dropped."""
@@ -27,15 +23,7 @@ class QLambdaAgent(TabularAgent):
     algorithm = "q-lambda"
     own_parameters = ("trace_decay",)
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        config: AgentConfig | None = None,
-        *,
-        seed: int | str | None = None,
-    ) -> None:
-        super().__init__(observation_space, action_space, config, seed=seed)
+    def _prepare(self) -> None:
         self._traces: dict[tuple[int, int], float] = {}
 
     def update(

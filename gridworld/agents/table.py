@@ -119,6 +119,10 @@ class TabularAgent:
         self._random = random.Random(seed).random
         explore = softmax if self.config.exploration == "softmax" else epsilon_greedy
         self.act = self._choose = explore(self, self._rows, self._random)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what an algorithm holds beside the table: the last step of making an agent."""
 
     def update(
         self,
@@ -202,15 +206,7 @@ class OnPolicyAgent(TabularAgent):
     It is drawn in `update` by `_draw_next` and then given by `act`: one draw for both.
     """
 
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        config: AgentConfig | None = None,
-        *,
-        seed: int | str | None = None,
-    ) -> None:
-        super().__init__(observation_space, action_space, config, seed=seed)
+    def _prepare(self) -> None:
         self._next: Choice | None = None
         self.act = self._act
 
