@@ -30,6 +30,12 @@ def script() -> str:
 
 async def findings(page: Page) -> list[dict[str, Any]]:
     """What axe calls serious or critical: the rule, and the elements."""
+    # What fades in has not its own colours yet. (What turns for ever is not waited for.)
+    await page.evaluate(
+        """() => Promise.allSettled(document.getAnimations()
+          .filter((one) => one.effect?.getComputedTiming().endTime !== Infinity)
+          .map((one) => one.finished))"""
+    )
     # Not as a <script>: the page's policy allows none but its own.
     await page.evaluate(script())
     result = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")

@@ -1,7 +1,8 @@
 """What the browser's tests share: `reel` as processes, and a page to look at.
 
 The page is read through what a person sees, by its `data-testid` hooks; attributes carry
-the numbers in full precision. Waiting is always for something to be shown.
+the numbers in full precision. It draws on the animation frame after an action, so whatever
+is read is waited for: `expect`, `Viewer.until`, or `comes_to` where a value is computed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import re
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,22 @@ from playwright.async_api import Locator, Page, expect
 from recorder import Episode, Run
 
 ANYTHING = re.compile(".")
-PATIENCE = 20.0  # seconds until something that never shows is a failure
+# Seconds until something that never shows is a failure: as long as Playwright's own actions
+# wait, for a machine whose cores are all busy.
+PATIENCE = 30.0
 expect.set_options(timeout=PATIENCE * 1000)
+LOOK_AGAIN_S = 0.05
+
+
+async def comes_to(read: Callable[[], Awaitable[object]], expected: object) -> None:
+    """Wait until what `read` returns is `expected`, which may be a `pytest.approx`."""
+    found = await read()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while found != expected:
+                await asyncio.sleep(LOOK_AGAIN_S)
+                found = await read()
+    assert found == expected
 
 
 @asynccontextmanager
@@ -206,16 +221,32 @@ class Viewer:
         )
 
     async def resting(self) -> None:
-        """Wait until the picture is the same in two frames: nothing glides any more."""
-        before, now = None, await self.page.evaluate(PICTURE)
-        while before != now:
-            await self.drawn()
-            before, now = now, await self.page.evaluate(PICTURE)
+        """Wait until no answer is due, and nothing glides: the picture is the same twice."""
+        before, now = None, ""
+        async with asyncio.timeout(PATIENCE):
+            while before != now:
+                await self.drawn()
+                await self.page.wait_for_function("() => !reel.due")
+                before, now = now, await self.page.evaluate(PICTURE)
+
+    async def value(self, testid: str) -> float | None:
+        """The number that a part shows, in full precision; None while it shows none."""
+        text = await self.part(testid).get_attribute("data-value")
+        return None if text is None else float(text)
+
+    async def box(self, part: Locator) -> dict[str, float]:
+        """Where a part is (`x`, `y`, `width`, `height` in px), once it stays there."""
+        before, now = None, await part.bounding_box()
+        async with asyncio.timeout(PATIENCE):
+            while now is None or before != now:
+                await self.drawn()
+                before, now = now, await part.bounding_box()
+        return {**now}
 
     async def reads_as(self, tape: Run, episode: int, step: int) -> None:
         """Wait for a position, and compare every figure with the tape."""
         await self.shows(episode, step)
-        assert await self.moment() == on_tape(tape, tape.load(episode), step)
+        await comes_to(self.moment, on_tape(tape, tape.load(episode), step))
 
 
 def on_tape(tape: Run, episode: Episode, step: int) -> dict[str, Any]:

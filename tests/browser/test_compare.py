@@ -7,7 +7,7 @@ import re
 import numpy as np
 from playwright.async_api import expect
 
-from browser.kit import PICTURE, Server, Viewer, on_tape
+from browser.kit import PICTURE, Server, Viewer
 from recorder import Episode, open_run
 
 SECOND = "document.querySelector('[data-testid=second-box] canvas').toDataURL()"
@@ -50,7 +50,7 @@ async def test_by_keyboard_alone_from_load_to_compare(archive: Server, viewer: V
         await keys.press("Shift+ArrowRight")
         await viewer.shows(lead, 10)
         await expect(viewer.part("second-title")).to_contain_text("step 10 /")
-        assert await viewer.moment() == on_tape(tape, tape.load(lead), 10)
+        await viewer.reads_as(tape, lead, 10)
         await keys.press("Escape")
         await expect(viewer.part("compare-bar")).to_be_hidden()
 
@@ -64,7 +64,7 @@ async def test_alike_up_to_where_they_part_and_not_after(archive: Server, viewer
         await viewer.shows(a, step - 1)
         await expect(viewer.part("parting")).to_have_attribute("data-step", str(step))
         await viewer.resting()
-        assert await viewer.page.evaluate(PICTURE) == await viewer.page.evaluate(SECOND)
+        await viewer.page.wait_for_function(f"() => {PICTURE} === {SECOND}")
         await viewer.part("parting").click()
         await viewer.shows(a, step)
 
@@ -95,7 +95,7 @@ async def test_ticks_align_by_percent_and_a_link_that_restores_it_all(
         half = round(tape.episode(best).length / 2)
     await expect(viewer.part("second-title")).to_have_attribute("data-step", str(half))
     await viewer.until("s.waitingSince === null")
-    await expect(viewer.page).to_have_url(re.compile(f"cmp=easy%2F{best}&align=percent"))
+    await expect(viewer.page).to_have_url(re.compile(f"step=100&.*cmp=easy%2F{best}&align=percent"))
 
     link = viewer.page.url
     await viewer.page.goto("about:blank")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from gymnasium import spaces
 from playwright.async_api import Page, expect
 
+from browser.kit import comes_to
 from recorder import Channel, EpisodeRecorder, open_run
 from recorder.export import export_run
 from recorder.selection import Selection
@@ -61,7 +63,7 @@ async def test_the_page_plays_from_a_file_and_loads_nothing(exported: Path, page
     await page.goto(exported.as_uri())
     await expect(page.get_by_test_id("at")).to_have_text("0 / 4")
     await expect(page.get_by_test_id("name")).to_have_text(HOSTILE)
-    assert await page.locator("img, b").count() == 0
+    await expect(page.locator("img, b")).to_have_count(0)
     rows = page.get_by_test_id("episodes").locator("tr")
     await expect(rows).to_have_count(3)
     await expect(rows.nth(0)).to_have_text("1-64terminated")
@@ -82,11 +84,11 @@ async def test_the_page_plays_from_a_file_and_loads_nothing(exported: Path, page
     await expect(facts).to_contain_text("endedterminated")
     await expect(page.get_by_test_id("play")).to_have_text("▶")
 
-    pixels = await page.get_by_test_id("canvas").evaluate(
+    await page.wait_for_function(  # ground, lines, wall, hazard, goal, agent
         "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0,0,c.width,c.height)"
-        ".data.buffer)).size"
+        ".data.buffer)).size > 5",
+        arg=await page.get_by_test_id("canvas").element_handle(),
     )
-    assert pixels > 5  # ground, lines, wall, hazard, goal, agent
     assert asked == [exported.as_uri()] or all(url.startswith("data:") for url in asked[1:])
     assert faults == []
 
@@ -112,7 +114,6 @@ async def test_pictures_and_vectors_are_drawn(tmp_path: Path, page: Page) -> Non
         if name == "vector":
             await expect(page.get_by_test_id("facts")).to_contain_text("0.625, 0, 0")
         else:
-            middle = await page.get_by_test_id("canvas").evaluate(
-                "c => [...c.getContext('2d').getImageData(c.width/2,c.height/2,1,1).data]"
-            )
-            assert middle == [200, 0, 0, 255]
+            middle = "c => [...c.getContext('2d').getImageData(c.width/2,c.height/2,1,1).data]"
+            canvas = page.get_by_test_id("canvas")
+            await comes_to(partial(canvas.evaluate, middle), [200, 0, 0, 255])

@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 from playwright.async_api import expect
 
-from browser.kit import PICTURE, Server, Viewer, serving
+from browser.kit import PICTURE, Server, Viewer, comes_to, serving
 from gridworld.presentation import presentation_of
 from recorder import EpisodeRecorder, Run, open_run
 
@@ -33,10 +33,6 @@ def tape(archive: Server) -> Iterator[Run]:
         yield run
 
 
-async def number(viewer: Viewer, part: str) -> float:
-    return float(await viewer.part(part).get_attribute("data-value") or "nan")
-
-
 async def test_a_step_is_explained_by_the_tapes_own_figures(
     viewer: Viewer, archive: Server, tape: Run, errors: list[str]
 ) -> None:
@@ -46,26 +42,22 @@ async def test_a_step_is_explained_by_the_tapes_own_figures(
     gamma = tape.info.hyperparameters["discount"]
     await viewer.open(archive, run="medium", ep=number_, step=step)
     await viewer.shows(number_, step)
-    await viewer.page.wait_for_function(
-        "() => document.getElementById('return-to-go').dataset.value !== undefined"
-        " && reel.look(0).visits !== null"
-    )
     to_go = sum(gamma**k * r for k, r in enumerate(episode.rewards[step:].tolist()))
-    assert await number(viewer, "return-to-go") == pytest.approx(to_go)
+    await comes_to(lambda: viewer.value("return-to-go"), pytest.approx(to_go))
     state, following = (int(o) for o in episode.observations[step : step + 2])
     action = int(episode.actions[step])
     table = tape.q_table(step, episode=number_).values
     td = episode.rewards[step] + gamma * table[following].max() - table[state, action]
-    await viewer.page.wait_for_function(
-        "td => Math.abs(Number(document.getElementById('td-error').dataset.value) - td) < 1e-9",
-        arg=float(td),
-    )
-    # Bars from the best to the worst, whatever their order in the document.
-    shown = await viewer.part("q-values").evaluate(
-        """bars => [...bars.children].sort((a, b) => a.getBoundingClientRect().top
-             - b.getBoundingClientRect().top).map((bar) => Number(bar.dataset.value))"""
-    )
-    assert shown == sorted(episode.channels["q_values"][step].tolist(), reverse=True)
+    await comes_to(lambda: viewer.value("td-error"), pytest.approx(float(td), abs=1e-9))
+
+    async def bars() -> Any:
+        """From the top down, whatever their order in the document."""
+        return await viewer.part("q-values").evaluate(
+            """bars => [...bars.children].sort((a, b) => a.getBoundingClientRect().top
+                 - b.getBoundingClientRect().top).map((bar) => Number(bar.dataset.value))"""
+        )
+
+    await comes_to(bars, sorted(episode.channels["q_values"][step].tolist(), reverse=True))
     learned = tape.q_table(step, episode=number_).values
     before, taken = int(episode.observations[step - 1]), int(episode.actions[step - 1])
     was, now = episode.channels["q_values"][step - 1][taken], learned[before, taken]
@@ -101,29 +93,18 @@ async def test_actions_are_counted_and_lead_to_their_steps(
     counts = np.bincount(episode.actions, minlength=4).tolist()
     bars = viewer.part("action-counts").locator(".q")
 
-    async def told() -> list[int]:
-        return [int(await bar.get_attribute("data-count") or -1) for bar in await bars.all()]
+    async def told() -> Any:
+        return await bars.evaluate_all("bars => bars.map((bar) => Number(bar.dataset.count))")
 
-    await viewer.until("document.querySelectorAll('#action-counts .q').length === 4")
-    await viewer.page.wait_for_function(
-        """counts => JSON.stringify([...document.querySelectorAll('#action-counts .q')]
-             .map((bar) => Number(bar.dataset.count))) === JSON.stringify(counts)""",
-        arg=counts,
-    )
+    await comes_to(told, counts)
     await viewer.part("action-scope").select_option("run")
     await expect(viewer.page.locator("#action-note")).to_contain_text("steps")
-    whole = tape.action_counts().tolist()
-    await viewer.page.wait_for_function(
-        """counts => JSON.stringify([...document.querySelectorAll('#action-counts .q')]
-             .map((bar) => Number(bar.dataset.count))) === JSON.stringify(counts)""",
-        arg=whole,
-    )
-    assert await told() == whole
+    await comes_to(told, tape.action_counts().tolist())
     action = int(np.argmax(counts))
     await bars.nth(action).click()
     chips = viewer.part("action-steps").locator("button")
     steps = np.flatnonzero(episode.actions == action).tolist()
-    assert [int(text) for text in await chips.all_text_contents()] == steps
+    await expect(chips).to_have_text([str(step) for step in steps])
     await chips.nth(len(steps) // 2).click()
     await viewer.reads_as(tape, 30, steps[len(steps) // 2])
 
@@ -194,6 +175,11 @@ def record_pixels(runs_dir: Path) -> None:
         recorder.finish_episode(pixels_at(12), truncated=True)
 
 
+async def observation(viewer: Viewer) -> Any:
+    """What is shown as the observation, in full."""
+    return json.loads(await viewer.part("agent-cell").get_attribute("data-observation") or "null")
+
+
 async def test_cart_pole_is_drawn_as_named_curves_with_a_cursor(
     viewer: Viewer, others: Server, errors: list[str]
 ) -> None:
@@ -207,8 +193,11 @@ async def test_cart_pole_is_drawn_as_named_curves_with_a_cursor(
         await viewer.step.fill(str(step))
         await viewer.step.press("Enter")
         await viewer.shows(0, step)
-        shown = json.loads(await viewer.part("agent-cell").get_attribute("data-observation") or "")
-        assert np.asarray(shown, np.float32).tolist() == episode.observations[step].tolist()
+
+        async def shown() -> Any:
+            return np.asarray(await observation(viewer), np.float32).tolist()
+
+        await comes_to(shown, episode.observations[step].tolist())
     await viewer.resting()
     assert await viewer.page.evaluate(PICTURE) != first
     await expect(viewer.page.locator("#overlays")).to_be_hidden()
@@ -220,8 +209,8 @@ async def test_a_dict_observation_is_drawn_and_its_info_is_a_tree(
 ) -> None:
     await viewer.open(others, run="robot", ep=0, step=7)
     await viewer.shows(0, 7)
-    shown = json.loads(await viewer.part("agent-cell").get_attribute("data-observation") or "")
-    assert shown == {"position": [1.75, -0.875], "door": {"open": 1}, "note": "step7"}
+    seen = {"position": [1.75, -0.875], "door": {"open": 1}, "note": "step7"}
+    await comes_to(lambda: observation(viewer), seen)
     await expect(viewer.page.locator("#stage")).to_be_visible()
     await expect(viewer.page.locator("#stage-text")).to_be_hidden()
     tree = viewer.part("info-tree")

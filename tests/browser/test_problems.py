@@ -96,9 +96,9 @@ async def test_a_wrong_token_is_refused_in_words(
         answer = await viewer.page.goto(address)
         assert answer is not None
         assert answer.status == 401
-        said = await viewer.page.inner_text("body")
-        assert "This address lacks the server's token" in said
-        assert "that the server printed" in said
+        body = viewer.page.locator("body")
+        await expect(body).to_contain_text("This address lacks the server's token")
+        await expect(body).to_contain_text("that the server printed")
         # The page is for a person: words, not the braces of an API.
-        assert "{" not in said
+        await expect(body).not_to_contain_text("{")
     console_errors.clear()  # the browser's own word for a 401

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from browser.kit import Server, Viewer
+from browser.kit import PATIENCE, Server, Viewer
 from recorder import Run, open_run
 
 
@@ -80,8 +79,7 @@ async def test_a_position_reads_as_on_the_tape_however_it_is_reached(
     slider = viewer.part("seek-slider")
     await slider.fill("37")
     await viewer.reads_as(tape, longest, 37)
-    box = await slider.bounding_box()
-    assert box is not None
+    box = await viewer.box(slider)
     await viewer.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     await viewer.reads_as(tape, longest, 50)
 
@@ -109,8 +107,7 @@ async def test_a_thumb_that_is_dragged_shows_each_place_it_passes_and_ends_where
 ) -> None:
     await viewer.open(archive, run="medium", ep=longest, step=0)
     await viewer.shows(longest, 0)
-    box = await viewer.part("seek-slider").bounding_box()
-    assert box is not None
+    box = await viewer.box(viewer.part("seek-slider"))
     mouse, y = viewer.page.mouse, box["y"] + box["height"] / 2
     await viewer.watch()
     await mouse.move(box["x"] + 7, y)
@@ -130,15 +127,14 @@ async def test_a_thumb_that_is_dragged_shows_each_place_it_passes_and_ends_where
 
 
 async def test_speed_changes_while_playing(viewer: Viewer, archive: Server, longest: int) -> None:
-    await viewer.open(archive, run="medium", ep=longest, step=0)
+    await viewer.open(archive, run="medium", ep=longest, step=0, speed=0.25)
     await viewer.shows(longest, 0)
     await viewer.play.click()
-    await viewer.until("s.playing && s.step >= 2")
-    began = time.perf_counter()
+    await viewer.until("s.playing && s.step >= 1")
     await viewer.part("speed").select_option("10")
+    # At the speed it began with, 2.5 steps a second, the end would come too late for this.
+    assert PATIENCE < 99 / 2.5
     await viewer.shows(longest, 100)
-    # 98 steps take 9.8 s at the speed it began with, 0.98 s at the one chosen.
-    assert 0.7 < time.perf_counter() - began < 5
     await viewer.play.click()  # again from the start
     await viewer.part("speed").select_option("max")
     await viewer.shows(longest, 100)

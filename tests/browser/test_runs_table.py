@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Locator, Route, expect
 
-from browser.kit import Server, Viewer, reel, serving, train
+from browser.kit import Server, Viewer, comes_to, reel, serving, train
 from recorder import open_run
 
 
@@ -57,16 +57,15 @@ async def test_curves_of_several_runs_lie_over_each_other(lakes: Server, viewer:
     for number, run in enumerate(("lake-1", "lake-2"), 1):
         await row(viewer, run).get_by_test_id("run-tick").check()
         await expect(viewer.part("curve-of")).to_have_count(number)
-    inks = await viewer.page.evaluate(
-        """() => {
+    inks = """() => {
           const canvas = document.querySelector("#runs-curves canvas");
+          if (!canvas) return [];
           const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
           const pixel = (_, i) => data.slice(4 * i, 4 * i + 3).join();
           const found = new Set(Array.from({ length: data.length / 4 }, pixel));
           return ["86,180,233", "230,159,0"].map((ink) => found.has(ink));
         }"""
-    )
-    assert inks == [True, True]
+    await comes_to(lambda: viewer.page.evaluate(inks), [True, True])
 
 
 async def test_a_run_is_renamed_tagged_and_annotated_and_the_next_start_knows(

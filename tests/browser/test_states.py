@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from browser.kit import PICTURE, Server, Viewer, serving, train
+from browser.kit import PICTURE, Server, Viewer, comes_to, serving, train
 from recorder import open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
@@ -172,8 +172,7 @@ async def test_small_windows_and_sharp_screens(
     viewer = Viewer(page)
     await viewer.open(archive, run="hard", ep=EPISODE, step=7)
     await viewer.shows(EPISODE, 7)
-    sizes = await page.evaluate(
-        """() => {
+    sizes = """() => {
           const stage = document.getElementById("stage");
           const seen = (e) => e.checkVisibility({ visibilityProperty: true });
           const box = (e) => e.getBoundingClientRect();
@@ -187,10 +186,8 @@ async def test_small_windows_and_sharp_screens(
             ratio: stage.width / stage.clientWidth,
           };
         }"""
-    )
-    assert sizes["outside"] == []
-    assert not sizes["scrolls"]
-    assert sizes["ratio"] == pytest.approx(ratio, rel=0.01)
+    fitting = {"scrolls": False, "outside": [], "ratio": pytest.approx(ratio, rel=0.01)}
+    await comes_to(lambda: page.evaluate(sizes), fitting)
     await viewer.part("step-forward").click()
     await viewer.shows(EPISODE, 8)
     await context.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ from urllib.parse import urlencode
 
 from playwright.async_api import expect
 
-from browser.kit import Server, Viewer
+from browser.kit import Server, Viewer, comes_to
 from recorder import list_runs, open_run
 
 SMALL = {"desc": ["S..", ".X.", "..G"], "goal_reward": 5, "hazard_reward": -3, "step_reward": -1}
@@ -54,7 +53,7 @@ async def test_start_pause_change_resume_save_stop_reload_load_and_start_again(
     await expect(part("toast").filter(has_text="no path")).to_be_visible()
     await part("trainer-name").fill("good")
     await part("trainer-save").click()
-    await expect(part("trainer-table")).to_have_value("class/good", timeout=5000)
+    await expect(part("trainer-table")).to_have_value("class/good")
 
     await page.reload()
     await state_is(viewer, "running")  # found again
@@ -172,17 +171,18 @@ async def test_what_others_change_is_shown_and_the_keyboard_keeps_its_place(
     await expect(part("trainer-pace-text")).to_have_text("60/s")
     await elsewhere("api/params", {"parameters": {"learning_rate": 0.7}})
     await expect(part("live-learning_rate")).to_have_value("0.7")
+
+    async def discount() -> Any:
+        told = await page.evaluate("fetch('api/training').then((a) => a.json())")
+        return told["trainings"][0]["parameters"].get("discount")
+
     # Each press of a key is a change; the slider is still there for the next one.
     await part("live-discount").focus()
     for value in ("0.989", "0.988"):
         await page.keyboard.press("ArrowLeft")
         await expect(part("live-discount-value")).to_have_value(value)
         await expect(part("live-discount")).to_be_focused()
-        url = "fetch('api/training').then((a) => a.json())"
-        while (await page.evaluate(url))["trainings"][0]["parameters"].get("discount") != float(
-            value
-        ):
-            await asyncio.sleep(0.02)
+        await comes_to(discount, float(value))
 
 
 def trainer_of(server: Server) -> int:

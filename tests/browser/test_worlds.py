@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from browser.conftest import EPISODES, WORLDS
-from browser.kit import PICTURE, Server, Viewer, on_tape
+from browser.kit import PICTURE, Server, Viewer, comes_to, on_tape
 from browser.painted import agent_cells, painted
 from recorder import open_run
 
@@ -36,7 +36,7 @@ async def test_a_recorded_world_is_drawn_as_it_was(
             await viewer.follow(run=world, ep=number, step=step)
             await viewer.shows(number, step)
             expected = on_tape(tape, episode, step)
-            assert await viewer.moment() == expected
+            await comes_to(viewer.moment, expected)
 
             row, column = expected["position"]
             at = row * presentation["columns"] + column
@@ -61,6 +61,7 @@ async def test_taxi_shows_the_passenger_the_destination_and_its_thin_walls(
     """No special case for it in the viewer: what it draws is what the presentation says."""
     await viewer.open(archive, run="taxi", ep=EPISODES - 1, step=0)
     await viewer.shows(EPISODES - 1, 0)
+    await viewer.resting()
     inks = await viewer.page.evaluate(
         """() => {
           const canvas = document.getElementById("stage");
@@ -87,6 +88,7 @@ async def test_overlays_and_themes_change_the_picture_not_the_facts(
     await viewer.page.emulate_media(color_scheme=theme)
     await viewer.open(archive, run="medium", ep=EPISODES - 1, step=5)
     await viewer.shows(EPISODES - 1, 5)
+    await viewer.resting()
     before = await viewer.moment()
     place = await agent_cells(viewer.page)
     assert len(place) == 1
@@ -94,7 +96,7 @@ async def test_overlays_and_themes_change_the_picture_not_the_facts(
     for overlay in ("triangles", "value", "trail"):
         await viewer.part(f"overlay-{overlay}").click()
         await expect(viewer.part(f"overlay-{overlay}")).to_have_attribute("aria-checked", "true")
-        await viewer.drawn()
+        await viewer.resting()
         pictures.add(await viewer.page.evaluate(PICTURE))
         assert await agent_cells(viewer.page) == place
         assert await viewer.moment() == before

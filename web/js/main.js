@@ -318,4 +318,4 @@ episodes.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.
-Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, get complete() { return session.cache.complete(); }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });
+Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, get complete() { return session.cache.complete(); }, get due() { return state.waitingSince !== null || session.seeks.due || desk.waiting.size > 0; }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });
