@@ -107,9 +107,18 @@ class Archive:
         self._cache.put_summary(run_id, summary)
         return summary
 
-    async def newest(self, run_id: str) -> EpisodeSummary | None:
-        """The newest episode, one that runs included."""
-        return await self.read(run_id, lambda run: run.newest())
+    async def newest(self, run_id: str, *, to_show: bool = False) -> EpisodeSummary | None:
+        """The newest episode, one that runs included.
+
+        Args:
+            run_id: the run.
+            to_show: the newest whose steps were kept, if there is one among the last.
+        """
+
+        def find(run: Run) -> EpisodeSummary | None:
+            return (run.newest(kept=True) if to_show else None) or run.newest()
+
+        return await self.read(run_id, find)
 
     async def rows(self, run_id: str, summary: EpisodeSummary, start: int, stop: int) -> Steps:
         """Rows `[start, stop)` of an episode, of which `summary` is the latest known.

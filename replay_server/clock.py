@@ -7,6 +7,7 @@ and then no test sleeps.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,6 +32,29 @@ class LoopClock:
     def call_at(self, when: float, callback: Callable[[], None]) -> Callable[[], None]:
         """Schedule on the running loop."""
         return asyncio.get_running_loop().call_at(when, callback).cancel
+
+
+class Metronome:
+    """Even beats: one that is noticed late does not make the next ones late.
+
+    Args:
+        period: seconds from one to the next.
+
+    Attributes:
+        due: when the next one is; the first is due at once.
+    """
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self.due = -math.inf
+
+    def beat(self, now: float) -> bool:
+        """Whether one is due. Those missed altogether are not made up for."""
+        if now < self.due:
+            return False
+        following = self.due + self._period
+        self.due = following if following > now else now + self._period
+        return True
 
 
 class Bell:

@@ -12,9 +12,9 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final, Protocol
 
-from recorder import EpisodeRecorder, RecorderError
+from recorder import EpisodeRecorder, RecorderError, RunNotFound, RunsDirError
 from replay_server.archive import Archive, Status
-from replay_server.clock import Bell, Clock
+from replay_server.clock import Bell, Clock, Metronome
 from replay_server.encoding import encode
 from replay_server.live import LiveChannel
 from replay_server.playhead import steps_per_second
@@ -78,7 +78,7 @@ class Hub:
         self._ending: list[LiveChannel] = []  # of runs that record no more, played to their end
         self._tasks: list[asyncio.Task[None]] = []
         self._look_bell = Bell(clock)
-        self._next_metrics = 0.0
+        self._metrics_beat = Metronome(METRICS_SECONDS)
         self._met: dict[str, str] = {}  # by turn, the error that it met and that was logged
 
     @property
@@ -146,14 +146,20 @@ class Hub:
                 del self._watched[run_id]
 
     async def live_run(self, run_id: str) -> LiveRun | None:
-        """The live side of a run, or None if it does not record."""
+        """The live side of a run, as it is now, or None if it does not record."""
         live = self._live.get(run_id)
-        if live is not None and live.source.last is None:
+        # Of a run that nobody watches, what was seen last may be hours old.
+        if live is not None and (live.source.last is None or run_id not in self._watched):
             await live.source.look()
         return live
 
-    def live_numbers(self) -> dict[str, dict[str, int]]:
-        """What the runs that record have come to, by id, as last seen."""
+    async def live_numbers(self) -> dict[str, dict[str, int]]:
+        """What the runs that record have come to, by id."""
+        for run_id in self.recording:
+            try:
+                await self.live_run(run_id)
+            except RecorderError as error:  # the next scan sees what became of it
+                log.info("run %s: %s", run_id, error)
         return {
             run_id: {
                 "episodes": 0 if live.source.last is None else live.source.last.episodes,
@@ -228,12 +234,14 @@ class Hub:
     async def _look_beat(self) -> None:
         while True:
             busy = [live for run_id, live in self._live.items() if run_id in self._watched]
-            until = self._clock.now() + LOOK_SECONDS if busy else None
+            until = None
+            if busy:
+                now = self._clock.now()
+                until = min(now + LOOK_SECONDS, max(now, self._metrics_beat.due))
             await self._look_bell.wait(until)
             for live in busy:
                 await self._guard(f"look {live.source.run_id}", self._look(live))
-            if busy and self._clock.now() >= self._next_metrics:
-                self._next_metrics = self._clock.now() + METRICS_SECONDS
+            if busy and self._metrics_beat.beat(self._clock.now()):
                 for live in busy:
                     # While this beat looked, the run may have ended, which was told then.
                     if self._live.get(live.source.run_id) is live:
@@ -280,12 +288,15 @@ class Hub:
 
     async def _finish(self, run_id: str) -> None:
         live = self._live.pop(run_id)
+        gone = None
         try:
             await live.source.look()
+        except (RunNotFound, RunsDirError) as error:
+            gone = error
         except RecorderError as error:
-            log.info("run %s is gone: %s", run_id, error)
+            log.info("run %s: %s", run_id, error)
         live.source.close()
-        live.channel.finish()
+        live.channel.finish(gone)
         self._ending = [channel for channel in self._ending if channel.followers]
         self._ending.append(live.channel)
         # The source stays as it was last seen; the channel plays on to the end of that.

@@ -3,6 +3,7 @@
     nothing shown --an episode appears--> showing --its end--> at end
     at end --a newer episode--> showing (what lay between is told as `gap`)
     at end, or out of rows, and the run records no more --> ended
+    any, and the run was deleted --> ended, which is told as an `error`
 
 A `LiveChannel` shows the newest episode at speed 1 of its run, from its first step. A
 newcomer gets what has been shown of it so far, then the same frames as everyone.
@@ -16,7 +17,7 @@ import logging
 from dataclasses import replace
 from typing import Final, Protocol
 
-from recorder import EpisodeSummary, RecorderError, Steps, StepsNotKept
+from recorder import EpisodeSummary, RecorderError, RunNotFound, RunsDirError, Steps, StepsNotKept
 from replay_server.archive import Archive
 from replay_server.clock import Bell, Clock
 from replay_server.encoding import Frame, steps_frame
@@ -43,8 +44,8 @@ class Follower(Protocol):
     def live_started(self) -> None:
         """The first episode of the run is about to be shown."""
 
-    def live_ended(self) -> None:
-        """The run records no more and all of it has been shown."""
+    def live_ended(self, fault: RecorderError | None) -> None:
+        """The run records no more and all of it has been shown, or it is gone (`fault`)."""
 
 
 class SharedSteps:
@@ -94,6 +95,7 @@ class LiveChannel:
         self._greeting: list[Frame | SharedSteps] | None = None
         self._passed = -1  # the last episode shown or told as a gap
         self._recording = True
+        self._gone: RecorderError | None = None
 
     @property
     def followers(self) -> int:
@@ -117,7 +119,7 @@ class LiveChannel:
         for item in self._greet():
             follower.deliver(item if isinstance(item, Frame) else item.frame(follower.binary))
         if self.ended:
-            follower.live_ended()
+            follower.live_ended(self._gone)
         elif self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
         self._bell.ring()
@@ -131,9 +133,13 @@ class LiveChannel:
         """The source has news."""
         self._bell.ring()
 
-    def finish(self) -> None:
-        """The run records no more: show what there is to its end, then stop."""
-        self._recording = False
+    def finish(self, gone: RecorderError | None = None) -> None:
+        """The run records no more: show what there is to its end, then stop.
+
+        Args:
+            gone: it was deleted: stop where it is, and say so.
+        """
+        self._recording, self._gone = False, gone or self._gone
         self._bell.ring()
 
     async def close(self) -> None:
@@ -146,7 +152,12 @@ class LiveChannel:
         try:
             while self.followers and not self.ended:
                 try:
-                    await self._turn()
+                    if self._gone is None:
+                        await self._turn()
+                    else:
+                        self._end()
+                except (RunNotFound, RunsDirError) as error:
+                    self.finish(error)
                 except RecorderError as error:
                     self._give_up_episode(error)
         finally:
@@ -294,7 +305,7 @@ class LiveChannel:
     def _end(self) -> None:
         self.ended = True
         for follower in self._all():
-            follower.live_ended()
+            follower.live_ended(self._gone)
 
     def _forget(self) -> None:
         self.summary, self._shown, self._greeting, self._passed = None, [], None, -1

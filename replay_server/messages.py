@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder import EpisodeSummary, Steps
+from recorder import EpisodeSummary, RecorderError, Steps
 from replay_server.encoding import Frame, column, control_frame, speed_value
 from replay_server.playhead import Playhead, Status
 from replay_server.protocol import Autoplay, Loop, MessageId
@@ -144,6 +144,16 @@ def error(code: str, message: str, id: MessageId = None, position: int | None = 
     data: Data = {} if id is None else {"id": id}
     data |= {"code": code, "message": message}
     return data if position is None else data | {"position": position}
+
+
+def error_code(fault: RecorderError) -> str:
+    """The protocol's word for an error of the tape."""
+    code = fault.code
+    if code in ("unknown_run", "unknown_episode", "no_qtable", "bad_field"):
+        return code
+    if code in ("not_a_run", "newer_schema", "bad_runs_dir"):
+        return "unknown_run"
+    return "damaged" if code == "damaged" else "internal"
 
 
 def _ending(summary: EpisodeSummary) -> Data:

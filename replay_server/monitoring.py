@@ -47,7 +47,8 @@ class Monitor:
     async def answer(self, _: web.Request) -> web.StreamResponse:
         """The route."""
         # Ours change on this loop only; those of the process are read from files.
-        page = await self._archive.call(_page, _Snapshot(list(self.collect())))
+        live = await self._hub.live_numbers()
+        page = await self._archive.call(_page, _Snapshot(list(self.collect(live))))
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE})
 
     async def count(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -55,8 +56,8 @@ class Monitor:
         method = request.method if request.method in METHODS else "other"
         self._tally.requests[method, response.status] += 1
 
-    def collect(self) -> Iterator[Metric]:
-        """What there is, by name."""
+    def collect(self, live: dict[str, dict[str, int]]) -> Iterator[Metric]:
+        """What there is, by name; `live` are the numbers of the runs that record."""
         hub, tally = self._hub, self._tally
         yield GaugeMetricFamily("reel_start_time_seconds", "When it began.", self._started)
         version = GaugeMetricFamily("reel_info", "The version.", labels=["version"])
@@ -70,7 +71,7 @@ class Monitor:
             "Bytes queued for viewers whose sockets are full.",
             sum(viewer.waiting_bytes for viewer in hub.connected),
         )
-        yield from self._live()
+        yield from _of_each(live)
         for name, text, value in (
             ("viewers_joined", "WebSockets opened.", tally.viewers),
             ("viewers_evicted", "Viewers dropped: they took nothing.", tally.evicted),
@@ -87,22 +88,6 @@ class Monitor:
             requests.add_metric([method, str(status)], count)
         yield requests
 
-    def _live(self) -> Iterator[Metric]:
-        """Of each run that records."""
-        families = {
-            name: GaugeMetricFamily(f"reel_live_{name}", text, labels=["run"])
-            for name, text in (
-                ("episodes", "Episodes recorded."),
-                ("steps", "Steps recorded."),
-                ("lost", "Steps and episodes counted as lost."),
-                ("followers", "Viewers that follow it live."),
-            )
-        }
-        for run_id, numbers in self._hub.live_numbers().items():
-            for name, value in numbers.items():
-                families[name].add_metric([run_id], value)
-        yield from families.values()
-
 
 class _Snapshot(Collector):
     def __init__(self, metrics: list[Metric]) -> None:
@@ -110,6 +95,23 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._metrics
+
+
+def _of_each(live: dict[str, dict[str, int]]) -> Iterator[Metric]:
+    """Of each run that records."""
+    families = {
+        name: GaugeMetricFamily(f"reel_live_{name}", text, labels=["run"])
+        for name, text in (
+            ("episodes", "Episodes recorded."),
+            ("steps", "Steps recorded."),
+            ("lost", "Steps and episodes counted as lost."),
+            ("followers", "Viewers that follow it live."),
+        )
+    }
+    for run_id, numbers in live.items():
+        for name, value in numbers.items():
+            families[name].add_metric([run_id], value)
+    yield from families.values()
 
 
 def _page(ours: _Snapshot) -> bytes:

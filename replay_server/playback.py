@@ -17,13 +17,12 @@ from replay_server.clock import Clock
 from replay_server.encoding import Frame, steps_frame
 from replay_server.messages import episode_end, episode_start, gap
 from replay_server.playhead import Playhead, steps_per_second
-from replay_server.playlist import Playlist
+from replay_server.playlist import Playlist, kept_behind
 from replay_server.protocol import Autoplay
 from replay_server.stretches import extent
 
 CONTEXT_STEPS: Final = 255  # before the place of a seek
 EPISODES_PER_FRAME: Final = 32
-_SKIPS: Final = 256  # episodes not kept that are passed over in one go
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +40,7 @@ class Playback:
         run: the id of the open run, or None.
         summary: the episode that the playhead is in, or None before the run has one.
         waiting: at the end of the last episode of a run that records, with autoplay on.
+        gone: the run was deleted, which was told: nothing more is to be learnt of it.
     """
 
     def __init__(
@@ -50,12 +50,14 @@ class Playback:
         self.run: str | None = None
         self.summary: EpisodeSummary | None = None
         self.waiting = False
+        self.gone = False
         self._archive = archive
         self._send = send
         self._binary = binary
         self._sent = 0  # rows of the episode that have been sent: those before this one
         self._context: Steps | None = None
         self._damaged = False
+        self._passed = -1  # the last episode behind the one shown that was told as not kept
         self._playlist: Playlist | None = None
 
     def set_autoplay(self, autoplay: bool | Autoplay) -> None:
@@ -78,7 +80,8 @@ class Playback:
 
     def open(self, run: str, presentation: dict[str, Any], speed: float, playing: bool) -> None:
         """Bind to a run; nothing is shown of it yet."""
-        self.run, self.summary, self.waiting, self._context = run, None, False, None
+        self.run, self.summary, self._context = run, None, None
+        self.waiting = self.gone = False
         playhead = self.playhead
         self.set_autoplay(playhead.autoplay)  # a list holds episodes of one run
         playhead.pause()
@@ -105,6 +108,7 @@ class Playback:
             self._damaged = not isinstance(fault, StepsNotKept)
             context, step = None, limit  # there is nothing of it to play
         self.summary, self._context, self._sent, self.waiting = summary, context, stop, False
+        self._passed = -1
         self.playhead.place(summary.episode, step, length, limit)
 
     def show(self) -> None:
@@ -124,7 +128,7 @@ class Playback:
 
     def take_over(self, summary: EpisodeSummary | None, step: int) -> None:
         """Go on by oneself from where a live channel is; the rows up to there were sent."""
-        self.summary, self.waiting = summary, False
+        self.summary, self.waiting, self._passed = summary, False, -1
         self.playhead.pause()
         self.playhead.set_speed(1.0)
         if summary is not None:
@@ -213,7 +217,7 @@ class Playback:
             if not self.waiting:
                 playhead.finish()
             return False
-        self.summary, self._sent = following, 0
+        self.summary, self._sent, self._passed = following, 0, -1
         playhead.cross(following.episode, *extent(following))
         self._send(episode_start(following, 0, 0.0))
         return True
@@ -263,22 +267,23 @@ class Playback:
         """The next episode that was kept; those between are told as a gap."""
         assert self.run is not None
         assert self.summary is not None
-        first = number = self.summary.episode + 1
-        await self._archive.read_ahead(self.run, number)
-        found = None
-        while found is None and number < first + _SKIPS:
-            try:
-                summary = await self._archive.episode(self.run, number)
-            except EpisodeNotFound:
-                self.waiting = await self._archive.is_recording(self.run)
-                break
-            if summary.kept:
-                found = summary
-            else:
-                number += 1
-        if number > first:
-            self._send(gap("not_kept", first, number - 1))
-        return found
+        # At the end of a run that records this is asked again and again; told is it once.
+        first = max(self.summary.episode, self._passed) + 1
+        await self._archive.read_ahead(self.run, first)
+        try:
+            summary = await self._archive.episode(self.run, first)
+        except EpisodeNotFound:
+            self.waiting = await self._archive.is_recording(self.run)
+            return None
+        if summary.kept:
+            return summary
+        number, last = await self._archive.read(self.run, lambda run: kept_behind(run, first))
+        self._send(gap("not_kept", first, last))
+        self._passed = last
+        if number is None:
+            self.waiting = await self._archive.is_recording(self.run)
+            return None
+        return await self._archive.episode(self.run, number)
 
     def _missing(self, episode: int) -> Frame:
         return gap("damaged" if self._damaged else "not_kept", episode, episode)

@@ -20,6 +20,23 @@ _PLAYABLE: Final = "kept and not running"
 _IN_ORDER: Final = {"oldest": ">", "newest": "<"}
 
 
+def kept_behind(run: Run, episode: int) -> tuple[int | None, int]:
+    """What comes behind an episode along the tape.
+
+    Returns:
+        The next episode whose steps were kept, or None; and the last of those before it (up to
+        the newest there is) whose steps were not.
+    """
+    newest = run.newest()
+    last = episode if newest is None else newest.episode
+    where = f"kept and {episode} < episode <= {last}"
+    page = run.page(where=where, sort="oldest", limit=1, total=False)
+    if page.episodes:
+        found = page.episodes[0].episode
+        return found, found - 1
+    return None, last
+
+
 class Playlist:
     """The list of one viewer of one run.
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from recorder import RecorderError
 from recorder.hints import reel_command
 from replay_server.archive import Archive
 from replay_server.clock import Clock
 from replay_server.encoding import Frame, encode
 from replay_server.hub import Hub, Watcher
 from replay_server.live import LiveChannel
-from replay_server.messages import Data, state
+from replay_server.messages import Data, error, error_code, state
 from replay_server.outbox import Outbox
 from replay_server.playback import Playback
 from replay_server.playhead import Status
@@ -87,10 +88,13 @@ class Steering:
         """The run's first episode is about to be shown."""
         self._tell()
 
-    def live_ended(self) -> None:
-        """The run records no more; the viewer stays at the end of what it was shown."""
+    def live_ended(self, fault: RecorderError | None) -> None:
+        """The run records no more, or is gone; the viewer stays at the end of what it was shown."""
         self._leave_live()
         self.playback.playhead.finish()
+        if fault is not None:
+            self.playback.gone = True  # told here, and not again when its news are looked at
+            self._say("error", error(error_code(fault), str(fault)))
         self._tell()
 
     # What the viewer's task asks for
@@ -134,9 +138,11 @@ class Steering:
     async def take_news(self) -> None:
         """The run has grown: more of the episode shown, its end, or a first episode."""
         playback = self.playback
+        if playback.gone:
+            return
         if playback.summary is None:
             assert playback.run is not None
-            newest = await self._archive.newest(playback.run)
+            newest = await self._archive.newest(playback.run, to_show=True)
             if newest is not None:
                 await playback.place(newest, 0)
                 self._tell()
@@ -146,7 +152,7 @@ class Steering:
             self.tell_changes()
 
     async def _open(self, message: Open) -> None:
-        run_id = message.run or await self._hub.newest_run()
+        run_id = await self._hub.newest_run() if message.run is None else message.run
         if run_id is None:
             command = await self._archive.call(reel_command)
             raise ProtocolError(
@@ -163,7 +169,7 @@ class Steering:
             assert number is not None
             target = await self._archive.episode(run_id, number)
         elif live is None or live.source.newest is None:
-            target = await self._archive.newest(run_id)
+            target = await self._archive.newest(run_id, to_show=True)
         else:
             target = live.source.newest
         # From here on nothing fails: a refused open leaves the viewer where it was.
@@ -243,16 +249,17 @@ class Steering:
         assert run_id is not None  # checked before any control
         live = await self._hub.live_run(run_id)
         if self._channel is None:
-            self._next_epoch()
             if live is None:  # it records no more: its last episode is the nearest thing
-                newest = await self._archive.newest(run_id)
+                newest = await self._archive.newest(run_id, to_show=True)
                 if newest is not None:
                     await self.playback.place(newest, 0)
+                self._next_epoch()
                 self.playback.playhead.play()
                 self._tell(id)
                 self.playback.show()
                 return
             await live.channel.prime()
+            self._next_epoch()
             self._channel = live.channel
             self._tell(id)
             live.channel.join(self)
@@ -270,8 +277,11 @@ class Steering:
             wanted = seek.episode
             if wanted is None:
                 wanted = newest.episode if shown is None else shown.episode
-            clamped = not 0 <= wanted <= newest.episode
-            wanted = min(max(0, wanted), newest.episode)
+            last = newest.episode
+            if live is not None:  # whose newest is one whose steps were kept
+                last = max(last, self._finished() - 1)
+            clamped = not 0 <= wanted <= last
+            wanted = min(max(0, wanted), last)
             target = newest
             if wanted != newest.episode:
                 target = await self._archive.episode(run_id, wanted)
@@ -312,6 +322,8 @@ class Steering:
         playback = self.playback
         if self._channel is not None:
             return "waiting" if self._channel.summary is None else "live"
+        if playback.gone and not playback.playhead.playing:
+            return "ended"
         if playback.summary is None:
             return "waiting" if self._is_live() else "ended"
         return "waiting" if playback.waiting else playback.playhead.status

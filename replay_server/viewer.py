@@ -19,7 +19,7 @@ from replay_server.archive import Archive
 from replay_server.clock import Bell, Clock
 from replay_server.encoding import PING, PONG, encode, websocket_frame
 from replay_server.hub import Hub
-from replay_server.messages import error
+from replay_server.messages import error, error_code
 from replay_server.outbox import Outbox, Socket
 from replay_server.protocol import (
     PROTOCOL_VERSION,
@@ -207,7 +207,7 @@ class Viewer:
             self._refuse("internal", _OURS, message.id)
 
     async def _tell_q_table(self, message: QTableAt) -> None:
-        run_id = message.run or self._playback.run
+        run_id = self._playback.run if message.run is None else message.run
         if run_id is None:
             raise ProtocolError(
                 "not_open", "expected a run, or an open message first; name the run", message.id
@@ -263,13 +263,3 @@ class Viewer:
 
 
 _OURS: Final = "expected to obey, got a fault of the server; its log says more"
-
-
-def error_code(fault: RecorderError) -> str:
-    """The protocol's word for an error of the tape."""
-    code = fault.code
-    if code in ("unknown_run", "unknown_episode", "no_qtable", "bad_field"):
-        return code
-    if code in ("not_a_run", "newer_schema", "bad_runs_dir"):
-        return "unknown_run"
-    return "damaged" if code == "damaged" else "internal"

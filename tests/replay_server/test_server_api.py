@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from conftest import LENGTHS
+from conftest import LENGTHS, Connect
 from server_kit import ManualClock, bearer, make_recorder, record_episode, record_run, unpack
 
 from recorder import label_episode, label_run, open_run
@@ -185,3 +185,19 @@ async def test_what_people_say_of_a_run_shows_at_once(
         assert page["episodes"][3]["tags"] == ["odd"]
     finally:
         (archived / "archived" / LABELS_NAME).unlink()
+
+
+async def test_what_is_said_of_an_episode_is_told_though_it_was_played_before(
+    tmp_path: Path, connect: Connect
+) -> None:
+    record_run(tmp_path, "said", [3])
+    async with ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server:
+        viewer = await connect(server)
+        await viewer.send("open", run="said", episode=0, speed="max")
+        await viewer.until("episode_end")
+        await asyncio.to_thread(label_episode, tmp_path / "said", 0, add_tags=["lovely"])
+        async with (
+            aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
+            session.get("/api/runs/said/episodes/0") as answer,
+        ):
+            assert (await answer.json())["tags"] == ["lovely"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from conftest import Connect
-from server_kit import make_recorder, record_episode, rows_of, unpack
+from server_kit import make_recorder, record_episode, record_run, rows_of, unpack
 
 from recorder import EpisodeRecorder, open_run
 from replay_server import ReplayServer, ServerConfig, serve_in_thread
@@ -308,10 +309,6 @@ async def test_beside_a_training_loop_episodes_are_shown_from_memory(
 
 
 async def test_a_run_deleted_while_it_plays_is_told_once(runs_dir: Path, connect: Connect) -> None:
-    import shutil
-
-    from server_kit import record_run
-
     record_run(runs_dir, "doomed", [2000, 2000])
     async with live_server(runs_dir) as server:
         viewer = await connect(server)
@@ -323,3 +320,67 @@ async def test_a_run_deleted_while_it_plays_is_told_once(runs_dir: Path, connect
         assert (error["code"], error["id"]) == ("unknown_run", id)
         await viewer.send("ping", t=1)
         await viewer.until("pong")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_run_deleted_while_it_is_followed_is_told_once(
+    runs_dir: Path, connect: Connect, begun: bool
+) -> None:
+    slow = {**FAST, "steps_per_second": 20}
+    async with live_server(runs_dir) as server, OtherProcess(runs_dir, slow) as other:
+        for step in range(50 if begun else 0):
+            await other.tell("step", 0, step)
+        viewer = await connect(server)
+        await viewer.ask("open", run="other")
+        if begun:
+            await viewer.until("steps", at=2)
+        shutil.rmtree(runs_dir / "other")
+        await other.kill()
+        messages = []
+        while not {"state", "status"} <= {kind for kind, _ in messages}:  # in whichever order
+            messages.append(await viewer.read())
+        # What the scan finds, what the viewer's own task is told: all that comes was asked for.
+        await viewer.send("ping", t=1)
+        messages += await viewer.collect("pong")
+        kinds = [kind for kind, _ in messages if kind not in ("steps", "metrics", "status")]
+        assert kinds == ["error", "state", "pong"]
+        assert next(data for kind, data in messages if kind == "state")["status"] == "ended"
+        assert next(data for kind, data in messages if kind == "error")["code"] == "unknown_run"
+
+
+async def test_a_run_that_nobody_watched_meanwhile_is_shown_as_it_is_now(
+    runs_dir: Path, connect: Connect
+) -> None:
+    record_run(runs_dir, "archived", [3])
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        record_episode(recorder, 0, 5)
+        recorder.flush()
+        async with live_server(runs_dir) as server:
+            viewer = await connect(server)
+            await viewer.ask("open", run="here")
+            await viewer.until("episode_end", episode=0)
+            await viewer.ask("open", run="archived", playing=False)
+            for episode in (1, 2, 3):
+                record_episode(recorder, episode, 5)
+            recorder.flush()
+            await viewer.send("open", run="here")
+            assert (await viewer.until("state"))["episode"] == 3
+            assert (await viewer.until("metrics"))["episodes"] == 4
+            assert (await viewer.until("episode_start"))["episode"] == 3
+
+
+async def test_any_episode_of_a_live_run_can_be_sought_its_steps_kept_or_not(
+    runs_dir: Path, connect: Connect
+) -> None:
+    with make_recorder(runs_dir, "here", keep=lambda summary: summary.episode == 1) as recorder:
+        for episode in range(4):
+            record_episode(recorder, episode, 5)
+        recorder.flush()
+        async with live_server(runs_dir) as server:
+            viewer = await connect(server)
+            assert (await viewer.ask("open", playing=False))["episode"] == 1  # the newest to show
+            state = await viewer.ask("control", seek={"episode": 3, "step": 0})
+            assert (state["episode"], "clamped" in state) == (3, False)
+            assert (await viewer.until("gap"))["reason"] == "not_kept"
+            state = await viewer.ask("control", seek={"episode": 4, "step": 0})
+            assert (state["episode"], state["clamped"]) == (3, True)

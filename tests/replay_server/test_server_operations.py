@@ -64,7 +64,12 @@ async def test_the_metrics_tell_what_goes_on(runs_dir: Path, connect: Connect) -
             assert told["reel_messages_refused_total", ()] == 1
             assert told["reel_http_requests_total", ("GET", "101")] == 1
             assert told["process_open_fds", ()] > 0
+            # Not only what a viewer watches is looked at.
+            await viewer.ask("open", run="old", playing=False)
+            record_episode(recorder, 4, 5)
+            recorder.flush()
             again = await numbers(server)
+            assert again["reel_live_episodes", ("new",)] == 5
             assert again["reel_http_requests_total", ("GET", "200")] == 1
             assert ("reel_info", ("0.1.0",)) in again
 

@@ -94,6 +94,43 @@ async def test_along_the_tape_and_around_again(staged: ReplayServer, connect: Co
         assert (await viewer.until("episode_start"))["episode"] == episode
 
 
+async def test_along_a_tape_of_which_little_was_kept(tmp_path: Path, connect: Connect) -> None:
+    """Hundreds of episodes not kept are one gap, at the end of a run that records one too."""
+    keep = {0, 600, 601}
+    with make_recorder(tmp_path, "sparse", keep=lambda summary: summary.episode in keep) as run:
+        for episode in range(605):
+            record_step(run, episode, 0)
+            run.finish_episode(0, terminated=True)
+        run.flush()
+        async with ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server:
+            viewer = await connect(server)
+            opening = {"run": "sparse", "episode": 0, "speed": "max", "playing": False}
+            await viewer.ask("open", **opening)
+            await viewer.send("control", autoplay=True, playing=True)
+            messages = await viewer.collect("state", status="waiting")
+            record_step(run, 605, 0)
+            run.finish_episode(0, terminated=True)
+            run.flush()
+            messages += await viewer.collect("gap", to_episode=605)
+    ends = [data["episode"] for kind, data in messages if kind == "episode_end"]
+    gaps = [(data["from_episode"], data["to_episode"]) for kind, data in messages if kind == "gap"]
+    assert (ends, gaps) == ([0, 600, 601], [(1, 599), (602, 604), (605, 605)])
+
+
+async def test_where_no_episode_is_named_one_is_shown_that_can_be(
+    tmp_path: Path, connect: Connect
+) -> None:
+    with make_recorder(tmp_path, "sparse", keep=lambda summary: summary.episode == 1) as run:
+        for episode in range(4):
+            record_step(run, episode, 0)
+            run.finish_episode(0, terminated=True)
+    async with ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server:
+        viewer = await connect(server)
+        assert (await viewer.ask("open", playing=False))["episode"] == 1
+        assert (await viewer.ask("control", seek={"episode": 3, "step": 0}))["episode"] == 3
+        assert (await viewer.ask("control", live=True))["episode"] == 1
+
+
 async def test_a_list_that_is_empty_or_cannot_be_read_is_refused(
     staged: ReplayServer, connect: Connect
 ) -> None:
