@@ -274,6 +274,8 @@ def _envelope(payload: bytes | str) -> tuple[str, dict[str, Any]]:
             "bad_message", f"expected a flat message, got JSON nested too deeply; {remedy}"
         ) from None
     except ValueError as error:  # JSONDecodeError, a refused constant, an endless integer
+        if "digits" in str(error):
+            error = ValueError("a number of thousands of digits")
         raise ProtocolError(
             "bad_message", f"expected JSON, got text that does not parse ({error}); {remedy}"
         ) from None

@@ -353,3 +353,12 @@ async def test_ten_lines_of_python_are_a_client(server: ReplayServer) -> None:
             if kind == "episode_end":
                 break
     assert seen == [0, 1, 2]
+
+
+async def test_an_empty_name_is_that_of_no_run(server: ReplayServer, connect: Connect) -> None:
+    """Only where none is named the newest is meant."""
+    viewer = await connect(server)
+    for kind in ("open", "qtable"):
+        id = await viewer.send(kind, run="")
+        error = await viewer.until("error")
+        assert (error["id"], error["code"]) == (id, "unknown_run")
