@@ -20,6 +20,7 @@ from replay_server.archive import Archive
 from replay_server.clock import Clock
 from replay_server.hub import Hub
 from replay_server.outbox import SEND_DEADLINE
+from replay_server.parsing import parse, refuse_binary
 from replay_server.protocol import (
     JSON,
     MAX_MESSAGE_BYTES,
@@ -27,8 +28,6 @@ from replay_server.protocol import (
     SUBPROTOCOLS,
     ClientMessage,
     ProtocolError,
-    parse,
-    refuse_binary,
 )
 from replay_server.security import problem
 from replay_server.tally import Tally

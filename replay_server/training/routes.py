@@ -11,7 +11,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from replay_server.encoding import dumps
-from replay_server.protocol import ProtocolError, training_request
+from replay_server.parsing import training_request
+from replay_server.protocol import ProtocolError
 from replay_server.security import problem
 from replay_server.training.errors import STATUSES, TrainingError
 from replay_server.training.service import TrainingService

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
-from replay_server.protocol import show
+from replay_server.parsing import show
 from replay_server.trainer import environment
 from replay_server.training.errors import TrainingError
 

@@ -21,6 +21,7 @@ from replay_server.client_events import (
     read_message,
     read_steps,
 )
+from replay_server.parsing import parse
 from replay_server.protocol import (
     CLIENT_FIELDS,
     MAX,
@@ -33,7 +34,6 @@ from replay_server.protocol import (
     Seek,
     Step,
     TrainingRequest,
-    parse,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden"

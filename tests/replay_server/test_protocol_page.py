@@ -11,13 +11,13 @@ import pytest
 from conftest import Connect
 
 from replay_server import ReplayServer, ServerConfig
+from replay_server.parsing import parse
 from replay_server.protocol import (
     CLIENT_FIELDS,
     MAX_MESSAGE_BYTES,
     SERVER_FIELDS,
     SUBPROTOCOLS,
     ErrorCode,
-    parse,
 )
 from replay_server.training.manager import TrainingConfig
 

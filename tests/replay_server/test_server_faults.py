@@ -38,7 +38,8 @@ from test_server_hostile import Raw, masked, raw_viewer
 from recorder import Channel, EpisodeRecorder
 from replay_server import ReplayServer, ServerConfig, serve_in_thread
 from replay_server.app import PARTS
-from replay_server.protocol import ErrorCode, ProtocolError, parse
+from replay_server.parsing import parse
+from replay_server.protocol import ErrorCode, ProtocolError
 
 __all__ = ["raw_viewer"]  # a fixture of the other file
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay_server.parsing import parse, refuse_binary
 from replay_server.protocol import (
     MAX,
     MAX_INTEGER,
@@ -19,8 +20,6 @@ from replay_server.protocol import (
     ProtocolError,
     Seek,
     Step,
-    parse,
-    refuse_binary,
 )
 
 
