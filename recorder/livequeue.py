@@ -78,11 +78,19 @@ class LiveQueue:
 
     def drain(self) -> list[Episode]:
         """Return what is held, oldest first, and empty the queue."""
+        return [build() for build in self._empty()]
+
+    def newest(self) -> Episode | None:
+        """Return the newest episode, or None, and empty the queue; the others are never built."""
+        builders = self._empty()
+        return builders[-1]() if builders else None
+
+    def _empty(self) -> list[Callable[[], Episode]]:
         with self._lock:
             builders = [build for build, _ in self._held]
             self._held.clear()
             self.bytes = 0
-        return [build() for build in builders]
+        return builders
 
     def after_fork(self) -> None:
         """In a forked child: forget a lock that a thread of the parent may hold."""

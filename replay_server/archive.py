@@ -16,7 +16,16 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recorder import DamagedTape, Episode, EpisodeSummary, RecorderError, Run, Steps, is_recording
+from recorder import (
+    DamagedTape,
+    Episode,
+    EpisodeSummary,
+    RecorderError,
+    Run,
+    Steps,
+    StepsNotKept,
+    is_recording,
+)
 from replay_server.messages import Data
 from replay_server.qtables import QTables
 from replay_server.runlist import RunList, RunPage, RunQuery
@@ -151,7 +160,10 @@ class Archive:
 
     async def fitting(self, run_id: str, summary: EpisodeSummary) -> int:
         """How many rows of this run one message may carry (they can be large)."""
-        await self._stretch_rows(run_id, summary)
+        try:
+            await self._stretch_rows(run_id, summary)
+        except (StepsNotKept, DamagedTape):
+            return 1  # of this episode there are none: another one will tell
         return self._stretch[run_id]
 
     async def q_table(self, run_id: str, episode: int | None, step: int | None) -> Data:

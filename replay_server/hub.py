@@ -1,15 +1,16 @@
 """What all viewers share: which runs record, their live channels, metrics, heartbeats.
 
 Three beats, all idle while nobody looks: every half second which runs there are and
-which record; every 30 ms (and when a recorder in this process has an episode) whether a
-watched run has news; every second the viewers' heartbeats.
+which record; every 30 ms whether a watched run has news (100 ms where its recorder is in this
+process, and tells of each episode by itself); every second the viewers' heartbeats.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import math
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from recorder import EpisodeRecorder, RecorderError, RunNotFound, RunsDirError
@@ -22,7 +23,6 @@ from replay_server.sources import LiveSource, QueueSource, RateMeter, TapeTail
 
 SCAN_SECONDS: Final = 0.5
 SCAN_REST: Final = 10  # times as long as the scan took
-LOOK_SECONDS: Final = 0.03
 METRICS_SECONDS: Final = 0.1
 TICK_SECONDS: Final = 1.0
 
@@ -53,7 +53,7 @@ class LiveRun:
         self.source = source
         self.channel = channel
         self.rates = RateMeter()
-        self.metrics: dict[str, Any] = {}
+        self.look_due = -math.inf
 
 
 class Hub:
@@ -136,6 +136,8 @@ class Hub:
         """The viewer watches this run and no other: it gets its metrics and news."""
         self.unwatch(viewer)
         self._watched.setdefault(run_id, set()).add(viewer)
+        if run_id in self._live:
+            self._live[run_id].look_due = -math.inf
         self._look_bell.ring()
 
     def unwatch(self, viewer: Watcher) -> None:
@@ -234,13 +236,13 @@ class Hub:
     async def _look_beat(self) -> None:
         while True:
             busy = [live for run_id, live in self._live.items() if run_id in self._watched]
-            until = None
-            if busy:
-                now = self._clock.now()
-                until = min(now + LOOK_SECONDS, max(now, self._metrics_beat.due))
-            await self._look_bell.wait(until)
+            due = [self._metrics_beat.due, *(live.look_due for live in busy)] if busy else []
+            await self._look_bell.wait(min(due, default=None))
+            now = self._clock.now()
             for live in busy:
-                await self._guard(f"look {live.source.run_id}", self._look(live))
+                if now >= live.look_due:
+                    live.look_due = now + live.source.look_seconds
+                    await self._guard(f"look {live.source.run_id}", self._look(live))
             if busy and self._metrics_beat.beat(self._clock.now()):
                 for live in busy:
                     # While this beat looked, the run may have ended, which was told then.
@@ -255,9 +257,18 @@ class Hub:
 
     async def _look(self, live: LiveRun) -> None:
         if await live.source.look():
-            live.channel.wake()
-            for viewer in list(self._watched.get(live.source.run_id, ())):
-                viewer.news()
+            self._tell_news(live)
+
+    def _take(self, run_id: str) -> None:
+        """A recorder in this process has an episode. Where nobody watches, it stays with it."""
+        live = self._live.get(run_id) if run_id in self._watched else None
+        if live is not None and isinstance(live.source, QueueSource) and live.source.take():
+            self._tell_news(live)
+
+    def _tell_news(self, live: LiveRun) -> None:
+        live.channel.wake()
+        for viewer in list(self._watched.get(live.source.run_id, ())):
+            viewer.news()
 
     async def _scan(self) -> None:
         before, known = self.recording, set(self._statuses)
@@ -275,9 +286,10 @@ class Hub:
         source: LiveSource
         if self._recorder is not None and self._recorder.run_id == run_id:
             loop = asyncio.get_running_loop()
-            ring = self._look_bell.ring
             source = QueueSource(
-                self._recorder, self._archive, lambda: ring_from_thread(loop, ring)
+                self._recorder,
+                self._archive,
+                lambda: call_from_thread(loop, lambda: self._take(run_id)),
             )
         else:
             source = TapeTail(run_id, self._archive)
@@ -328,9 +340,9 @@ class Hub:
         await Bell(self._clock).wait(self._clock.now() + seconds)
 
 
-def ring_from_thread(loop: asyncio.AbstractEventLoop, ring: Any) -> None:
-    """Ring a bell of the loop from another thread; a closed loop has no bells."""
+def call_from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[], None]) -> None:
+    """Have the loop call something, from another thread; a closed loop calls nothing."""
     try:
-        loop.call_soon_threadsafe(ring)
+        loop.call_soon_threadsafe(function)
     except RuntimeError:
         log.debug("the server's loop is closed; nobody to tell")

@@ -297,8 +297,9 @@ class LiveChannel:
         episode = self.summary.episode if self.summary is not None else None
         if episode is None or (self.playhead.at_end and newest is not None):
             episode = newest.episode if newest is not None else self._passed + 1
-        log.warning("run %s, episode %d: %s", self._source.run_id, episode, error)
         kept = not isinstance(error, StepsNotKept)  # decided against while it was shown
+        level = logging.WARNING if kept else logging.DEBUG
+        log.log(level, "run %s, episode %d: %s", self._source.run_id, episode, error)
         self._tell_gap("damaged" if kept else "not_kept", episode)
         self.summary, self._shown = None, []
 

@@ -104,8 +104,7 @@ class Playback:
         except EpisodeNotFound:
             raise
         except RecorderError as fault:
-            log.warning("run %s, episode %d: %s", self.run, summary.episode, fault)
-            self._damaged = not isinstance(fault, StepsNotKept)
+            self._note(fault, summary.episode)
             context, step = None, limit  # there is nothing of it to play
         self.summary, self._context, self._sent, self.waiting = summary, context, stop, False
         self._passed = -1
@@ -189,8 +188,7 @@ class Playback:
                 length = summary.length
                 last = await self._archive.rows(self.run, summary, max(0, length - 1), length)
         except RecorderError as fault:
-            log.warning("run %s, episode %d: %s", self.run, summary.episode, fault)
-            self._damaged = not isinstance(fault, StepsNotKept)
+            self._note(fault, summary.episode)
             self._send(self._missing(summary.episode))
             self._sent = summary.length
             playhead.advance(playhead.limit - playhead.step)
@@ -284,6 +282,12 @@ class Playback:
             self.waiting = await self._archive.is_recording(self.run)
             return None
         return await self._archive.episode(self.run, number)
+
+    def _note(self, fault: RecorderError, episode: int) -> None:
+        """Why nothing can be shown of an episode; only damage is worth a line of the log."""
+        self._damaged = not isinstance(fault, StepsNotKept)
+        level = logging.WARNING if self._damaged else logging.DEBUG
+        log.log(level, "run %s, episode %d: %s", self.run, episode, fault)
 
     def _missing(self, episode: int) -> Frame:
         return gap("damaged" if self._damaged else "not_kept", episode, episode)

@@ -39,10 +39,12 @@ class LiveSource(Protocol):
     Attributes:
         run_id: the run.
         last: what the last look found; None before the first.
+        look_seconds: how often it is worth looking.
     """
 
     run_id: str
     last: Look | None
+    look_seconds: float
 
     async def look(self) -> bool:
         """Look for news. True if there is any."""
@@ -57,6 +59,8 @@ class LiveSource(Protocol):
 
 class TapeTail:
     """The tail of a tape that some process on this machine writes."""
+
+    look_seconds = 0.03
 
     def __init__(self, run_id: str, archive: Archive) -> None:
         self.run_id = run_id
@@ -83,12 +87,20 @@ class TapeTail:
 class QueueSource:
     """A recorder in this process: finished episodes from its queue, the rest from its tape.
 
+    The queue announces what it has, and `take` is all that an episode waits for. The tape has
+    the counts, and episodes that run: it is looked at as often as something is committed. Each
+    call of SQLite's gives the interpreter's lock away, and takes it back from a training loop in
+    milliseconds.
+
     Args:
         recorder: the recorder; only its `run_id` and `live` queue are used.
         archive: shown episodes are laid over what it reads, so that a viewer who pauses
             on one that is not committed yet still finds it.
-        on_news: called, from any thread, when an episode is in the queue.
+        on_news: called, from any thread, when an episode is in the queue; not again until it
+            was taken.
     """
+
+    look_seconds = 0.1
 
     def __init__(
         self, recorder: EpisodeRecorder, archive: Archive, on_news: Callable[[], None]
@@ -112,13 +124,13 @@ class QueueSource:
         self._tail.last = value
 
     def take(self) -> bool:
-        """Take what is in the queue; never waits. True if there was anything."""
+        """Take the newest in the queue; never waits. True if there was anything."""
         self._announced = False
-        episodes = self._queue.drain()
-        for episode in episodes:
-            if episode.episode is not None:
-                self._newest = self._archive.overlay(self.run_id, episode)
-        return bool(episodes)
+        episode = self._queue.newest()
+        if episode is None or episode.episode is None:
+            return False
+        self._newest = self._archive.overlay(self.run_id, episode)
+        return True
 
     async def look(self) -> bool:
         """Take from the queue, then look at the tape."""

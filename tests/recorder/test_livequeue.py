@@ -260,3 +260,17 @@ def test_the_callback_is_told_of_all_and_its_failures_go_no_further(caplog):
     assert len(shown.live) == 10
     assert shown.live.dropped == 20
     assert caplog.text.count("RuntimeError: a bug of the user's") == 1
+
+
+def test_whoever_wants_the_newest_alone_has_no_other_built():
+    queue, built = LiveQueue(), []
+    assert queue.newest() is None
+
+    def build(number):
+        built.append(number)
+        return episode(number)
+
+    for number in range(3):
+        queue.offer(lambda number=number: build(number), 1)
+    assert queue.newest().episode == 2
+    assert (built, len(queue), queue.bytes, queue.dropped) == ([2], 0, 0, 0)

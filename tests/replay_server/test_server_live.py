@@ -18,6 +18,7 @@ from server_kit import make_recorder, record_episode, record_run, rows_of, unpac
 
 from recorder import EpisodeRecorder, open_run
 from replay_server import ReplayServer, ServerConfig, serve_in_thread
+from replay_server.sources import TapeTail
 
 FAST = {"kind": "vector", "labels": None, "steps_per_second": 500}
 OTHER_PROCESS = """
@@ -306,6 +307,25 @@ async def test_beside_a_training_loop_episodes_are_shown_from_memory(
         np.testing.assert_array_equal(np.concatenate(shown), tape)
         await asyncio.to_thread(thread.close)
         await asyncio.to_thread(thread.close)  # a second time does nothing
+
+
+async def test_an_episode_of_this_process_waits_for_nothing_that_the_tape_is_asked(
+    runs_dir: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        async with live_server(runs_dir, recorder) as server:
+            viewer = await connect(server)
+            await viewer.ask("open", run="here")
+
+            async def stuck(_: TapeTail) -> bool:
+                await asyncio.Event().wait()
+                return True
+
+            monkeypatch.setattr(TapeTail, "look", stuck)
+            for episode in range(3):
+                record_episode(recorder, episode, 8)
+                messages = await viewer.collect("episode_end", episode=episode)
+                assert rows_of(messages) == [(episode, step) for step in range(8)]
 
 
 async def test_a_run_deleted_while_it_plays_is_told_once(runs_dir: Path, connect: Connect) -> None:

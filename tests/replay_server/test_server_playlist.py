@@ -131,6 +131,16 @@ async def test_where_no_episode_is_named_one_is_shown_that_can_be(
         assert (await viewer.ask("control", live=True))["episode"] == 1
 
 
+async def test_an_episode_that_was_not_kept_is_a_gap_though_it_is_the_first_that_is_read(
+    staged: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(staged)
+    await viewer.send("open", run="staged", episode=4, speed="max", autoplay=True)
+    messages = await viewer.collect("episode_end", episode=5)
+    kinds = [kind for kind, _ in messages if kind in ("episode_start", "gap", "error")]
+    assert kinds == ["episode_start", "gap", "episode_start"]
+
+
 async def test_a_list_that_is_empty_or_cannot_be_read_is_refused(
     staged: ReplayServer, connect: Connect
 ) -> None:
