@@ -109,7 +109,7 @@ async def test_shortcuts_can_be_switched_off(opened: Viewer) -> None:
     await opened.shows(EPISODE, 101)
 
 
-async def test_keys_are_letters_where_one_types(opened: Viewer) -> None:
+async def test_keys_are_letters_where_one_types(opened: Viewer, console_errors: list[str]) -> None:
     await opened.page.keyboard.press("/")
     goto = opened.part("goto")
     await expect(goto).to_be_focused()
@@ -120,6 +120,7 @@ async def test_keys_are_letters_where_one_types(opened: Viewer) -> None:
     await expect(goto).not_to_be_focused()
     await opened.page.keyboard.press("ArrowRight")
     await opened.shows(EPISODE, 101)
+    console_errors.clear()  # it is no filter: the browser's own word for a 400
 
 
 async def test_space_on_a_focused_button_presses_it_once(opened: Viewer) -> None:
@@ -129,6 +130,48 @@ async def test_space_on_a_focused_button_presses_it_once(opened: Viewer) -> None
     await opened.part("loop").focus()
     await opened.page.keyboard.press("Space")
     await opened.until("s.loop === 'episode' && s.playing")
+
+
+async def test_what_a_pointer_used_leaves_the_keys_to_the_page(opened: Viewer) -> None:
+    """Its focus is not seen: Space plays, and the arrows step."""
+    keys = opened.page.keyboard
+    await opened.part("step-forward").click()
+    await opened.shows(EPISODE, 101)
+    await keys.press("Space")
+    await opened.until("s.playing && s.step >= 103")
+    await keys.press("Space")
+    await opened.until("!s.playing && s.waitingSince === null")
+    for opener, dialog in (("runs-open", "Runs"), ("train", "Train an agent")):
+        await opened.part(opener).click()
+        await expect(opened.page.get_by_role("dialog", name=dialog)).to_be_visible()
+        await keys.press("Escape")
+        await expect(opened.page.get_by_role("dialog")).to_be_hidden()
+        await expect(opened.part(opener)).not_to_be_focused()
+        await keys.press("Space")
+        await opened.until("s.playing")
+        await keys.press("Space")
+        await opened.until("!s.playing")
+        await expect(opened.page.get_by_role("dialog")).to_be_hidden()
+    # Who came by keyboard is put back where they were, and presses what they see.
+    await opened.part("runs-open").focus()
+    await keys.press("Enter")
+    await expect(opened.part("runs")).to_be_visible()
+    await keys.press("Escape")
+    await expect(opened.part("runs-open")).to_be_focused()
+    await keys.press("Space")
+    await expect(opened.part("runs")).to_be_visible()
+
+
+async def test_a_list_that_was_chosen_from_lets_go_of_the_arrows(opened: Viewer) -> None:
+    speed = opened.part("speed")
+    await speed.click()
+    await opened.page.keyboard.press("ArrowDown")
+    await opened.page.keyboard.press("Enter")
+    await expect(speed).to_have_value("2")
+    await expect(speed).not_to_be_focused()
+    await opened.page.keyboard.press("ArrowRight")
+    await opened.shows(EPISODE, 101)
+    await expect(speed).to_have_value("2")
 
 
 async def test_o_loops_the_episode(opened: Viewer) -> None:

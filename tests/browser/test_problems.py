@@ -42,6 +42,36 @@ async def test_an_unknown_episode_in_a_link(archive: Server, viewer: Viewer) -> 
     await expect(card).to_be_hidden()
 
 
+async def test_a_wrong_link_stops_what_played_and_the_keys_go_back_to_it(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.open(archive, run="hard", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await viewer.page.keyboard.press("k")
+    await viewer.until("s.playing && s.step >= 2")
+    await viewer.follow(run="hard", ep=5000, step=0)
+    card = viewer.part("card")
+    await expect(card).to_contain_text("There is no such episode")
+    await expect(viewer.play).to_have_attribute("aria-label", "Play")
+    # The server's answer to a question is behind all that it sent before.
+    await viewer.page.evaluate("fetch('api/runs')")
+    await viewer.until("!s.playing && s.status === 'paused' && s.waitingSince === null")
+    await viewer.page.keyboard.press("Space")
+    await expect(card).to_be_hidden()
+    await viewer.until("s.playing && s.episode === 3 && s.step >= 4")
+
+
+async def test_a_link_to_a_run_that_begins_later_opens_it_then(
+    server: Server, viewer: Viewer
+) -> None:
+    await train(server.runs_dir, "--episodes", 20, "--name", "early")
+    await viewer.open(server, run="late", ep=3, step=0)
+    await expect(viewer.part("card")).to_contain_text("There is no such run")
+    await train(server.runs_dir, "--episodes", 20, "--name", "late")
+    await viewer.shows(3, 0)
+    await expect(viewer.part("card")).to_be_hidden()
+
+
 async def test_a_number_past_the_last_episode_goes_to_the_last(
     archive: Server, viewer: Viewer
 ) -> None:

@@ -188,6 +188,35 @@ async def test_the_scrubber_moves_through_training_by_key_and_the_learning_plays
     await shows_table(viewer, table.values, table.visits)
 
 
+@pytest.mark.parametrize("axis", ["episode", "step", "time"])
+async def test_the_scrubber_lies_on_the_curves_own_axis(
+    viewer: Viewer, archive: Server, errors: Errors, axis: str
+) -> None:
+    """The thumb stands under the edge of the veil and, for the episode shown, the mark."""
+    await viewer.open(archive, run="medium", ep=400, step=0, x=axis, t=400)
+    await viewer.shows(400, 0)
+    apart = """() => {
+      const left = (id) => document.getElementById(id).getBoundingClientRect();
+      const slider = document.getElementById("training-seek");
+      const box = slider.getBoundingClientRect();
+      const thumb = box.left + 7 + (slider.value / slider.max) * (box.width - 14);
+      return [left("curve-veil").left, left("curve-mark").left + 1].map((x) => x - thumb);
+    }"""
+    await comes_to(lambda: viewer.page.evaluate(apart), pytest.approx([0, 0], abs=2.5))
+    scrubber = viewer.part("training-seek")
+    await scrubber.focus()
+    for key, moment in (("ArrowRight", 401), ("ArrowLeft", 400), ("PageUp", 900), ("Home", 0)):
+        await viewer.page.keyboard.press(key)
+        await viewer.until("s.moment === argument", moment)
+    box = await viewer.box(scrubber)
+    await viewer.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    await comes_to(
+        lambda: viewer.page.evaluate(apart),
+        [pytest.approx(0, abs=2.5), pytest.approx(-box["width"] / 2, abs=box["width"])],
+    )
+    await viewer.until("s.moment > 0")
+
+
 async def test_the_grid_is_walked_with_the_keyboard_and_each_cell_says_what_it_is(
     viewer: Viewer, archive: Server, tape: Run, errors: Errors
 ) -> None:

@@ -71,6 +71,45 @@ async def test_waiting_turns_a_wheel_after_a_while_and_keeps_the_last_picture(
     assert held
 
 
+async def test_playing_that_stalls_turns_a_wheel_and_goes_on_where_it_was(
+    archive: Server, viewer: Viewer
+) -> None:
+    held: list[str | bytes] = []
+    silent = False
+
+    def hold(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            if silent:
+                held.append(message)
+            else:
+                socket.send(message)
+
+        server.on_message(pass_on)
+        sockets.append(socket)
+
+    sockets: list[WebSocketRoute] = []
+    await viewer.page.route_web_socket(re.compile("/ws$"), hold)
+    await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+    await viewer.shows(EPISODE, 7)
+    spinner = viewer.page.get_by_role("status", name="Loading")
+    await viewer.page.keyboard.press("k")
+    await viewer.until("s.playing && s.step >= 10")
+    silent = True
+    await expect(spinner).to_be_visible()
+    at = (await viewer.state())["step"]
+    await viewer.watch()
+    for message in held:
+        sockets[0].send(message)
+    silent = False
+    await viewer.until("s.step > argument + 3", at)
+    await expect(spinner).to_be_hidden()
+    steps = [moment["step"] for moment in await viewer.seen()]
+    assert steps[0] == at
+    assert steps == sorted(steps)
+
+
 @pytest.mark.parametrize("version", [2, 17])
 async def test_a_newer_protocol_is_not_guessed_at(
     archive: Server, viewer: Viewer, version: int
@@ -125,6 +164,17 @@ async def test_a_run_that_vanishes_is_told_on_the_stage_and_stays_scrubbable(
         note = viewer.part("stage-note")
         await expect(note).to_contain_text("This run is no longer there")
         await viewer.page.keyboard.press("ArrowRight")
+        await viewer.reads_as(tape, EPISODE, 8)
+        # What can be had no more is said where it would be, and nothing stale stands there.
+        await viewer.page.keyboard.press("n")
+        await viewer.until("s.waitingSince === null && s.gone")
+        await expect(viewer.part("toast")).to_have_count(0)
+        await viewer.part("metric").select_option("length")
+        await expect(viewer.page.locator("#curve-note")).to_contain_text("could not be read")
+        await expect(viewer.page.locator("#curve .u-over")).to_have_count(0)
+        await viewer.part("sort").select_option("worst")
+        await expect(viewer.page.locator("#episodes-note")).to_contain_text("could not be read")
+        await expect(viewer.part("episode-row").filter(visible=True)).to_have_count(0)
         await viewer.reads_as(tape, EPISODE, 8)
     await train(own.runs_dir, "--episodes", 12, "--name", "another")
     await note.get_by_role("button", name="Open the newest run").click()

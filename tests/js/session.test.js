@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Session } from "../../web/js/logic/session.js";
-import { behind, chip, ended } from "../../web/js/logic/state.js";
+import { behind, chip, ended, stalledSince } from "../../web/js/logic/state.js";
 import { column, steps } from "./wire.js";
 
 const RUN = { run: "maze-7", status: "finished", episodes: 9, presentation: { kind: "grid" } };
@@ -176,6 +176,38 @@ test("an open that fails is a problem on the page; a failed seek is undone by th
   session.seek(3, 4);
   assert.deepEqual(sent.at(-1)[0], "open", "there is nothing open to seek in");
   assert.equal(state.problem, null);
+});
+
+test("an open that fails stops what played before, and playing on goes back to it", () => {
+  const { session, state, sent, say } = viewer();
+  session.open({ run: RUN.run, episode: 99 });
+  say("error", { id: sent.at(-1)[1].id, code: "unknown_episode", message: "no episode 99" });
+  assert.equal(state.playing, false);
+  assert.equal(sent.at(-1)[1].playing, false);
+  session.toggle();
+  const [type, data] = sent.at(-1);
+  assert.deepEqual([type, data.run, data.episode, data.playing], ["open", RUN.run, 4, true]);
+});
+
+test("after a lost connection what could not be opened is asked for again", () => {
+  const { session, sent, say } = viewer();
+  session.open({ run: "nope" });
+  say("error", { id: sent.at(-1)[1].id, code: "unknown_run", message: "no run nope" });
+  session.resume();
+  assert.equal(sent.at(-1)[1].run, "nope");
+});
+
+test("a step that is late is noticed where one plays, and nowhere else", () => {
+  const { session, state, say } = viewer({ run: { ...RUN, presentation: { kind: "grid", steps_per_second: 10 } } });
+  assert.equal(stalledSince(state, session.movedAt), null, "nobody is there to send one");
+  state.connection = "open";
+  assert.equal(stalledSince(state, session.movedAt), 100);
+  state.speed = "max";
+  assert.equal(stalledSince(state, session.movedAt), 0);
+  say("state", { epoch: 2, status: "waiting", playing: true, live: false, episode: 4, step: 6, length: null });
+  assert.equal(stalledSince(state, session.movedAt), null);
+  session.pause();
+  assert.equal(stalledSince(state, session.movedAt), null);
 });
 
 test("no run at all is an invitation, not an error", () => {

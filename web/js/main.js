@@ -52,7 +52,7 @@ const desk = new Desk((data) => {
   return session.send("qtable", { id, ...data }) ? id : null;
 }, clock);
 const stage = new Stage(session, theme, redraw, null, desk);
-const training = new Training(session, /** @type {import("./logic/moments.js").Moments} */ (stage.moments), redraw, () => stage.grid !== null && stage.hasQ);
+const training = new Training(session, /** @type {import("./logic/moments.js").Moments} */ (stage.moments), redraw, () => stage.grid !== null && stage.hasQ, { share: (episode) => curve.share(episode), episodeOf: (share) => curve.episodeOf(share) });
 const transport = new Transport(session, theme, redraw);
 const more = new InspectorMore(session, () => stage.moments?.acted ?? null, { copy: (text) => void notices.copy(text, "Step copied"), actions: api.actions, redraw });
 const inspector = new Inspector(session, theme, () => stage.qRange(), more);
@@ -124,7 +124,8 @@ function notify(event, detail) {
   if (event === "runs") void readRuns();
   // A Q-table that cannot be had is said where it would be: no reason to alarm.
   if ((event === "qtable" || event === "error") && desk.answer(detail)) return redraw();
-  if (event === "error" && !state.problem && !state.empty) notices.toast(detail.message, { kind: "alarm" });
+  // Of a run that is gone the stage itself tells.
+  if (event === "error" && !state.problem && !state.empty && !(state.gone && detail.code === "unknown_run")) notices.toast(detail.message, { kind: "alarm" });
   announce();
   redraw();
 }
@@ -139,7 +140,9 @@ async function readRuns() {
     if (session.listed(answer.runs, !answer.next)) inspector.setRun();
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
-    if (state.empty && state.runs.length > 0) session.open({});
+    const here = state.runs.some((run) => run.run === session.target.run && run.status !== "unreadable");
+    if (state.problem?.code === "unknown_run" && here) session.open(session.target);
+    else if (state.empty && state.runs.length > 0) session.open({});
     else if (begun && !first && begun.run !== state.run?.run) {
       const act = () => session.open({ run: begun.run, live: true });
       notices.toast(`${begun.name ?? begun.run} is recording`, { kind: "live", label: "Watch live", act });

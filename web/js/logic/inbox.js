@@ -23,6 +23,8 @@ const PROTOCOL = 1;
 
 const MIRRORED = /** @type {const} */ (["status", "playing", "live", "speed", "loop", "autoplay", "behind"]);
 
+const MOVING = new Set(["state", "steps", "episode_start", "episode_end"]);
+
 export class Inbox {
   /**
    * @param {(type: string, data: Record<string, any>) => boolean} send  false when not connected
@@ -37,6 +39,8 @@ export class Inbox {
     this.state = initialState();
     this.cache = new EpisodeCache();
     this.ids = 0;
+    /** When the server last said where the playhead is. */
+    this.movedAt = 0;
     /** Id of the newest `control`. */
     this.wished = 0;
     /** Id of the `open` whose answer is due. @type {number | null} */
@@ -53,6 +57,7 @@ export class Inbox {
     if (this.state.newer !== null) return this.notify("moved");
     const late = data.epoch !== undefined && data.epoch < this.state.epoch;
     if (late) return;
+    if (MOVING.has(type)) this.movedAt = this.now();
     switch (type) {
       case "run":
         return this.#run(data);
@@ -189,12 +194,25 @@ export class Inbox {
       state.waitingSince = null;
       // Nothing recorded yet is not a fault: the page waits for the first run.
       if (data.code === "unknown_run" && !this.target.run) state.empty = true;
-      else state.problem = data;
+      else this.#fail(data);
     } else if (data.id !== undefined && data.id === this.seeks.inAir?.id) {
       this.seeks.clear();
       state.waitingSince = null;
     }
+    // Only an `open` can name a run that never was.
+    if (data.code === "unknown_run" && state.run && !state.problem && !state.empty) state.gone = true;
     this.notify("error", data);
+  }
+
+  /** An open failed: what was shown before stays where it is, and must not go on behind the card. @param {any} problem */
+  #fail(problem) {
+    const { state } = this;
+    state.problem = problem;
+    if (!state.run) return;
+    state.playing = state.live = false;
+    state.status = "paused";
+    this.wished = this.nextId();
+    this.send("control", { id: this.wished, playing: false });
   }
 
   /** @param {import("./seeks.js").Place} place @returns {number | null} */

@@ -39,6 +39,17 @@ export function nextMoment(moment, last) {
   return Math.min(last, Math.max(moment + 1, next));
 }
 
+/**
+ * The moment that a key on the scrubber goes to; null where the key is none of its.
+ * @param {string} key @param {number} moment @param {number} last @returns {number | null}
+ */
+export function keyed(key, moment, last) {
+  const tenth = Math.max(1, Math.round(last / 10));
+  /** @type {Record<string, number>} */
+  const to = { ArrowLeft: moment - 1, ArrowDown: moment - 1, ArrowRight: moment + 1, ArrowUp: moment + 1, PageDown: moment - tenth, PageUp: moment + tenth, Home: 0, End: last };
+  return Object.hasOwn(to, key) ? Math.max(0, Math.min(last, to[key])) : null;
+}
+
 /** A number as a person types it: "1,234". @param {string} text @param {number} last @returns {number | null} */
 export function typed(text, last) {
   const plain = text.replace(/[\s,.']/g, "");

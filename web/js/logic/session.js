@@ -54,7 +54,7 @@ export class Session extends Inbox {
     const { state } = this;
     // Epochs count per connection: those of a new one start over.
     state.epoch = 0;
-    if (!state.run || state.episode === null) return this.open(this.target);
+    if (!state.run || state.episode === null || state.problem) return this.open(this.target);
     const { playing, loop, autoplay } = state;
     const run = state.run.run;
     const sent = state.live
@@ -66,6 +66,8 @@ export class Session extends Inbox {
 
   play() {
     const { state } = this;
+    // What a person sees is the problem: playing on means going back to what was there.
+    if (state.problem) return this.seek(state.step, state.episode, true);
     if (state.length !== null && state.step >= state.length) return this.seek(0, state.episode, true);
     state.playing = true;
     state.status = "playing";

@@ -121,6 +121,16 @@ export function ended(state) {
   return !state.live && !state.playing && state.length !== null && state.length > 0 && state.step >= state.length;
 }
 
+/**
+ * Since when a step is due that plays and has not come, as a clock's ms; null where none is.
+ * @param {State} state @param {number} movedAt  when the last one came
+ */
+export function stalledSince(state, movedAt) {
+  if (!state.playing || state.live || state.status !== "playing" || state.connection !== "open") return null;
+  const rate = stepsPerSecond(state);
+  return movedAt + (rate === null ? 0 : 1000 / rate);
+}
+
 /** Steps due per second at the speed set; null at max. @param {State} state */
 export function stepsPerSecond(state) {
   const own = state.run?.presentation?.steps_per_second ?? 10;

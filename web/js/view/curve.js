@@ -126,6 +126,12 @@ export class Curve {
       const answers = await Promise.all(metrics.map((metric) => api.curve(run, metric, points)));
       if (this.session.state.run?.run === run) this.#show(answers);
     } catch (error) {
+      // Old figures under a new name would be a lie.
+      if (this.answers && this.answers.map((answer) => answer.metric).join() !== asked) {
+        this.answers = null;
+        this.#drop();
+        this.draw();
+      }
       setText(byId("curve-note"), `The curve could not be read: ${error instanceof Error ? error.message : error}`);
     } finally {
       this.busy = false;
@@ -217,6 +223,19 @@ export class Curve {
     const i = nearest(points.episode, episode);
     const gap = (points.episode[i + 1] ?? points.episode[i] + 1) - points.episode[i];
     return x[i] + ((x[i + 1] ?? x[i]) - x[i]) * Math.min(1, (episode - points.episode[i]) / gap);
+  }
+
+  /** Where an episode stands on the x-axis, from 0 to 1; null where there is no curve. @param {number} episode */
+  share(episode) {
+    if (!this.plot || !this.answers) return null;
+    const [low, high] = this.reach;
+    return Math.max(0, Math.min(1, (this.#placeOf(episode) - low) / (high - low)));
+  }
+
+  /** The episode there. @param {number} share  0 to 1 */
+  episodeOf(share) {
+    const { plot } = this;
+    return plot && this.answers ? this.#episodeAt(plot, share * plot.over.clientWidth) : null;
   }
 
   /** @param {uPlot} plot */

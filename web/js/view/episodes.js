@@ -250,5 +250,7 @@ export class Episodes {
     const text = this.filters.on && (pages.problem || none) ? (pages.problem ? "" : "No episode is like that.") : pages.error ? `The episodes could not be read: ${pages.error}` : none ? "No episode has finished yet." : "";
     show(note, text !== "");
     setText(note, text);
+    // What was read before stands for nothing that was asked for since.
+    show(this.space, pages.error === null || text === "");
   }
 }

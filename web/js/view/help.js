@@ -1,4 +1,8 @@
-/** The help dialog and the page-wide keys. */
+/**
+ * The help dialog and the page-wide keys. A control that a pointer used keeps the focus, but
+ * nobody sees it there: Space is then the page's, not the button's, and a list that was
+ * chosen from lets go of the arrows. Who comes by Tab finds both as they are everywhere.
+ */
 
 import { command, HELP } from "../logic/keys.js";
 import { byId, make, on } from "./dom.js";
@@ -22,7 +26,21 @@ export class Keyboard {
     });
     on(byId("help-open"), "click", () => this.toggleHelp());
     on(this.dialog, "click", (event) => event.target === this.dialog && this.dialog.close());
-    this.undo = on(window, "keydown", (event) => this.#key(event, box.checked));
+    /** The control that a pointer used last, while it has the focus, or a dialog that it opened. @type {Element | null} */
+    this.pointed = null;
+    const undo = [
+      on(window, "pointerdown", (event) => (this.pointed = event.target.closest?.("button, select, summary") ?? null), { capture: true }),
+      on(window, "focusout", (event) => {
+        if (event.target === this.pointed && !document.querySelector("dialog[open]")) this.pointed = null;
+      }),
+      on(window, "keydown", (event) => this.#key(event, box.checked)),
+      // Firefox presses a button when Space comes up, whatever became of it going down.
+      on(window, "keyup", (event) => event.key === " " && event.target === this.pointed && event.target.tagName === "BUTTON" && box.checked && !document.querySelector("dialog[open]") && event.preventDefault()),
+      on(window, "change", (event) => event.target === this.pointed && event.target.tagName === "SELECT" && event.target.blur()),
+      // A dialog gives the focus back to the button that opened it.
+      on(document, "close", () => document.activeElement instanceof HTMLElement && document.activeElement === this.pointed && document.activeElement.blur(), { capture: true }),
+    ];
+    this.undo = () => undo.forEach((one) => one());
   }
 
   toggleHelp() {
@@ -33,7 +51,7 @@ export class Keyboard {
   /** @param {KeyboardEvent} event @param {boolean} enabled */
   #key(event, enabled) {
     if (!enabled) return;
-    const what = command(event, focusOf(event.target));
+    const what = command(event, focusOf(event.target, this.pointed));
     const open = document.querySelector("dialog[open]");
     if (!what || (open !== null && (open !== this.dialog || what.name !== "help"))) return;
     const act = this.acts[what.name];
@@ -53,13 +71,13 @@ export class Keyboard {
   }
 }
 
-/** @param {EventTarget | null} target @returns {import("../logic/keys.js").Focus} */
-function focusOf(target) {
+/** @param {EventTarget | null} target @param {Element | null} pointed @returns {import("../logic/keys.js").Focus} */
+function focusOf(target, pointed) {
   if (!(target instanceof HTMLElement)) return { tag: "" };
   const tag = target.tagName.toLowerCase();
   const type = target instanceof HTMLInputElement ? target.type : "";
   const editable = target.isContentEditable || tag === "textarea" || (tag === "input" && type !== "range" && type !== "checkbox");
-  return { tag, editable, pressable: tag === "button" || type === "checkbox" || tag === "summary" };
+  return { tag, editable, pressable: ((tag === "button" || tag === "summary") && target !== pointed) || type === "checkbox" };
 }
 
 function localStorageGet() {

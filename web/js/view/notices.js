@@ -4,7 +4,7 @@
  */
 
 import { count } from "../logic/format.js";
-import { recording } from "../logic/state.js";
+import { recording, stalledSince } from "../logic/state.js";
 import { api } from "../net/api.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
@@ -44,7 +44,7 @@ export class Notices {
 
   #due() {
     const { state } = this.session;
-    return state.connection !== "open" || state.waitingSince !== null || state.gap !== null;
+    return state.connection !== "open" || state.waitingSince !== null || state.gap !== null || state.playing;
   }
 
   /** @param {number} now */
@@ -58,7 +58,8 @@ export class Notices {
     show(gap, lately && state.episode !== null && state.missing === null);
     if (state.gap && lately) setText(gap, gapText(state.gap));
     if (!lately) state.gap = null;
-    show(byId("spinner"), state.waitingSince !== null && now - state.waitingSince > SPINNER_MS);
+    const since = state.waitingSince ?? stalledSince(state, this.session.movedAt);
+    show(byId("spinner"), since !== null && now - since > SPINNER_MS);
   }
 
   /** What has happened to a run of which a picture is still there. */

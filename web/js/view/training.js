@@ -5,8 +5,11 @@
  */
 
 import { count } from "../logic/format.js";
-import { FRAME_MS, lastEpisode, modeOf, nextMoment, setMode, typed } from "../logic/learning.js";
+import { FRAME_MS, keyed, lastEpisode, modeOf, nextMoment, setMode, typed } from "../logic/learning.js";
 import { byId, on, setAttribute, setText, show, keepArrows } from "./dom.js";
+
+/** Steps of the slider: it lies under the curve, on the curve's own axis. */
+const PLACES = 10_000;
 
 export class Training {
   /**
@@ -14,8 +17,11 @@ export class Training {
    * @param {import("../logic/moments.js").Moments} moments
    * @param {() => void} redraw
    * @param {() => boolean} usable  whether the run has Q-tables to travel through
+   * @param {{share: (episode: number) => number | null, episodeOf: (share: number) => number | null}} axis
+   *   the curve's: from 0, left, to 1, right; null while there is no curve
    */
-  constructor(session, moments, redraw, usable) {
+  constructor(session, moments, redraw, usable, axis) {
+    this.axis = axis;
     this.session = session;
     this.moments = moments;
     this.redraw = redraw;
@@ -30,8 +36,8 @@ export class Training {
     for (const button of this.modes.children) {
       on(button, "click", () => this.setMode(button.dataset.mode));
     }
-    on(this.slider, "input", () => this.pin(Number(this.slider.value)));
-    on(this.slider, "keydown", keepArrows);
+    on(this.slider, "input", () => this.pin(this.#episodeAt(Number(this.slider.value) / PLACES)));
+    on(this.slider, "keydown", (event) => this.#key(event));
     on(this.at, "change", () => this.#typed(this.at, (episode) => this.pin(episode)));
     on(this.since, "change", () => this.#typed(this.since, (episode) => this.#compare(episode)));
     on(this.button, "click", () => this.toggle());
@@ -72,6 +78,29 @@ export class Training {
     this.playing = false;
     state.moment = Math.max(0, Math.min(lastEpisode(state), episode));
     this.redraw();
+  }
+
+  /** Where an episode stands on the curve's axis, 0 to 1. @param {number} episode */
+  #share(episode) {
+    const last = lastEpisode(this.session.state);
+    return this.axis.share(episode) ?? (last > 0 ? episode / last : 0);
+  }
+
+  /** @param {number} share */
+  #episodeAt(share) {
+    return this.axis.episodeOf(share) ?? Math.round(share * lastEpisode(this.session.state));
+  }
+
+  /** Keys count episodes, whatever the axis does. @param {KeyboardEvent} event */
+  #key(event) {
+    const { state } = this.session;
+    const last = lastEpisode(state);
+    const to = keyed(event.key, state.moment ?? state.episode ?? 0, last);
+    if (to !== null) {
+      event.preventDefault();
+      this.pin(to);
+    }
+    keepArrows(event);
   }
 
   /** @param {number} episode */
@@ -121,9 +150,10 @@ export class Training {
       setAttribute(button, "aria-checked", String(button.dataset.mode === mode));
       setAttribute(button, "tabindex", button.dataset.mode === mode ? "0" : "-1");
     }
-    setAttribute(this.slider, "max", String(last));
-    if (this.slider.value !== String(moment)) this.slider.value = String(moment);
-    this.slider.style.setProperty("--done", `${last > 0 ? (moment / last) * 100 : 0}%`);
+    const share = this.#share(moment);
+    const place = String(Math.round(share * PLACES));
+    if (this.slider.value !== place) this.slider.value = place;
+    this.slider.style.setProperty("--done", `${share * 100}%`);
     const spoken = mode === "acted" ? `as acted, episode ${count(moment)}` : `pinned at episode ${count(moment)} of ${count(last)}`;
     setAttribute(this.slider, "aria-valuetext", spoken);
     byId("training-row").dataset.mode = mode;
@@ -136,7 +166,7 @@ export class Training {
     setText(byId("training-note"), this.moments.acted.base && !this.moments.acted.exact && mode === "acted" ? "nearest known values" : "");
     const veil = byId("curve-veil");
     show(veil, mode !== "acted");
-    veil.style.setProperty("--from", String(last > 0 ? moment / last : 0));
+    veil.style.setProperty("--from", String(share));
   }
 
   /** One moment on, once the last one is on the screen. @param {number} now */
