@@ -189,6 +189,23 @@ test("an open that fails stops what played before, and playing on goes back to i
   assert.deepEqual([type, data.run, data.episode, data.playing], ["open", RUN.run, 4, true]);
 });
 
+test("a link to what begins later can be opened once it is there", () => {
+  const { session, sent, say } = viewer();
+  session.open({ run: "late", episode: 3 });
+  const refuse = (code) => say("error", { id: sent.findLast(([type]) => type === "open")[1].id, code, message: "no" });
+  refuse("unknown_run");
+  assert.equal(session.findable(), false);
+  session.listed([{ run: "late", status: "unreadable", episodes: 0 }]);
+  assert.equal(session.findable(), false);
+  session.listed([{ run: "late", status: "recording", episodes: 0 }]);
+  assert.equal(session.findable(), true);
+  session.open(session.target);
+  refuse("unknown_episode");
+  assert.equal(session.findable(), false);
+  session.listed([{ run: "late", status: "finished", episodes: 4 }]);
+  assert.equal(session.findable(), true);
+});
+
 test("after a lost connection what could not be opened is asked for again", () => {
   const { session, sent, say } = viewer();
   session.open({ run: "nope" });

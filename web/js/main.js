@@ -140,8 +140,7 @@ async function readRuns() {
     if (session.listed(answer.runs, !answer.next)) inspector.setRun();
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
-    const here = state.runs.some((run) => run.run === session.target.run && run.status !== "unreadable");
-    if (state.problem?.code === "unknown_run" && here) session.open(session.target);
+    if (session.findable()) session.open(session.target);
     else if (state.empty && state.runs.length > 0) session.open({});
     else if (begun && !first && begun.run !== state.run?.run) {
       const act = () => session.open({ run: begun.run, live: true });

@@ -49,6 +49,14 @@ export class Session extends Inbox {
     return true;
   }
 
+  /** Whether the list of runs has by now what a link named and could not be opened. */
+  findable() {
+    const { state, target } = this;
+    const run = state.runs.find((one) => one.run === target.run && one.status !== "unreadable");
+    if (!run || !state.problem) return false;
+    return state.problem.code === "unknown_run" || (state.problem.code === "unknown_episode" && (target.episode ?? 0) < (run.episodes ?? 0));
+  }
+
   /** Opens again what was shown, after the connection was lost. */
   resume() {
     const { state } = this;
