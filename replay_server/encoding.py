@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
@@ -79,6 +79,30 @@ class Frame:
         if len(self._wires) >= EPOCHS_KEPT:
             self._wires.clear()
         self._wires[epoch] = wire
+        return wire
+
+
+class Frames:
+    """Several messages that go out at once: one write for each viewer, in place of several.
+
+    Args:
+        frames: in order.
+    """
+
+    __slots__ = ("_frames", "_wires")
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._wires: dict[int, bytes] = {}
+
+    def wire(self, epoch: int) -> bytes:
+        """The bytes for the socket, with this epoch."""
+        wire = self._wires.get(epoch)
+        if wire is None:
+            wire = b"".join(frame.wire(epoch) for frame in self._frames)
+            if len(self._wires) >= EPOCHS_KEPT:
+                self._wires.clear()
+            self._wires[epoch] = wire
         return wire
 
 

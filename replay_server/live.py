@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from recorder import EpisodeSummary, RecorderError, RunNotFound, RunsDirError, Steps, StepsNotKept
 from replay_server.archive import Archive
 from replay_server.clock import Bell, Clock
-from replay_server.encoding import Frame, steps_frame
+from replay_server.encoding import Frame, Frames, steps_frame
 from replay_server.messages import episode_end, episode_start, gap
 from replay_server.playhead import Playhead
 from replay_server.sources import LiveSource
@@ -38,8 +38,8 @@ class Follower(Protocol):
 
     binary: bool
 
-    def deliver(self, frame: Frame) -> None:
-        """Take one frame; never waits."""
+    def deliver(self, frame: Frame | Frames) -> None:
+        """Take what is to be sent; never waits."""
 
     def live_started(self) -> None:
         """The first episode of the run is about to be shown."""
@@ -217,8 +217,9 @@ class LiveChannel:
         if self.summary is not None and self.summary.episode >= summary.episode:
             return  # another newcomer had the channel show it while we read
         first = self.summary is None
+        items: list[Frame | SharedSteps] = []
         if not first and summary.episode > self._passed + 1:
-            self._send(gap("skipped", self._passed + 1, summary.episode - 1))
+            items.append(gap("skipped", self._passed + 1, summary.episode - 1))
         self.summary, self._passed = summary, summary.episode
         self.playhead.play()
         self.playhead.place(summary.episode, 0, *extent(summary))
@@ -226,11 +227,12 @@ class LiveChannel:
         if first:
             for follower in self._all():
                 follower.live_started()
-        self._send(episode_start(summary, 0, 0.0))
+        items.append(episode_start(summary, 0, 0.0))
         if summary.length:
-            self._send(SharedSteps(rows, 0))
+            items.append(SharedSteps(rows, 0))
         if self.playhead.at_end:
-            self._send(episode_end(summary, rows))
+            items.append(episode_end(summary, rows))
+        self._send(*items)
         self.playhead.frame_sent()
 
     async def _advance(self, summary: EpisodeSummary, moves: int) -> None:
@@ -245,14 +247,15 @@ class LiveChannel:
             first = max(0, summary.length - 1)
             last = await self._archive.rows(self._source.run_id, summary, first, summary.length)
         playhead.advance(moves)
+        items: list[Frame | SharedSteps] = []
         if rows is not None:
             self._remember(rows)
-            self._send(SharedSteps(rows, playhead.step))
+            items.append(SharedSteps(rows, playhead.step))
         if last is not None:
             # A row read while the episode still ran came without what follows it.
             self._shown[-1] = replace(self._shown[-1], final_observation=last.final_observation)
-            self._send(episode_end(summary, last))
-        self._greeting = None
+            items.append(episode_end(summary, last))
+        self._send(*items)
         playhead.frame_sent()
 
     def _remember(self, rows: Steps) -> None:
@@ -278,12 +281,15 @@ class LiveChannel:
                     self._greeting.append(episode_end(self.summary, rows))
         return self._greeting
 
-    def _send(self, item: Frame | SharedSteps) -> None:
+    def _send(self, *items: Frame | SharedSteps) -> None:
+        """Each follower is written to once: beside a training loop every write is a wait for the
+        interpreter's lock, and to a thousand followers it is a thousand calls."""
         self._greeting = None
         for binary in (True, False):
             followers = self._followers[binary]
-            if followers:
-                frame = item if isinstance(item, Frame) else item.frame(binary)
+            if followers and items:
+                frames = [i if isinstance(i, Frame) else i.frame(binary) for i in items]
+                frame = frames[0] if len(frames) == 1 else Frames(frames)
                 for follower in list(followers):
                     follower.deliver(frame)
 

@@ -16,7 +16,7 @@ from recorder import RecorderError
 from recorder.hints import reel_command
 from replay_server.archive import Archive
 from replay_server.clock import Clock
-from replay_server.encoding import Frame, encode
+from replay_server.encoding import Frame, Frames, encode
 from replay_server.hub import Hub, Watcher
 from replay_server.live import LiveChannel
 from replay_server.messages import Data, error, error_code, state
@@ -71,7 +71,7 @@ class Steering:
 
     # What a live channel hands in
 
-    def deliver(self, frame: Frame) -> None:
+    def deliver(self, frame: Frame | Frames) -> None:
         """Take a live frame, or fall out of the channel until there is room again."""
         outbox = self._outbox
         if outbox.free and not self._lagging:
@@ -360,5 +360,5 @@ class Steering:
     def _say(self, kind: str, data: Data) -> None:
         self._outbox.put(encode(kind, data))
 
-    def _send_frame(self, frame: Frame) -> None:
+    def _send_frame(self, frame: Frame | Frames) -> None:
         self._outbox.put(frame.wire(self.epoch), self.epoch)
