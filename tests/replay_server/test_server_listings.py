@@ -14,6 +14,7 @@ from server_kit import bearer, record_run
 
 from recorder import label_run, open_run
 from replay_server import ReplayServer, ServerConfig
+from replay_server.shelf import Shelf
 
 EPISODES = "/api/runs/archived/episodes"
 
@@ -156,3 +157,17 @@ async def test_highlights_are_those_of_the_run(
     assert found["scanned"]["of_steps"] == told.of_steps > 0
     async with session.get("/api/runs/nothing/highlights") as answer:
         assert answer.status == 404
+
+
+def test_to_look_at_a_run_does_not_make_it_a_changed_one(runs_dir: Path) -> None:
+    """Or the second list of thousands of runs would open each of them again."""
+    record_run(runs_dir, "looked-at", [3])
+    shelf = Shelf(runs_dir)
+    before = shelf.signature("looked-at")
+    with shelf.borrow("looked-at") as run:
+        assert run.counts().episodes == 1
+        assert shelf.signature("looked-at") == before
+    shelf.close()
+    assert shelf.signature("looked-at") == before
+    label_run(runs_dir / "looked-at", note="changed")
+    assert shelf.signature("looked-at") != before
