@@ -84,7 +84,9 @@ class Asking:
         >>> sum(float(batch.columns["reward"].sum()) for batch in open_run("runs/maze").batches())
         1.0
 
-        What is in memory is one segment (16,384 steps at most), however long the run is.
+        A batch is one segment: 16,384 steps, or 4 MiB, at most. While it is used, the next ones
+        are read on other threads: up to three of them are in memory too, however long the
+        run is. A segment that is larger (of one huge step) is not read ahead.
         Left out are episodes whose steps were not kept, and one that runs.
 
         Args:

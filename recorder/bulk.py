@@ -1,19 +1,20 @@
 """Reading many episodes at once: every segment is decoded once, checks are made in bulk.
 
 `scan` gives the steps of a selection as columns, a segment at a time; `load_episodes` gives
-them episode by episode. What is held in memory is a segment, or an episode, however long
-the run is.
+them episode by episode. What is held in memory is a segment, or an episode, and the few that
+are read ahead (`recorder.ahead`), however long the run is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recorder.ahead import Ahead
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
 from recorder.episode import Episode
 from recorder.errors import DamagedTape, StepsNotKept
@@ -21,9 +22,9 @@ from recorder.hints import reel_command
 from recorder.layout import Layout
 from recorder.listing import summary_of
 from recorder.packing import unpack
+from recorder.pages import PLACE, RUNNING, pages, places, rows_of
 from recorder.pruning import BLANK
 from recorder.reader import reading
-from recorder.scan import scan_segments
 from recorder.selection import EVERYTHING, Selection
 from recorder.spaces import gather
 from recorder.tape import EPISODE_COLUMNS
@@ -32,15 +33,6 @@ if TYPE_CHECKING:
     from recorder.run import Run
 
 Array = np.ndarray[Any, Any]
-
-PAGE = 4096
-_RUNNING = 8
-_LEAN_PAGE = 1 << 15
-_LEAN = (
-    "episode, first_step, (length << 4) | ((running != 0) << 3) | ((incomplete != 0) << 2) "
-    "| ((truncated != 0) << 1) | (terminated != 0)"
-)
-"""Length and flags as one number: a scan of a million episodes is bound by how many it reads."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +73,23 @@ def scan(run: Run, selection: Selection = EVERYTHING) -> Iterator[Stretch]:
     Raises:
         DamagedTape: bytes on the tape are not what was written.
     """
-    for page in pages(run, selection, _LEAN, _LEAN_PAGE):
-        with reading(run._file):  # a damaged row holds what no number can be made of
-            rows = np.fromiter(chain.from_iterable(page), np.int64, 3 * len(page)).reshape(-1, 3)
-        yield from _stretches(run, rows[:, 0], rows[:, 1], rows[:, 2] >> 4, rows[:, 2] & 15)
+    with _ahead(run) as ahead:
+        for rows, _ in ahead.pages((rows, None) for rows in places(run, selection)):
+            yield from _stretches(run, ahead, rows)
+
+
+def scan_with(
+    run: Run, selection: Selection, columns: Sequence[str]
+) -> Iterator[tuple[Stretch, list[tuple[Any, ...]]]]:
+    """The same, and with each stretch these columns of the episodes that end in it."""
+    wanted = ", ".join((*PLACE, *columns))
+    with _ahead(run) as ahead:
+        for rows, page in ahead.pages(
+            (rows_of(run, page), page) for page in pages(run, selection, wanted)
+        ):
+            told = (row[len(PLACE) :] for row in page)
+            for stretch in _stretches(run, ahead, rows):
+                yield stretch, list(islice(told, len(stretch.ends)))
 
 
 def load_episodes(run: Run, selection: Selection = EVERYTHING) -> Iterator[Episode]:
@@ -96,62 +101,41 @@ def load_episodes(run: Run, selection: Selection = EVERYTHING) -> Iterator[Episo
         DamagedTape: bytes on the tape are not what was written.
     """
     columns = ", ".join(EPISODE_COLUMNS)
-    sound: set[tuple[type, ...]] = set()
-    for page in pages(run, selection, columns, PAGE):
-        for kinds, row in {tuple(map(type, row)): row for row in page}.items():
-            if kinds not in sound:
-                summary_of(row)  # refuses what no recorder wrote
-                sound.add(kinds)
-        with reading(run._file):
-            rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
-        flags = (rows[:, 3:] != 0) @ np.array([TERMINATED, TRUNCATED, INCOMPLETE, _RUNNING])
-        waiting = iter(page)
-        pieces: list[Any] = []
-        for stretch in _stretches(run, rows[:, 0], rows[:, 1], rows[:, 2], flags):
-            start = 0
-            for index, end in enumerate(stretch.ends.tolist()):
-                pieces.append((stretch, start, end))
-                yield _episode(run.layout, next(waiting), pieces, (stretch, index))
-                pieces, start = [], end
-            if start < len(stretch):
-                pieces.append((stretch, start, len(stretch)))
+    with _ahead(run) as ahead:
+        for rows, page in ahead.pages(
+            (_places_of(run, page), page) for page in pages(run, selection, columns)
+        ):
+            waiting = iter(page)
+            pieces: list[Any] = []
+            for stretch in _stretches(run, ahead, rows):
+                start = 0
+                for index, end in enumerate(stretch.ends.tolist()):
+                    pieces.append((stretch, start, end))
+                    yield _episode(run.layout, next(waiting), pieces, (stretch, index))
+                    pieces, start = [], end
+                if start < len(stretch):
+                    pieces.append((stretch, start, len(stretch)))
 
 
-def pages(
-    run: Run, selection: Selection, columns: str, size: int
-) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield rows of `episodes` whose steps are on the tape, in order, in pages.
-
-    Args:
-        run: open for reading.
-        selection: which episodes.
-        columns: those wanted, `episode` first.
-        size: most rows in a page.
-    """
-    recording = run.is_recording()
-    # One that nobody goes on with is incomplete, and as whole as it will be.
-    more = "AND kept = 1 AND length > 0" + (" AND running = 0" if recording else "")
-    for where, values in selection.clauses(recording, run.known_labels):
-        after = -1
-        while True:
-            page = run._rows(
-                f"SELECT {columns} FROM episodes WHERE episode > ? AND ({where}) {more} "
-                "ORDER BY episode LIMIT ?",
-                (after, *values, size),
-            )
-            if page:
-                yield page
-            if len(page) < size:
-                break
-            after = page[-1][0]
+def _places_of(run: Run, page: Sequence[tuple[Any, ...]]) -> Array:
+    """As of `pages.places`; refuses rows that no recorder wrote."""
+    for row in {tuple(map(type, row)): row for row in page}.values():
+        summary_of(row)
+    with reading(run._file):
+        rows = np.array([row[:3] + row[4:8] for row in page], np.int64)
+    flags = (rows[:, 3:] != 0) @ np.array([TERMINATED, TRUNCATED, INCOMPLETE, RUNNING])
+    return np.column_stack([rows[:, :3], flags])
 
 
-def _stretches(
-    run: Run, number: Array, first: Array, length: Array, flags: Array
-) -> Iterator[Stretch]:
-    """The steps of some episodes, each with its number, place and flags."""
+def _ahead(run: Run) -> Ahead:
+    return Ahead(run.path, run.layout, (run._connection, run._lock))
+
+
+def _stretches(run: Run, ahead: Ahead, rows: Array) -> Iterator[Stretch]:
+    """The steps of some episodes; `rows` as of `pages.places`."""
+    number, first, length, flags = np.ascontiguousarray(rows.T)
     told = (flags & (TERMINATED | TRUNCATED | INCOMPLETE)).astype(np.uint8)
-    told[flags & _RUNNING != 0] = INCOMPLETE
+    told[flags & RUNNING != 0] = INCOMPLETE
     stop = first + length
     if (length < 1).any() or (first[1:] < stop[:-1]).any():
         raise DamagedTape(
@@ -160,7 +144,7 @@ def _stretches(
         )
     done, at = 0, int(first[0]) if len(first) else 0
     while done < len(number):
-        segment = _segment(run, at)
+        segment = ahead.segment(at)
         begin = segment.first_step if segment is not None else at
         end = begin + segment.count if segment is not None else at
         if segment is None or end <= at:
@@ -235,13 +219,6 @@ def _stretch(
 
 def _blank(values: Array, count: int) -> Array:
     return np.full((count, *values.shape[1:]), b"" if values.dtype == object else 0, values.dtype)
-
-
-def _segment(run: Run, at: int) -> Segment | None:
-    """The segment that holds a global step."""
-    with reading(run.path):
-        found = scan_segments(run._connection, run._lock, run.layout, at, at + 1)
-        return next((segment for segment, _ in found), None)
 
 
 def _missing(run: Run, number: int, step: int | None) -> Exception:

@@ -70,6 +70,8 @@ class Selection:
     def clauses(self, recording: bool, labels: Labels | None = None) -> Iterator[Clause]:
         """Yield conditions whose rows, one after the other, are what is selected.
 
+        The first value of each is the episode behind which its rows begin: -1, for all of them.
+
         Args:
             recording: whether a live process records the run.
             labels: what people said of its episodes.
@@ -82,10 +84,12 @@ class Selection:
         for part in _chunks(self.ranges):
             first, last = part[0]
             if len(part) == 1:
-                yield f"episode BETWEEN ? AND ?{met}", (first, last, *values)
+                # One lower bound: of two, SQLite may search with the one and walk to the other.
+                yield f"episode > max(?, ?) AND episode <= ?{met}", (-1, first - 1, last, *values)
             else:
                 marks = ", ".join("?" * len(part))
-                yield f"episode IN ({marks}){met}", (*(number for number, _ in part), *values)
+                numbers = (number for number, _ in part)
+                yield f"episode > ? AND episode IN ({marks}){met}", (-1, *numbers, *values)
 
 
 EVERYTHING = Selection()

@@ -47,11 +47,11 @@ def write(run: Run, selection: Selection, out: Path, options: Options, result: W
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("r", "l", "t", *MORE))
         for where, values in selection.clauses(run.is_recording()):
-            after = -1
+            after = values[0]
             while page := run._rows(
-                f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes WHERE episode > ? AND "
+                f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes WHERE "
                 f"({where}) AND running = 0 ORDER BY episode LIMIT {_PAGE}",
-                (after, *values),
+                (after, *values[1:]),
             ):
                 for row in page:
                     writer.writerow(_line(row, info.created_at))

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from recorder.bulk import PAGE, Stretch, pages, scan
+from recorder.bulk import Stretch, scan
 from recorder.codec import NO_FINAL
 from recorder.columns import Column
 from recorder.export import Options, Written
@@ -34,6 +34,7 @@ from recorder.export.values import (
     write_manifest,
 )
 from recorder.packing import unpack
+from recorder.pages import pages
 from recorder.selection import Selection
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _facts(columns: _Columns, run: Run, selection: Selection) -> None:
     names = ", ".join((*_FACTS, "seed", "stage", "tags"))
     at = 0
     columns.add("start", np.zeros(1, np.int64))
-    for page in pages(run, selection, names, PAGE):
+    for page in pages(run, selection, names):
         for place, (name, dtype) in enumerate(_FACTS.items()):
             values = [row[place] for row in page]
             if dtype == "<f8":

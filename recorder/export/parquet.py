@@ -15,14 +15,14 @@ Facts of the run stand as JSON in the metadata of both tables, key `reel`.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recorder.bulk import PAGE, Stretch, pages, scan
+from recorder.bulk import Stretch, scan_with
 from recorder.codec import NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Column
 from recorder.errors import ExportError
@@ -43,7 +43,7 @@ from recorder.spaces import Description
 if TYPE_CHECKING:
     from recorder.run import Run
 
-ROWS, BYTES = 1 << 17, 64 << 20
+ROWS, BYTES = 1 << 17, 32 << 20
 """A row group is written when it holds that many rows, or bytes."""
 
 
@@ -75,16 +75,15 @@ def check(run: Run, out: Path, options: Options) -> None:
 def write(run: Run, selection: Selection, out: Path, options: Options, result: Written) -> None:
     """See `recorder.export.Format`."""
     write_manifest(out, run, "parquet")
-    finals = _Table(out / "episodes.parquet", _episode_fields(run), run)
-    steps = _Table(out / "steps.parquet", _step_fields(run), run)
+    pool = ThreadPoolExecutor(1, "reel-parquet")
+    finals = _Table(out / "episodes.parquet", _episode_fields(run), run, pool)
+    steps = _Table(out / "steps.parquet", _step_fields(run), run, pool)
     texts = texts_of(run)
     try:
-        facts = _facts(run, selection)
-        for stretch in scan(run, selection):
+        for stretch, rows in scan_with(run, selection, _facts()):
             steps.add(_step_arrays(run, stretch, texts))
             result.steps += len(stretch)
-            if len(stretch.ends):
-                rows = list(islice(facts, len(stretch.ends)))
+            if rows:
                 finals.add(_episode_arrays(run, stretch, rows, texts))
                 result.episodes += len(rows)
         steps.close()
@@ -93,12 +92,18 @@ def write(run: Run, selection: Selection, out: Path, options: Options, result: W
         steps.abandon()
         finals.abandon()
         raise
+    finally:
+        pool.shutdown()
 
 
 class _Table:
-    """A Parquet file that grows by row groups."""
+    """A Parquet file that grows by row groups.
 
-    def __init__(self, path: Path, fields: list[Any], run: Run) -> None:
+    They are encoded and written on a thread of the pool while the next one is gathered: two are
+    in memory at most.
+    """
+
+    def __init__(self, path: Path, fields: list[Any], run: Run, pool: ThreadPoolExecutor) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -110,6 +115,8 @@ class _Table:
         self._writer = pq.ParquetWriter(
             path, self._schema, compression="zstd", use_dictionary=once, version="2.6"
         )
+        self._pool = pool
+        self._writing: Future[None] | None = None
         self._waiting: list[Any] = []
         self._rows = self._bytes = 0
 
@@ -123,16 +130,26 @@ class _Table:
 
     def _flush(self) -> None:
         if self._waiting:
+            self._written()
             table = self._pa.Table.from_batches(self._waiting, self._schema)
-            self._writer.write_table(table, row_group_size=ROWS)
+            self._writing = self._pool.submit(self._writer.write_table, table, ROWS)
             self._waiting, self._rows, self._bytes = [], 0, 0
+
+    def _written(self) -> None:
+        """Wait for the row group before; raise what writing it raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def close(self) -> None:
         self._flush()
+        self._written()
         self._writer.close()
 
     def abandon(self) -> None:
         """Let go of a file that is not going to be whole."""
+        with contextlib.suppress(Exception):
+            self._written()
         with contextlib.suppress(Exception):
             self._writer.close()
         self._writer.is_open = False  # else it tries once more when it is collected
@@ -217,14 +234,11 @@ def _step_arrays(run: Run, stretch: Stretch, texts: frozenset[str]) -> list[Any]
     return arrays
 
 
-def _facts(run: Run, selection: Selection) -> Iterator[tuple[Any, ...]]:
-    columns = ", ".join(
-        f"({name} != 0)" if name in _FLAGS else name for name in _EPISODE if name != "incomplete"
-    )
+def _facts() -> list[str]:
+    names = (name for name in _EPISODE if name != "incomplete")
+    columns = [f"({name} != 0)" if name in _FLAGS else name for name in names]
     # One that says it runs, and that nobody goes on with, was cut off.
-    columns = f"{columns}, (incomplete != 0 OR running != 0)"
-    for page in pages(run, selection, columns, PAGE):
-        yield from page
+    return [*columns, "(incomplete != 0 OR running != 0)"]
 
 
 def _episode_arrays(

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recorder.bulk import pages
 from recorder.errors import ListingError, SimulationError
+from recorder.pages import pages
 from recorder.resim.child import answers
 from recorder.resim.results import (
     Verification,
