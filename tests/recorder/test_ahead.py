@@ -7,13 +7,13 @@ import threading
 
 import numpy as np
 import pytest
+from recorder_kit import new_recorder
 
 from recorder import open_run, pages, scan
 from recorder.bulk import load_episodes
 from recorder.bulk import scan as scan_steps
 from recorder.errors import DamagedTape
 from recorder.selection import EVERYTHING, Selection
-from tests.recorder.recorder_kit import new_recorder
 
 EPISODES, LENGTH = 1200, 100  # eight segments
 
