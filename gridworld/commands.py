@@ -34,6 +34,7 @@ from gridworld.starting import Plan, parameters_of
 from gridworld.stopping import StopRequest
 from gridworld.summary import for_people, summary_of, what_was_lost
 from recorder import EpisodeRecorder, RecorderError, find_run
+from recorder.arguments import complete_run, run_path
 
 STRUCTURE = ("env", "env_kwargs", "difficulty", "map_seed", "hazards", "algorithm", "curriculum")
 
@@ -50,7 +51,9 @@ STRUCTURE = ("env", "env_kwargs", "difficulty", "map_seed", "hazards", "algorith
 @click.option(
     "--resume",
     metavar="RUN",
-    help="Go on with this run: its environment, its algorithm, its newest checkpoint.",
+    shell_complete=complete_run,
+    help="Go on with this run (an id, a path or latest): its environment, its algorithm, its "
+    "newest checkpoint.",
 )
 @click.option(
     "--load",
@@ -119,9 +122,9 @@ def train(**options: Any) -> None:
 
 def _train(options: dict[str, Any], wire: Wire | None) -> int:
     """Train, and return the exit code."""
+    plan = _plan(options)
     runs_dir: Path = options["runs_dir"]
     resume: str | None = options["resume"]
-    plan = _plan(options)
     control = Control(paused=options["paused"])
     with StopRequest(control.look) as stop, ExitStack() as cleanup:
         cleanup.callback(plan.close)
@@ -184,6 +187,8 @@ def _plan(options: dict[str, Any]) -> Plan:
         why = f"takes everything about the run from run {resume!r}"
         refuse_with("--resume", (*STRUCTURE, "seed", "name", "preset", "no_record", "load"), why)
         try:
+            path = run_path(runs_dir, resume)
+            runs_dir, resume = options["runs_dir"], options["resume"] = path.parent, path.name
             given = {**parameters_of(runs_dir, resume), **given}
         except RecorderError as error:
             raise BadInput(str(error)) from None

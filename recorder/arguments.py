@@ -32,9 +32,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print CSV, for programs.")
 
 
-def _complete_run(
+def complete_run(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
+    """Offer the ids of the runs that there are, and `latest`."""
     runs_dir = context.params.get("runs_dir") or Path("runs")
     try:
         names = [*list_runs(runs_dir), LATEST]
@@ -45,7 +46,7 @@ def _complete_run(
 
 def run_argument(name: str = "run", **options: Any) -> Callable[[F], F]:
     """An argument that names a run, completed by the shell; see `run_path`."""
-    return click.argument(name, shell_complete=_complete_run, **options)
+    return click.argument(name, shell_complete=complete_run, **options)
 
 
 def run_path(runs_dir: Path, text: str) -> Path:

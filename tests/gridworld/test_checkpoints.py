@@ -152,6 +152,23 @@ def invoke(tmp_path, *args):
     return result.exit_code, result.output
 
 
+def test_resume_takes_a_run_as_the_other_commands_do(tmp_path):
+    from recorder import open_run
+
+    assert invoke(tmp_path, "--episodes", 5, "--seed", 4, "--name", "one")[0] == 0
+    (run_dir,) = (path.parent for path in tmp_path.glob("*/run.db"))
+    elsewhere = tmp_path / "elsewhere"
+    assert invoke(tmp_path, "--resume", "latest", "--episodes", 3)[0] == 0
+    assert invoke(elsewhere, "--resume", run_dir, "--episodes", 2)[0] == 0
+    assert not elsewhere.exists()
+    with open_run(run_dir) as run:
+        assert run.counts().episodes == 10
+    code, output = invoke(tmp_path, "--resume", "other", "--episodes", 3)
+    assert code == 2
+    assert "got 'other'" in output
+    assert invoke(tmp_path, "--resume", tmp_path, "--episodes", 3)[0] == 2
+
+
 def test_resume_goes_on_from_the_newest_checkpoint(tmp_path):
     """Its table and epsilon, its algorithm; the tape says from where."""
     from recorder import open_run

@@ -385,6 +385,25 @@ def test_an_episode_is_drawn_by_its_environment_and_kept(dice, cache, tmp_path):
     assert len(list(folder.glob("*.png"))) == 6
 
 
+def test_cartpole_is_drawn_by_gymnasium_itself(cache, tmp_path):
+    pytest.importorskip("pygame")
+    from PIL import Image
+
+    env = RecordEpisodes(gym.make("CartPole-v1"), tmp_path, run_id="cartpole")
+    env.reset(seed=3)
+    for _ in range(4):
+        env.step(1)
+    env.close()
+    for step in (0, 4):
+        assert render_episode(tmp_path / "cartpole", 0, tmp_path / f"{step}.png", step=step) == 1
+    with Image.open(tmp_path / "0.png") as first, Image.open(tmp_path / "4.png") as last:
+        assert first.size == last.size == (600, 400)
+        colours = first.convert("RGB").getcolors(600 * 400)
+        assert colours is not None
+        assert len(colours) > 3  # cart, pole, axle, ground
+        assert first.tobytes() != last.tobytes()
+
+
 def test_what_goes_another_way_is_not_drawn(dice, cache, tmp_path):
     path = recorded(tmp_path)
     dice.write_text(SOURCE.replace("SHIFT = 0.0", "SHIFT = 0.5"))
