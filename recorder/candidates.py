@@ -1,7 +1,8 @@
-"""Which blocks of episodes a filter can match, told by the roll-ups before a row is read.
+"""Which blocks of episodes a filter can match, told before a row is read.
 
 A block is 4096 episodes. Of a million there are 245, so that what is not in most of them, or
-what is best of all, is found by reading few. A block that the roll-ups do not vouch for (it is
+what is best of all, is found by reading few; and of a block of which more was learned (`zones`)
+only the spans that can hold a match are read. A block that the roll-ups do not vouch for (it is
 still filling, stands beside a gap, or its roll-up is missing) is always read.
 """
 
@@ -9,25 +10,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
 
-from recorder.expression_tree import (
-    Among,
-    Compare,
-    Every,
-    Expression,
-    Field,
-    Leaf,
-    Unknown,
-    Value,
-)
-from recorder.filters import MIRRORED, Clause, fold
+from recorder.expression_tree import Compare, Every, Expression, Field, Value
+from recorder.foresight import Foresight
+from recorder.labels import Labels
 from recorder.orders import Order
 from recorder.runrow import Rows
+from recorder.stretches import Stretch
+from recorder.zones import (
+    BLOCK,
+    EVERYWHERE,
+    SPAN,
+    SPANS,
+    RollUp,
+    Zone,
+    Zones,
+    data_version,
+    read_rollups,
+)
 
-BLOCK: Final = 4096
-_ROLLED: Final = {"episode_return": "return", "length": "length", "epsilon": "epsilon"}
-_OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+_EDGES = {"episode_return": "return", "length": "length", "epsilon": "epsilon"}
 
 
 @dataclass(frozen=True)
@@ -39,58 +41,138 @@ class Block:
         stop: number after the last.
         bound: no episode in it comes before one of this rank (`sign * key`) by the order asked
             for.
-        matching: how many match, where all that are in it do; else None.
+        matching: how many match, where that is known; else None.
+        spans: where a match can be: bit `n` stands for its span `n`.
+        rolled: its roll-up, where that vouches for it.
+        zone: what was learned of it.
+        whole: whether all that are in it match.
     """
 
     first: int
     stop: int
-    bound: float
-    matching: int | None
+    bound: float = math.inf
+    matching: int | None = None
+    spans: int = EVERYWHERE
+    rolled: RollUp | None = None
+    zone: Zone | None = None
+    whole: bool = False
+
+    def stretches(self, spans: int | None = None) -> list[Stretch]:
+        """Return the episodes of spans, by default of all that can hold a match, in order."""
+        spans = self.spans if spans is None else spans
+        if spans == EVERYWHERE:
+            return [(self.first, self.stop)]
+        found: list[Stretch] = []
+        at = 0
+        while spans >> at:
+            low = at + _zeros(spans >> at)
+            at = low + _zeros(~(spans >> low))
+            found.append((self.first + low * SPAN, self.first + at * SPAN))
+        return found
 
 
-def blocks(rows: Rows, where: Expression | None, order: Order) -> list[Block]:
-    """Return the blocks that may hold a match, oldest first.
+def _zeros(mask: int) -> int:
+    """How many of the lowest bits are not set."""
+    return (mask & -mask).bit_length() - 1
 
-    Args:
-        rows: runs a query.
-        where: the filter.
-        order: for bounds.
-    """
+
+def vouched(rows: Rows) -> tuple[range, dict[int, RollUp]]:
+    """Return the numbers of all blocks, and the roll-ups of those they can be believed of."""
     # Each by itself: for both at once SQLite reads every row.
     ((first,),) = rows("SELECT min(episode) FROM episodes")
     ((newest,),) = rows("SELECT max(episode) FROM episodes")
     if first is None:
-        return []
-    may, fails = Clause("1"), Clause("0")
-    if where is not None:
-        may, fails = fold(where, _may), fold(where, _may, wanted=False)
-    low, high, known = _columns(order.column)
-    vouched = {
-        bucket: rest
-        for bucket, *rest in rows(
-            f"SELECT bucket, ({may.text}) IS NOT FALSE, ({fails.text}) IS FALSE, "
-            f"{low}, {high}, {known} < count, count FROM rollups WHERE level = {BLOCK}",
-            may.values + fails.values,
-        )
-    }
+        return range(0), {}
+    rolled = read_rollups(rows)
     for (beside,) in rows("SELECT episode FROM events WHERE kind = 'gap'"):
         # An episode that lost its end has a row, and is in no roll-up.
-        vouched.pop((beside - 1) // BLOCK, None)
-        vouched.pop(beside // BLOCK, None)
-    vouched.pop(newest // BLOCK, None)
+        rolled.pop((beside - 1) // BLOCK, None)
+        rolled.pop(beside // BLOCK, None)
+    rolled.pop(newest // BLOCK, None)
+    return range(first // BLOCK, newest // BLOCK + 1), rolled
+
+
+def blocks(
+    rows: Rows,
+    zones: Zones,
+    where: Expression | None,
+    order: Order,
+    labels: Labels,
+    words: tuple[str, ...] = (),
+) -> list[Block]:
+    """Return the blocks that may hold a match, oldest first.
+
+    Args:
+        rows: runs a query.
+        zones: what was learned of blocks.
+        where: the filter.
+        order: for bounds.
+        labels: what people said of the episodes.
+        words: what is to be found in their texts.
+    """
+    numbers, believed = vouched(rows)
+    foresight = Foresight(rows, where, words, labels, data_version(rows))
     found = []
-    for number in range(first // BLOCK, newest // BLOCK + 1):
-        matching, bound = None, math.inf
-        if number in vouched:
-            possible, certain, least, most, unknown, count = vouched[number]
-            if not possible:
-                continue
-            matching = count if certain else None
-            bound = _bound(order, least, most, unknown)
-        found.append(Block(number * BLOCK, (number + 1) * BLOCK, bound, matching))
+    for number in numbers:
+        first, stop = number * BLOCK, (number + 1) * BLOCK
+        rolled = believed.get(number)
+        if rolled is None:
+            found.append(Block(first, stop))
+            continue
+        zone = zones.of(number, rolled)
+        holds, fails, matching = foresight.look(number, rolled, zone)
+        if holds:
+            bound = _bound(order, foresight, number, rolled, zone)
+            found.append(Block(first, stop, bound, matching, holds, rolled, zone, not fails))
     if _asks_for_changes(where):
-        found = [block for block in found if _has_change(rows, block)]
+        found = [block for block in found if block.zone or _has_change(rows, block)]
     return found
+
+
+def survey(rows: Rows, zones: Zones, *, settled: bool, most: int | None = None) -> bool:
+    """Learn the zones of at most so many blocks; return whether there are more to learn.
+
+    Args:
+        rows: runs a query.
+        zones: where they are kept.
+        settled: whether nobody writes to the tape: then what may have changed since it was
+            learned is learned again.
+        most: blocks, the newest first: they are what is looked for most.
+    """
+    _, believed = vouched(rows)
+    version = data_version(rows) if settled else None
+    fresh = [n for n, rolled in sorted(believed.items()) if zones.is_new(n, rolled, version)]
+    for number in reversed(fresh[-most:] if most else fresh):
+        zones.learn(rows, number, believed[number])
+    return most is not None and len(fresh) > most
+
+
+def better(rows: Rows, block: Block, order: Order, worst: float) -> int:
+    """Return the spans of a block that may hold a match that comes before a rank.
+
+    Args:
+        rows: runs a query.
+        block: one of `blocks`.
+        order: the order that ranks go by.
+        worst: the rank, `sign * key`; where it is infinite nothing is told.
+    """
+    name = _EDGES.get(order.column)
+    if block.rolled is None or math.isinf(worst) or order.unknown_first:
+        return block.spans
+    if order.column == "seed" and block.zone is not None:
+        return block.spans & block.zone.seeded
+    if name is None:
+        return block.spans
+    edge = f"{name}_max >= ?" if order.sign > 0 else f"{name}_min <= ?"
+    told = rows(
+        f"SELECT bucket - ?, count, {edge} FROM rollups "
+        "WHERE level = ? AND bucket >= ? AND bucket < ?",
+        (block.first // SPAN, order.sign * worst, SPAN, block.first // SPAN, block.stop // SPAN),
+    )
+    if len(told) != SPANS or sum(count for _, count, _ in told) != block.rolled.episodes:
+        return block.spans
+    spans: int = block.spans & sum(1 << place for place, _, may in told if may)
+    return spans
 
 
 def _asks_for_changes(where: Expression | None) -> bool:
@@ -110,53 +192,16 @@ def _has_change(rows: Rows, block: Block) -> bool:
     )
 
 
-def _bound(order: Order, least: Any, most: Any, unknown: Any) -> float:
-    edge = most if order.sign > 0 else least
-    if edge is None or (unknown and order.unknown_first):
+def _bound(
+    order: Order, foresight: Foresight, number: int, rolled: RollUp, zone: Zone | None
+) -> float:
+    extent = foresight.extent(order.column, number, rolled, zone)
+    if extent is None:
         return math.inf
-    return float(order.sign * edge)
-
-
-def _columns(name: str) -> tuple[str, str, str]:
-    """Least, greatest and number of known values of a field in a row of `rollups`."""
-    if name == "episode":
-        return f"(bucket * {BLOCK})", f"(bucket * {BLOCK} + {BLOCK - 1})", "count"
-    rolled = _ROLLED.get(name)
-    if rolled is None:
-        return "NULL", "NULL", "NULL"
-    return f"{rolled}_min", f"{rolled}_max", "count" if name == "length" else f"{rolled}_count"
-
-
-def _may(leaf: Leaf, wanted: bool) -> Clause:
-    """Whether a block may hold an episode of which the leaf is so (or is not so).
-
-    NULL where the roll-up does not tell: that is no false.
-    """
-    match leaf:
-        case Compare(Field(name), sign, Value(value)):
-            pass
-        case Compare(Value(value), mirrored, Field(name)):
-            sign = MIRRORED[mirrored]
-        case Unknown(Field(name)) if name in _ROLLED:
-            known = _columns(name)[2]
-            return Clause(f"{known} < count" if wanted else f"{known} > 0")
-        case Among(Field(name), values) if wanted and name in (*_ROLLED, "episode"):
-            low, high, _ = _columns(name)
-            return Clause(f"({low} <= ? AND {high} >= ?)", (max(values), min(values)))
-        case _:
-            return Clause("1")
-    if name not in (*_ROLLED, "episode"):
-        return Clause("1")
-    low, high, known = _columns(name)
-    if wanted:
-        return _some(sign, low, high, value)
-    some = _some(_OPPOSITE[sign], low, high, value)
-    return Clause(f"({some.text} OR {known} < count)", some.values)
-
-
-def _some(sign: str, low: str, high: str, value: Any) -> Clause:
-    if sign == "==":
-        return Clause(f"({low} <= ? AND {high} >= ?)", (value, value))
-    if sign == "!=":
-        return Clause(f"({low} <> ? OR {high} <> ?)", (value, value))
-    return Clause(f"{low if sign in ('<', '<=') else high} {sign} ?", (value,))
+    # As they are: a float may be less than the whole number it is made of.
+    ranks = []
+    if extent.least is not None:
+        ranks.append(order.sign * (extent.most if order.sign > 0 else extent.least))
+    if extent.unknown:
+        ranks.append(order.sign * order.unknown)
+    return max(ranks, default=math.inf)

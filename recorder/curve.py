@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from recorder.candidates import vouched
 from recorder.errors import ListingError
 from recorder.schema import ROLLUP_LEVELS
+from recorder.zones import BLOCK, SPAN, Zones
 
 METRICS = {"episode_return": "return", "length": "length", "epsilon": "epsilon"}
 POINTS_MAX = 10_000
@@ -51,7 +53,12 @@ class Curve:
 
 
 def read_curve(
-    connection: sqlite3.Connection, metric: str, first: int, last: int | None, points: int
+    connection: sqlite3.Connection,
+    zones: Zones,
+    metric: str,
+    first: int,
+    last: int | None,
+    points: int,
 ) -> Curve:
     """Return a curve. See `Run.curve`."""
     if metric not in METRICS:
@@ -78,24 +85,44 @@ def read_curve(
     else:
         rows = _episode_rows(connection, metric, first, last)
     episode, count, least, mean, most = _grouped(first, bucket, rows)
-    step, time = _places(connection, episode)
+    step, time = _places(connection, zones, episode)
     return Curve(metric, first, last, bucket, episode, count, least, mean, most, step, time)
 
 
-def _places(connection: sqlite3.Connection, episodes: Array) -> tuple[Array, Array]:
+def _places(connection: sqlite3.Connection, zones: Zones, episodes: Array) -> tuple[Array, Array]:
     """Where on the other x-axes these episodes began: global steps, unix seconds."""
+    episodes = episodes.astype(np.int64)
+    places = np.full((len(episodes), 2), np.nan)
+    left = _learned(connection, zones, episodes, places)
     rows = connection.execute(
         "SELECT episode, first_step, started_at FROM episodes "
         "WHERE episode IN (SELECT value FROM json_each(?)) ORDER BY episode",
-        (json.dumps(episodes.astype(np.int64).tolist()),),
+        (json.dumps(episodes[left].tolist()),),
     ).fetchall()
-    places = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
-    if len(rows) == len(episodes):
-        return places[:, 1], places[:, 2]
-    # A damaged tape may lack rows: the places that are known lead from one to the next.
-    known = places if len(places) else np.zeros((1, 3))
-    step, time = (np.interp(episodes, known[:, 0], known[:, column]) for column in (1, 2))
-    return step, time
+    read = np.array(rows, dtype=np.float64).reshape(len(rows), 3)
+    at = np.searchsorted(episodes, read[:, 0])
+    places[at] = read[:, 1:]
+    known = ~np.isnan(places[:, 0])
+    if not known.all():
+        # A damaged tape may lack rows: the places that are known lead from one to the next.
+        x, y = (episodes[known], places[known]) if known.any() else (np.zeros(1), np.zeros((1, 2)))
+        places = np.stack([np.interp(episodes, x, y[:, column]) for column in (0, 1)], axis=1)
+    return places[:, 0], places[:, 1]
+
+
+def _learned(connection: sqlite3.Connection, zones: Zones, episodes: Array, places: Array) -> Array:
+    """Fill in the places that were learned; return where there is something left to read."""
+    left = np.ones(len(episodes), dtype=bool)
+    if len(episodes) < BLOCK // SPAN or (episodes % SPAN).any():
+        return left
+    _, believed = vouched(lambda *asked: connection.execute(*asked).fetchall())
+    for number, rolled in believed.items():
+        zone = zones.of(number, rolled)
+        if zone is not None:
+            low, high = np.searchsorted(episodes, (number * BLOCK, (number + 1) * BLOCK))
+            places[low:high] = zone.starts[episodes[low:high] % BLOCK // SPAN]
+            left[low:high] = False
+    return left
 
 
 def _episode_rows(connection: sqlite3.Connection, metric: str, first: int, last: int) -> Array:

@@ -68,6 +68,11 @@ def joined(word: str, clauses: Sequence[Clause]) -> Clause:
     return Clause("(" + f" {word} ".join(clause.text for clause in clauses) + ")", values)
 
 
+def like(word: str) -> str:
+    """Return the pattern of `LIKE ? ESCAPE '\\'` that a text holds a word."""
+    return "%" + "".join(f"\\{c}" if c in "%_\\" else c for c in word) + "%"
+
+
 def labelled(labels: Labels, holds: Callable[[EpisodeLabels], bool]) -> tuple[Clause, ...]:
     """Return the condition that what people said of an episode is so; none if it never is."""
     numbers = [number for number, said in labels.episodes.items() if holds(said)]

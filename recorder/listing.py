@@ -14,22 +14,23 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Final
 
-from recorder.candidates import Block, blocks
+from recorder.candidates import better, blocks
 from recorder.episode import EpisodeSummary
 from recorder.errors import DamagedTape, ListingError
 from recorder.expression import ascii_lower, parse
 from recorder.expression_tree import Expression
-from recorder.filters import Clause, joined, labelled, to_sql
+from recorder.filters import Clause, joined, labelled, like, to_sql
 from recorder.labels import Labels
 from recorder.orders import Order, Place, cursor, order_named, place_of
 from recorder.runrow import Rows
+from recorder.stretches import Stretch, among, gathered
 from recorder.tape import EPISODE_COLUMNS
+from recorder.zones import Zones
 
 LIMIT_MAX: Final = 10_000
 TEXT_MAX: Final = 200  # characters
 WORDS_MAX: Final = 8
 COUNT_ROWS: Final = 1 << 16  # rows that are read only to count what matches
-_RUN_OF_BLOCKS: Final = 16  # read by one statement, so that nobody waits long for the tape
 _ROWS_AT_ONCE: Final = 500
 _ROW: Final = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
@@ -112,15 +113,14 @@ def check_filter(where: str, text: str = "") -> None:
 
 def _worded(word: str, labels: Labels) -> Clause:
     """A word that stands anywhere in what was recorded or said of an episode."""
-    like = "%" + "".join(f"\\{c}" if c in "%_\\" else c for c in word) + "%"
     own = [
-        Clause(f"({name} IS NOT NULL AND {name} LIKE ? ESCAPE '\\')", (like,))
+        Clause(f"({name} IS NOT NULL AND {name} LIKE ? ESCAPE '\\')", (like(word),))
         for name in ("tags", "stage", "reason")
     ]
     noted = Clause(
         "(EXISTS (SELECT 1 FROM events WHERE kind = 'note') AND episode IN "
         "(SELECT episode FROM events WHERE kind = 'note' AND text LIKE ? ESCAPE '\\'))",
-        (like,),
+        (like(word),),
     )
     said = labelled(labels, lambda said: word in ascii_lower(" ".join((*said.tags, said.note))))
     return joined("OR", [*own, noted, *said])
@@ -128,6 +128,7 @@ def _worded(word: str, labels: Labels) -> Clause:
 
 def read_page(
     rows: Rows,
+    zones: Zones,
     listing: Listing,
     *,
     sort: str,
@@ -141,6 +142,7 @@ def read_page(
 
     Args:
         rows: runs a query.
+        zones: what was learned of the tape's blocks.
         listing: which episodes.
         sort: the order's name.
         limit: most on the page.
@@ -154,7 +156,7 @@ def read_page(
         raise ListingError(f"expected a limit from 1 to {LIMIT_MAX}, got {limit}")
     asked = repr((listing.expression, listing.words))
     place = None if after is None else place_of(after, sort, asked)
-    page = _Page(rows, listing, order, listing.condition(recording, labels))
+    page = _Page(rows, zones, listing, order, listing.condition(recording, labels), labels)
     found = page.read(limit + 1, place)
     following = None
     if len(found) > limit:
@@ -168,14 +170,21 @@ def read_page(
 
 
 class _Page:
-    def __init__(self, rows: Rows, listing: Listing, order: Order, condition: Clause) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        zones: Zones,
+        listing: Listing,
+        order: Order,
+        condition: Clause,
+        labels: Labels,
+    ) -> None:
         self._rows = rows
         self._order = order
         self._condition = condition
         if not order.by_number:  # a running episode has no result to be ranked by
             self._condition = joined("AND", [Clause("running = 0"), self._condition])
-        self._blocks = blocks(rows, listing.expression, order)
-        self._vouched = not listing.words
+        self._blocks = blocks(rows, zones, listing.expression, order, labels, listing.words)
 
     def read(self, count: int, after: Place | None) -> list[Place]:
         """Return the keys and numbers of at most so many episodes, in order."""
@@ -185,21 +194,21 @@ class _Page:
 
     def _by_number(self, count: int, after: Place | None) -> list[Place]:
         newest_first = self._order.sign > 0
+        least, end = -1 << 62, 1 << 62
+        if after is not None:
+            least, end = (least, after.episode) if newest_first else (after.episode + 1, end)
+        stretches = [
+            (max(first, least), min(stop, end))
+            for block in self._blocks
+            for first, stop in block.stretches()
+            if max(first, least) < min(stop, end)
+        ]
         found: list[Place] = []
-        for first, stop in _runs(self._blocks, newest_first):
-            if after is not None:
-                first, stop = (
-                    (first, min(stop, after.episode)) if newest_first
-                    else (max(first, after.episode + 1), stop)
-                )  # fmt: skip
-            if first >= stop:
-                continue
-            rows = self._rows(
-                f"SELECT episode FROM episodes WHERE episode >= ? AND episode < ? "
-                f"AND {self._condition.text} "
-                f"ORDER BY episode {'DESC' if newest_first else 'ASC'} LIMIT ?",
-                (first, stop, *self._condition.values, count - len(found)),
-            )
+        for some in gathered(stretches, newest_first):
+            rows = self._read(
+                "episode", some, self._condition,
+                f"ORDER BY episode {'DESC' if newest_first else 'ASC'} LIMIT ?", count - len(found),
+            )  # fmt: skip
             found += [Place(number, number) for (number,) in rows]
             if len(found) >= count:
                 break
@@ -217,25 +226,25 @@ class _Page:
             )])  # fmt: skip
         top: list[tuple[float, int]] = []  # rank, episode
         for block in sorted(self._blocks, key=lambda b: (b.bound, b.first), reverse=True):
-            full = len(top) == count
-            if full and (block.bound, block.stop - 1) < top[0]:
-                break
-            better = Clause("1")
-            if full:
+            spans, asked = block.spans, condition
+            if len(top) == count:
+                if (block.bound, block.stop - 1) < top[0]:
+                    break
+                spans = better(self._rows, block, order, top[0][0])
                 # Plain column where a NULL cannot be meant: it is read faster.
                 plain = math.isfinite(top[0][0]) and not order.unknown_first
                 column = order.column if plain else order.key
                 value = sign * top[0][0]
-                better = Clause(
+                asked = joined("AND", [Clause(
                     f"({column} {'>=' if sign > 0 else '<='} ? AND ({column} <> ? OR episode > ?))",
                     (value, value, top[0][1]),
-                )
-            rows = self._rows(
-                f"SELECT {order.key}, episode FROM episodes WHERE episode >= ? AND episode < ? "
-                f"AND {better.text} AND {condition.text} "
-                f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?",
-                (block.first, block.stop, *better.values, *condition.values, count),
-            )
+                ), condition])  # fmt: skip
+            if not spans:
+                continue
+            rows = self._read(
+                f"{order.key}, episode", block.stretches(spans), asked,
+                f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?", count,
+            )  # fmt: skip
             for key, number in rows:
                 if len(top) < count:
                     heapq.heappush(top, (sign * key, number))
@@ -247,34 +256,29 @@ class _Page:
 
     def count(self) -> tuple[int, bool]:
         """Return how many match, and whether that is all; reads `COUNT_ROWS` rows at most."""
-        known = [b.matching if self._vouched else None for b in self._blocks]
-        total = sum(matching for matching in known if matching is not None)
-        mixed = [
-            block for block, matching in zip(self._blocks, known, strict=True) if matching is None
-        ]
-        mixed.reverse()  # the block that is filling is the last, and always among them
-        most = COUNT_ROWS // (mixed[0].stop - mixed[0].first) if mixed else 0
-        for first, stop in _runs(mixed[:most], newest_first=True):
-            total += self._rows(
-                f"SELECT count(*) FROM episodes WHERE episode >= ? AND episode < ? "
-                f"AND {self._condition.text}",
-                (first, stop, *self._condition.values),
-            )[0][0]
-        return total, len(mixed) <= most
+        total = sum(block.matching or 0 for block in self._blocks)
+        left = COUNT_ROWS
+        # The block that is filling is the last, and always among them.
+        mixed = [block for block in reversed(self._blocks) if block.matching is None]
+        looked: list[Stretch] = []
+        for block in mixed:
+            stretches = block.stretches()
+            left -= sum(stop - first for first, stop in stretches)
+            if left < 0:
+                break
+            looked = stretches + looked
+        for some in gathered(looked, newest_first=True):
+            total += self._read("count(*)", some, self._condition)[0][0]
+        return total, left >= 0
 
-
-def _runs(found: Sequence[Block], newest_first: bool) -> list[tuple[int, int]]:
-    """Neighbouring blocks as one stretch, `[first, stop)`, of `_RUN_OF_BLOCKS` at most."""
-    stretches: list[tuple[int, int]] = []
-    for block in sorted(found, key=lambda b: b.first):
-        size = block.stop - block.first
-        if stretches and stretches[-1][1] == block.first:
-            first = stretches[-1][0]
-            if block.stop - first <= _RUN_OF_BLOCKS * size:
-                stretches[-1] = (first, block.stop)
-                continue
-        stretches.append((block.first, block.stop))
-    return stretches[::-1] if newest_first else stretches
+    def _read(
+        self, what: str, stretches: Sequence[Stretch], condition: Clause, end: str = "", *ends: int
+    ) -> list[Any]:
+        source = among(stretches)
+        return self._rows(
+            f"{source.text.format(what=what)} AND {condition.text} {end}",
+            (*source.values, *condition.values, *ends),
+        )
 
 
 def _summaries(rows: Rows, places: Sequence[Place]) -> list[EpisodeSummary]:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from recorder import runlock
 from recorder.asking import Asking
+from recorder.candidates import survey
 from recorder.codec import Array, Segment
 from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
@@ -30,6 +31,7 @@ from recorder.runrow import Counts, RunInfo, RunSummary, checked_row, read_count
 from recorder.schema import FILE_NAME
 from recorder.stepping import EpisodeReader, whole
 from recorder.tape import EPISODE_COLUMNS, Event
+from recorder.zones import Zones
 
 _EPISODE = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
@@ -54,6 +56,7 @@ class Run(Asking):
         self._lock = threading.RLock()
         self._scanning: sqlite3.Connection | None = None
         self._scan_lock = threading.Lock()
+        self._zones = Zones()
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
         self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
         self._labels = LabelReader(self.path)
@@ -170,7 +173,7 @@ class Run(Asking):
         listing = Listing(where, text)
         with reading(self._file):
             page = read_page(
-                self._scan, listing, sort=sort, limit=limit, after=cursor, total=total,
+                self._scan, self._zones, listing, sort=sort, limit=limit, after=cursor, total=total,
                 recording=self.is_recording(), labels=self.known_labels,
             )  # fmt: skip
         return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
@@ -192,8 +195,27 @@ class Run(Asking):
         """
         with reading(self._file):
             return read_facets(
-                self._scan, Listing(where, text), self.is_recording(), self.known_labels
+                self._scan,
+                self._zones,
+                Listing(where, text),
+                self.is_recording(),
+                self.known_labels,
             )
+
+    def survey(self, most: int | None = None) -> bool:
+        """Learn what there is in each block of 4096 episodes: it makes later filters quick.
+
+        A million episodes take about a second, and some 500 KiB of memory. `facets` does the
+        same by the way; who lists only once needs it not.
+
+        Args:
+            most: blocks to look at in this call; None: all.
+
+        Returns:
+            Whether there is more to learn.
+        """
+        with reading(self._file):
+            return survey(self._scan, self._zones, settled=not self.is_recording(), most=most)
 
     def episode(self, number: int) -> EpisodeSummary:
         """Return one summary.
@@ -370,7 +392,7 @@ class Run(Asking):
             ListingError: an unknown metric, or `points` below 1.
         """
         with self._lock, reading(self._file):
-            return read_curve(self._connection, metric, first, last, points)
+            return read_curve(self._connection, self._zones, metric, first, last, points)
 
     def events(self) -> list[Event]:
         """Return what was marked on the timeline, oldest first."""

@@ -193,6 +193,7 @@ class Api:
         curve, counts = await self._archive.read(
             run_id, lambda run: (run.curve(metric, first, last, points), run.counts())
         )
+        self._archive.survey(run_id)
         names = ("episode", "count", "min", "mean", "max", "step", "time")
         series = {name: getattr(curve, name) for name in names}
         return {

@@ -8,6 +8,7 @@ and a playhead that moves on, mostly find their rows without leaving the loop (`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sqlite3
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from replay_server.shelf import Shelf, Signature, describe
 from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, short_episodes
 
 T = TypeVar("T")
+SURVEY_BLOCKS = 4  # learned at a time: some 20 ms, so that others get a thread in between
 Status = tuple[Signature, bool]  # of a run: its tape's signature, and whether it records
 
 
@@ -55,6 +57,7 @@ class Archive:
         self._q_tables = QTables()
         self._stretch: dict[str, int] = {}
         self._runs = RunList(self.shelf)
+        self._surveys: dict[str, asyncio.Task[None]] = {}
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in a reader thread."""
@@ -78,6 +81,19 @@ class Archive:
                     ) from error
 
         return await self.call(job)
+
+    def survey(self, run_id: str) -> None:
+        """Learn, while nobody waits for it, what makes the run's filters and charts quick."""
+        if run_id not in self._surveys:
+            task = asyncio.get_running_loop().create_task(self._survey(run_id))
+            self._surveys[run_id] = task
+            task.add_done_callback(lambda _: self._surveys.pop(run_id, None))
+
+    async def _survey(self, run_id: str) -> None:
+        # What cannot be read is told to whoever asks for it.
+        with contextlib.suppress(RecorderError, OSError):
+            while await self.read(run_id, lambda run: run.survey(SURVEY_BLOCKS)):
+                pass
 
     async def run(self, run_id: str) -> dict[str, Any]:
         """One run as the protocol gives it."""
@@ -202,6 +218,10 @@ class Archive:
 
     async def close(self) -> None:
         """Close all tapes and end the threads."""
+        surveys = list(self._surveys.values())
+        for survey in surveys:
+            survey.cancel()
+        await asyncio.gather(*surveys, return_exceptions=True)
         await self.call(self.shelf.close)
         self._threads.shutdown(wait=False)
 

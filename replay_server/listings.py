@@ -70,6 +70,7 @@ class Listings:
             run_id,
             lambda run: run.page(where=where, text=text, sort=sort, limit=limit, cursor=cursor),
         )
+        self._archive.survey(run_id)
         verdicts = await self._verdicts.of(run_id)
         return {
             "episodes": [

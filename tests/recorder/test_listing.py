@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import sqlite3
+from collections import Counter
 from contextlib import closing
 
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import ListingError, Run, open_run
-from recorder.candidates import BLOCK
+from recorder.candidates import blocks
 from recorder.expression import parse
 from recorder.filters import predicate
 from recorder.labels import label_episode
 from recorder.listing import LIMIT_MAX
 from recorder.orders import ORDERS
+from recorder.zones import BLOCK
 from tests.recorder.recorder_kit import new_recorder, record_episode
 from tests.recorder.test_expression import filters
 
@@ -52,9 +54,12 @@ def run_dir(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def run(run_dir):
+@pytest.fixture(scope="module", params=["as it is", "surveyed"])
+def run(run_dir, request):
     with open_run(run_dir) as opened:
+        if request.param == "surveyed":
+            assert opened.survey(1)
+            assert not opened.survey()
         yield opened
 
 
@@ -109,6 +114,10 @@ FILTERS = [
     "length in (3, 4) and 4100 < episode < 8500",
     "episode_return != 3",
     "stage_changed",
+    "truncated and seed is not null",
+    'not success and stage in ("0", "2")',
+    'outcome == "terminated" and seed > 9000',
+    "tags is null and not terminated",
 ]
 
 
@@ -158,7 +167,7 @@ def test_words_are_looked_for_in_tags_stages_reasons_and_notes(run):
 
 def test_a_total_that_would_take_long_is_a_least(run, monkeypatch):
     monkeypatch.setattr("recorder.listing.COUNT_ROWS", BLOCK)
-    page = run.page(where="terminated", limit=5)
+    page = run.page(where="length > 2", limit=5)
     assert not page.exact
     assert 5 <= page.total < EPISODES / 2
     assert run.page(limit=5).exact
@@ -179,30 +188,68 @@ def test_too_many_words_are_refused(run):
             run.page(text=text)
 
 
-def test_facets_count_what_matches(run, summaries):
-    where = "length > 2 and episode < 9000"
-    keep = predicate(parse(where))
+def counted(summaries, where=None):
+    """The facets as one would count them with all summaries in memory."""
+    stages = {s.episode + 1: s.stage for s in summaries}
+    keep = predicate(parse(where), stages.get) if where else lambda _: True
     matching = [s for s in summaries if keep(s)]
+    return {
+        "outcome": Counter(s.ending for s in matching),
+        "stage": Counter(s.stage for s in matching),
+        "reason": Counter(s.reason for s in matching),
+        "seed": Counter(s.seed for s in matching),
+        "tags": Counter(tag for s in matching for tag in s.tags or (None,)),
+    }
+
+
+@pytest.mark.parametrize("where", [None, "length > 2 and episode < 9000", *FILTERS[2:]])
+def test_facets_count_what_matches(run, summaries, where):
     facets = run.facets(where=where)
-    for name, values in {
-        "outcome": [s.ending for s in matching],
-        "stage": [s.stage for s in matching],
-        "reason": [s.reason for s in matching],
-        "seed": [s.seed for s in matching],
-    }.items():
-        assert facets[name].complete
-        assert facets[name].counts == {value: values.count(value) for value in set(values)}
-    assert facets["tags"].counts["rare"] == 1
-    assert next(iter(facets["tags"].counts)) is None
+    assert {name: facet.counts for name, facet in facets.items()} == counted(summaries, where)
+    assert all(facet.complete for facet in facets.values())
+    commonest = facets["stage"].counts.values()
+    assert list(commonest) == sorted(commonest, reverse=True)
 
 
-def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_dir, tmp_path):
+def test_what_was_learned_spares_the_rows_of_a_block(run_dir, monkeypatch):
+    def left(run, where):
+        found = blocks(run._scan, run._zones, parse(where), ORDERS["-seed"], run.labels)
+        return [(b.first // BLOCK, b.spans.bit_count()) for b in found]
+
+    filling = (3, 64)
+    with open_run(run_dir) as run:
+        assert left(run, 'stage == "none such"') == [(0, 64), (1, 64), (2, 64), filling]
+        run.survey()
+        assert left(run, 'stage == "none such"') == [filling]
+        assert left(run, 'stage == "0" and stage_changed') == [(0, 2), (1, 2)]
+        assert left(run, '"rare" in tags') == [(1, 1), filling]
+        assert left(run, "seed > 9000") == [(2, 41), filling]
+    monkeypatch.setattr("recorder.zones.KINDS_MAX", 3)
+    with open_run(run_dir) as run:
+        run.survey()
+        assert left(run, '"rare" in tags')[0] == (0, 64)
+
+
+@pytest.mark.parametrize(("first", "points"), [(0, 150), (4200, 130), (0, 5)])
+def test_points_of_a_chart_know_where_they_stand(run, summaries, first, points):
+    curve = run.curve("length", first, points=points)
+    began = [summaries[number] for number in curve.episode]
+    assert curve.step.tolist() == [summary.first_step for summary in began]
+    assert curve.time.tolist() == [summary.started_at for summary in began]
+
+
+@pytest.mark.parametrize("surveyed", [False, True])
+def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(
+    run_dir, tmp_path, surveyed
+):
     path = tmp_path / "run"
     path.mkdir()
     (path / "run.db").write_bytes((run_dir / "run.db").read_bytes())
     label_episode(path, 5000, add_tags=["odd-one", "even"], note="Falls into a HOLE")
     label_episode(path, 12, add_tags=["failure"])
     with open_run(path) as run:
+        if surveyed:
+            run.survey()
 
         def found(**asked):
             return [summary.episode for summary in run.page(sort="oldest", **asked).episodes]
@@ -211,29 +258,60 @@ def test_what_people_said_afterwards_is_searched_and_filtered_and_counted(run_di
         assert found(where='tags ~ "ODD"') == [5000]
         assert found(where="episode in (12, 5000) and tags is null") == []
         assert found(where="success and 11 < episode < 13") == []
+        assert 12 in found(where="not success and terminated and episode < 100")
         assert found(text="hole") == [5000]
         facets = run.facets(where="4990 < episode < 5010")
         assert facets["tags"].counts == {None: 18, "odd-one": 1, "even": 1}
 
 
-def test_a_block_whose_roll_up_is_missing_or_beside_a_gap_is_read_all_the_same(run_dir, tmp_path):
+@pytest.mark.parametrize("surveyed", [False, True])
+def test_a_block_whose_roll_up_is_missing_or_beside_a_gap_is_read_all_the_same(
+    run_dir, tmp_path, surveyed
+):
     path = tmp_path / "run"
     path.mkdir()
     (path / "run.db").write_bytes((run_dir / "run.db").read_bytes())
-    with closing(sqlite3.connect(path / "run.db")) as connection, connection:
-        connection.execute("DELETE FROM rollups WHERE level = ? AND bucket = 1", (BLOCK,))
-        connection.execute(
-            "UPDATE rollups SET return_max = -9 WHERE level = ? AND bucket = 0", (BLOCK,)
-        )
-        connection.execute(
-            "INSERT INTO events VALUES (99, 0.0, 5, 10, 'gap', 'lost', "
-            '\'{"steps": 0, "episodes": 1, "to_step": 10}\', 0)'
-        )
     with open_run(path) as run, open_run(run_dir) as whole:
+        if surveyed:
+            run.survey()
+        with closing(sqlite3.connect(path / "run.db")) as connection, connection:
+            connection.execute("DELETE FROM rollups WHERE level = ? AND bucket = 1", (BLOCK,))
+            connection.execute(
+                "UPDATE rollups SET return_max = -9 WHERE level = ? AND bucket = 0", (BLOCK,)
+            )
+            connection.execute(
+                "INSERT INTO events VALUES (99, 0.0, 5, 10, 'gap', 'lost', "
+                '\'{"steps": 0, "episodes": 1, "to_step": 10}\', 0)'
+            )
+            # What lost its end is told so when the next episode is written.
+            connection.execute("UPDATE episodes SET incomplete = 1 WHERE episode = 4")
         for sort in ("best", "oldest"):
             asked = {"where": "episode < 8000 and episode_return >= 0", "sort": sort}
             numbers = [s.episode for s in run.page(**asked).episodes]
             assert numbers == [s.episode for s in whole.page(**asked).episodes]
+        assert [s.episode for s in run.page(where="incomplete and terminated").episodes] == [4]
+
+
+def test_a_decision_made_since_the_survey_shows(run_dir, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "run.db").write_bytes((run_dir / "run.db").read_bytes())
+    with open_run(path) as run:
+        run.survey()
+        assert run.page(where="not kept", total=False).episodes == []
+        with closing(sqlite3.connect(path / "run.db")) as connection, connection:
+            connection.execute(
+                "UPDATE episodes SET kept = 0, reason = 'too dull' WHERE episode = 4100"
+            )
+        for _ in range(2):
+            assert [s.episode for s in run.page(where="not kept").episodes] == [4100]
+            assert [s.episode for s in run.page(text="dull").episodes] == [4100]
+            assert run.facets(where="episode < 5000")["reason"].counts["too dull"] == 1
+            assert run.facets()["reason"].counts["too dull"] == 1
+            assert 4100 not in [
+                s.episode for s in run.page(where="kept and 4098 < episode < 4102").episodes
+            ]
+            assert not run.survey()  # the second time it is known again
 
 
 def test_recorded_episodes_appear_while_the_run_goes_on(tmp_path):

@@ -200,8 +200,9 @@ async def test_fuzzed_messages_get_one_error_each_and_harm_nobody(
             assert len(errors) <= 1, (payload, errors)
         else:
             assert errors == [expected], (payload, errors)
-    await fellow.send("ping", t=1)
-    await fellow.until("pong")
+        if number % 100 == 99:  # often enough to answer the server's pings too
+            await fellow.send("ping", t=number)
+            await fellow.until("pong")
 
 
 @pytest.mark.parametrize("frames", counts(30, 1000))
