@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import json
 import shutil
-import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,8 @@ from typing import Any
 from playwright.async_api import Page, async_playwright
 
 from benchmarks.measure import report
-from benchmarks.viewer import CHROMIUMS, FLAGS, PICTURE, heap, reel, wait_for_run
+from benchmarks.viewer import CHROMIUMS, FLAGS, LOOKS, PICTURE, growth, heap, reel, wait_for_run
 
-LOOKS = 30
 MOST = 1.15  # of growth between two thirds of the time: noise stays below, a leak does not
 
 
@@ -47,12 +45,6 @@ def resident(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError(f"process {pid} has no memory")
-
-
-def growth(values: list[float]) -> float:
-    """The median of the last third over that of the second."""
-    third = len(values) // 3
-    return statistics.median(values[-third:]) / statistics.median(values[third:-third])
 
 
 async def soak(minutes: float) -> dict[str, Any]:

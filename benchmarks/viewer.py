@@ -7,8 +7,10 @@ its memory stays flat.
   agent on the stage. Median of several cold pages.
 - `frame_p95_ms`: drawing of the stage, 95th percentile over the frames of a board of 50 by
   50 with Q triangles, at speed `max`, another episode four times a second.
-- `heap_growth_ratio`: JavaScript heap after live viewing, garbage collected, over what it
-  was after its first tenth.
+- `page_p95_ms`: the same of the whole page, the panels around the stage with it.
+- `heap_growth_ratio`: JavaScript heap over minutes of live viewing in a page of its own,
+  garbage collected, looked at thirty times: the median of the last third over that of the
+  second. 1 is flat.
 
 `reference_ms` is what the same browser takes to fill 10,000 triangles one by one: the figures
 of a loaded or slow machine can be told by it.
@@ -36,6 +38,7 @@ from gridworld import train as train_agent
 from recorder import Channel, EpisodeRecorder
 
 SIDE = 50
+LOOKS = 30  # at the heap
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--enable-precise-memory-info", "--js-flags=--expose-gc")
 
@@ -106,20 +109,27 @@ async def first_picture(browser: Browser, address: str, times: int) -> list[floa
     return found
 
 
-async def frames(page: Page, address: str, seconds: float) -> list[float]:
-    """Milliseconds of each frame's drawing at full speed."""
+async def frames(page: Page, address: str, seconds: float) -> tuple[list[float], list[float]]:
+    """Milliseconds of each frame at full speed: of drawing the stage, and of all panels."""
     await page.goto(f"{address}#run=board&ep=90&step=0&speed=max")
     await page.evaluate(PICTURE)
     await page.keyboard.press("o")  # loop: at this speed an episode is over in no time
     await page.keyboard.press("k")
     await page.wait_for_function("() => reel.state.playing && reel.look(0).visits !== null")
-    taken: list[float] = []
-    await page.evaluate("reel.drawTimes.length = 0")
+    drawn: list[float] = []
+    whole: list[float] = []
+    await page.evaluate("reel.drawTimes.length = reel.frameTimes.length = 0")
     for _ in range(int(seconds * 4)):
         await page.wait_for_timeout(250)
         await page.keyboard.press("n")  # the next episode: another table
-        taken += await page.evaluate("reel.drawTimes.splice(0)")
-    return taken
+        drawn += await page.evaluate("reel.drawTimes.splice(0)")
+        whole += await page.evaluate("reel.frameTimes.splice(0)")
+    return sorted(drawn), sorted(whole)
+
+
+def percentile(ascending: list[float], share: float) -> float:
+    """Of sorted figures the one below which that share of them lies."""
+    return round(ascending[int(len(ascending) * share)], 2)
 
 
 async def heap(page: Page) -> float:
@@ -128,14 +138,23 @@ async def heap(page: Page) -> float:
     return float(await page.evaluate("performance.memory.usedJSHeapSize"))
 
 
-async def heap_growth(page: Page, address: str, seconds: float) -> tuple[float, float]:
-    """Heap in bytes after a tenth of some time of live viewing, and after all of it."""
+def growth(values: list[float]) -> float:
+    """The median of the last third over that of the second: the first is for warming up."""
+    third = len(values) // 3
+    return statistics.median(values[-third:]) / statistics.median(values[third:-third])
+
+
+async def heaps(browser: Browser, address: str, seconds: float) -> list[float]:
+    """Bytes of heap over some time of live viewing, in a page that has shown nothing before."""
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
     await page.goto(f"{address}#run=live")
     await page.evaluate(PICTURE)
-    await page.wait_for_timeout(seconds * 100)
-    before = await heap(page)
-    await page.wait_for_timeout(seconds * 900)
-    return before, await heap(page)
+    found = []
+    for _ in range(LOOKS):
+        await page.wait_for_timeout(1000 * seconds / LOOKS)
+        found.append(await heap(page))
+    await page.close()
+    return found
 
 
 async def measure(quick: bool, minutes: float) -> dict[str, Any]:
@@ -152,20 +171,22 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
                 page = await browser.new_page(viewport={"width": 1440, "height": 900})
                 reference = await page.evaluate(TRIANGLES)
                 pictures = await first_picture(browser, address, 3 if quick else 9)
-                drawn = await frames(page, address, 5 if quick else 30)
+                drawn, whole = await frames(page, address, 5 if quick else 30)
                 live = ("--difficulty", "medium", "--episodes", 10_000_000, "--name", "live")
                 async with reel("train", "--runs-dir", runs_dir, *live, "--steps-per-second", 2000):
                     await wait_for_run(runs_dir / "live")
-                    before, after = await heap_growth(page, address, 60 * minutes)
+                    await page.close()
+                    held = await heaps(browser, address, 60 * minutes)
                 await browser.close()
-    drawn.sort()
     return {
         "first_picture_ms": round(statistics.median(pictures), 1),
-        "frame_p95_ms": round(drawn[int(len(drawn) * 0.95)], 2),
-        "frame_p50_ms": round(statistics.median(drawn), 2),
+        "frame_p95_ms": percentile(drawn, 0.95),
+        "frame_p50_ms": percentile(drawn, 0.5),
+        "page_p95_ms": percentile(whole, 0.95),
+        "page_p50_ms": percentile(whole, 0.5),
         "frames": len(drawn),
-        "heap_growth_ratio": round(after / before, 3),
-        "heap_bytes": round(after),
+        "heap_growth_ratio": round(growth(held), 3),
+        "heap_bytes": round(held[-1]),
         "minutes": minutes,
         "reference_ms": round(reference, 2),
         "quick": quick,

@@ -82,8 +82,12 @@ const trainer = new TrainerPanel(session, { toast: (text, more) => notices.toast
 
 const frames = new Frames(session, (text) => notices.toast(text, { kind: "alarm" }), redraw);
 
+/** What the last frames took in ms, all panels together, for who measures. @type {number[]} */
+const frameTimes = [];
+
 /** Everything, at most once per animation frame. @param {number} now */
 function draw(now) {
+  const began = clock();
   stage.draw(now);
   frames.draw();
   transport.draw();
@@ -96,6 +100,8 @@ function draw(now) {
   notices.draw(clock());
   trainer.draw();
   address();
+  frameTimes.push(clock() - began);
+  if (frameTimes.length > 1200) frameTimes.splice(0, 600);
 }
 
 /** @param {import("./logic/inbox.js").Event} event @param {any} detail */
@@ -179,7 +185,13 @@ let written = location.hash;
 /** As the browser spells it. Where the bar says something else, a person typed, and `hashchange` is on its way. */
 let inBar = location.hash;
 
+const ADDRESS_MS = 250;
+let addressedAt = -Infinity;
+
 function address() {
+  // What plays has a frame to come.
+  if ((state.playing || state.live) && clock() - addressedAt < ADDRESS_MS) return;
+  addressedAt = clock();
   // While an answer is due, what is shown is not what was asked for: a reload must not lose that.
   if (!state.run || state.problem || state.waitingSince !== null) return;
   const still = !state.playing && !state.live && state.episode !== null;
@@ -320,4 +332,4 @@ episodes.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.
-Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, get complete() { return session.cache.complete(); }, get due() { return state.waitingSince !== null || session.seeks.due || desk.waiting.size > 0; }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; } }) });
+Object.defineProperty(window, "reel", { value: Object.freeze({ get state() { return structuredClone(state); }, get cached() { return session.cache.known(); }, get complete() { return session.cache.complete(); }, get due() { return state.waitingSince !== null || session.seeks.due || desk.waiting.size > 0; }, look: (/** @type {number} */ observation) => stage.look(observation), get drawTimes() { return stage.times; }, get frameTimes() { return frameTimes; } }) });

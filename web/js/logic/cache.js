@@ -161,6 +161,14 @@ export class EpisodeCache {
     return span && column ? rowOf(column, step - span.from) : undefined;
   }
 
+  /** The numbers of a row of one column, NaN where there are none. @param {string} name @param {number} step @param {Float64Array} into */
+  read(name, step, into) {
+    const span = this.#span(step);
+    const column = span?.columns.get(name);
+    const from = span && column ? (step - span.from) * column.width : 0;
+    for (let i = 0; i < into.length; i += 1) into[i] = column && i < column.width ? column.data[from + i] : Number.NaN;
+  }
+
   /** The observation shown at a position: position `length` shows the final one. @param {number} step */
   observation(step) {
     if (step === this.length && this.final !== undefined) return this.final;

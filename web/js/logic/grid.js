@@ -34,7 +34,11 @@ export class Grid {
 
   /** What is drawn in a cell: "S", "G", "#", "X" or ".". @param {number} cell */
   kind(cell) {
-    const [row, column] = this.place(cell);
+    return this.kindAt(Math.floor(cell / this.columns), cell % this.columns);
+  }
+
+  /** @param {number} row @param {number} column */
+  kindAt(row, column) {
     return this.cells[row]?.[column] ?? ".";
   }
 

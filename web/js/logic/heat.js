@@ -8,6 +8,9 @@
  * @typedef {object} Table
  * @property {(observation: number) => number[] | undefined} row
  * @property {(observation: number) => number} visitsOf
+ * @property {(observation: number, into: Float64Array) => number} [read]  both at once
+ * @property {() => unknown} [mark]
+ * @property {(mark: unknown) => number[] | null} [changedSince]
  * @property {(observation: number) => number} [value]  where it is not the greatest of the row: of a change
  * @property {{row(observation: number): number[] | undefined}} [now]  of a change, what it led to
  * @typedef {{scale: import("./scales.js").Scale, overlay: Overlay, difference: boolean}} Heat
@@ -79,9 +82,9 @@ function spanOf(grid, observation, table, overlay) {
  */
 
 /** @type {Look} */
-const NONE = { key: "", kind: "none", level: 0, label: "", wedges: [], arrows: [] };
+export const NONE = { key: "", kind: "none", level: 0, label: "", wedges: [], arrows: [] };
 /** @type {Look} */
-const UNVISITED = { ...NONE, key: "u", kind: "unvisited" };
+export const UNVISITED = { ...NONE, key: "u", kind: "unvisited" };
 
 /**
  * @param {Grid} grid @param {number} cell @param {any} observation @param {Table | null} table

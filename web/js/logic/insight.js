@@ -19,20 +19,37 @@ export function discountOf(run) {
   return typeof discount === "number" && discount >= 0 && discount <= 1 ? discount : null;
 }
 
+/** What the steps of one cache still earned, as long as it holds the same. @type {WeakMap<Cache, {version: number, discount: number, sums: Float64Array}>} */
+const earnings = new WeakMap();
+
 /**
  * Discounted sum of the rewards from a step on.
  * @param {Cache} cache @param {number} step @param {number | null} discount
  * @returns {number | undefined}  undefined where not all of them are here
  */
 export function returnToGo(cache, step, discount) {
-  if (discount === null || cache.length === null) return undefined;
-  let sum = 0;
-  for (let t = cache.length - 1; t >= step; t -= 1) {
-    const reward = cache.value("reward", t);
-    if (typeof reward !== "number") return undefined;
-    sum = reward + discount * sum;
+  const { length, version } = cache;
+  if (discount === null || length === null) return undefined;
+  let known = earnings.get(cache);
+  if (!known || known.version !== version || known.discount !== discount) {
+    known = { version, discount, sums: sumsToGo(cache, length, discount) };
+    earnings.set(cache, known);
   }
-  return sum;
+  const sum = step >= length ? 0 : known.sums[step];
+  return Number.isNaN(sum) ? undefined : sum;
+}
+
+/** For each step what is earned from it on; NaN before a reward that is not here. @param {Cache} cache @param {number} length @param {number} discount */
+function sumsToGo(cache, length, discount) {
+  const sums = new Float64Array(length).fill(Number.NaN);
+  let sum = 0;
+  for (let t = length - 1; t >= 0; t -= 1) {
+    const reward = cache.value("reward", t);
+    if (typeof reward !== "number") break;
+    sum = reward + discount * sum;
+    sums[t] = sum;
+  }
+  return sums;
 }
 
 /**

@@ -63,6 +63,11 @@ export function css(c) {
   return `rgb(${Math.round(c[0])},${Math.round(c[1])},${Math.round(c[2])})`;
 }
 
+/** A colour as an ImageData holds it, on the little-endian machines that browsers run on. @param {Rgb} c */
+export function pixel(c) {
+  return ((255 << 24) | (Math.round(c[2]) << 16) | (Math.round(c[1]) << 8) | Math.round(c[0])) >>> 0;
+}
+
 /** Relative luminance as WCAG defines it. @param {Rgb} c */
 export function luminance(c) {
   const [r, g, b] = c.map((part) => {
@@ -111,11 +116,14 @@ export class Scale {
     this.fills = [];
     /** @type {string[]} black or white, to be read on each */
     this.inks = [];
+    /** The fills as pixels of an ImageData. */
+    this.pixels = new Uint32Array(LEVELS);
     for (let i = 0; i < LEVELS; i += 1) {
       const value = range.low + (i / (LEVELS - 1)) * (range.high - range.low);
       const c = colour(value, range, middle, palette);
       this.fills.push(css(c));
       this.inks.push(inkOn(c));
+      this.pixels[i] = pixel(c);
     }
   }
 

@@ -8,6 +8,7 @@
  * the end, that is exact, and moving the playhead asks the server for nothing.
  *
  * @typedef {{q_values: [number, number], value: [number, number], visits: number}} RunRange
+ * @typedef {{base: TableAt | null, cache: import("./cache.js").EpisodeCache | null, key: string, step: number, indexed: number}} Mark
  */
 
 import { decodeColumn } from "./columns.js";
@@ -47,6 +48,29 @@ export class TableAt {
   /** Steps taken from a state before. @param {number} observation */
   visitsOf(observation) {
     return this.visits[observation - this.start] ?? 0;
+  }
+
+  /** What `changedSince` compares with: this table stays as it is. */
+  mark() {
+    return this;
+  }
+
+  /** @param {unknown} mark @returns {number[] | null} */
+  changedSince(mark) {
+    return mark === this ? [] : null;
+  }
+
+  /**
+   * Both at once, for who reads thousands in a frame: no object is made.
+   * @param {number} observation
+   * @param {Float64Array} into  takes the row; NaN where nothing is known
+   * @returns {number} visits
+   */
+  read(observation, into) {
+    const state = observation - this.start;
+    const known = state >= 0 && state < this.states;
+    for (let a = 0; a < into.length; a += 1) into[a] = known && a < this.actions ? this.values[state * this.actions + a] : Number.NaN;
+    return this.visits[state] ?? 0;
   }
 }
 
@@ -111,24 +135,65 @@ export class EpisodeTable {
   /** @param {number} observation @returns {number[] | undefined} */
   row(observation) {
     const visits = this.left.get(observation);
+    const step = visits ? this.#recorded(visits, firstFrom(visits, this.step)) : null;
+    return step === null ? this.base?.row(observation) : this.cache?.value("q_values", step);
+  }
+
+  /** The step whose record is a state's row now; null where the table of the base is. @param {number[]} visits @param {number} next  of them, from the playhead on */
+  #recorded(visits, next) {
+    if (next < visits.length) return visits[next];
     const at = this.base ? this.base.step - this.firstStep : Number.NEGATIVE_INFINITY;
-    if (visits) {
-      const next = firstFrom(visits, this.step);
-      if (next < visits.length) return this.cache?.value("q_values", visits[next]);
-      const last = visits[next - 1];
-      // A table of before that visit knows less than what the visit recorded.
-      if (at < this.step && last !== undefined && last >= at) return this.cache?.value("q_values", last);
-    }
-    return this.base?.row(observation);
+    const last = visits[next - 1];
+    // A table of before that visit knows less than what the visit recorded.
+    return at < this.step && last !== undefined && last >= at ? last : null;
   }
 
   /** Steps taken from a state before the playhead. @param {number} observation */
   visitsOf(observation) {
     const visits = this.left.get(observation);
-    const at = this.base ? this.base.step - this.firstStep : 0;
     const told = this.base?.visitsOf(observation) ?? 0;
+    return visits ? this.#visits(told, visits, firstFrom(visits, this.step)) : told;
+  }
+
+  /** @param {number} told  by the base @param {number[]} visits @param {number} next */
+  #visits(told, visits, next) {
+    const at = this.base ? this.base.step - this.firstStep : 0;
+    return Math.max(0, told + next - firstFrom(visits, at));
+  }
+
+  /** The moment that the rows are of. @returns {Mark} */
+  mark() {
+    const { base, cache, key, step, indexed } = this;
+    return { base, cache, key, step, indexed };
+  }
+
+  /**
+   * The observations whose row or visits may be other than at a mark, some of them twice;
+   * null where that may be any. A row changes only by a step from its state: by those
+   * between the two moments, and by those that were not here yet.
+   * @param {any} mark  as `mark` gave it, of this table or of another one
+   * @returns {number[] | null}
+   */
+  changedSince(mark) {
+    const { base, cache, key, step, indexed } = this;
+    if (!cache || mark?.base !== base || mark.cache !== cache || mark.key !== key || mark.indexed > indexed) return null;
+    const changed = [];
+    const [low, high] = step < mark.step ? [step, mark.step] : [mark.step, step];
+    for (let t = low; t < high; t += 1) changed.push(cache.value("observation", t));
+    for (let t = mark.indexed; t < indexed; t += 1) changed.push(cache.value("observation", t));
+    return changed;
+  }
+
+  /** As of a `TableAt`. @param {number} observation @param {Float64Array} into @returns {number} visits */
+  read(observation, into) {
+    const told = this.base?.read(observation, into) ?? 0;
+    if (!this.base) into.fill(Number.NaN);
+    const visits = this.left.get(observation);
     if (!visits) return told;
-    return Math.max(0, told + firstFrom(visits, this.step) - firstFrom(visits, at));
+    const next = firstFrom(visits, this.step);
+    const step = this.#recorded(visits, next);
+    if (step !== null) this.cache?.read("q_values", step, into);
+    return this.#visits(told, visits, next);
   }
 }
 

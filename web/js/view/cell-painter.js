@@ -6,15 +6,13 @@
  * @typedef {import("../logic/heat.js").Look} Look
  */
 
+import { DIAMOND } from "../logic/facet.js";
 import { arrow, cross, dot, hatch, MONO, star, text } from "./shapes.js";
 
 /** Sides in CSS pixels from which on a cell has room for its number, and for one a wedge. */
 export const VALUE_SIDE = 36;
 export const WEDGE_SIDE = 64;
-/** Below this a cell is colours alone, painted with as few calls as can be. */
-const SMALL = 16;
 const LEAST_FONT = 8;
-const DIAMOND = 0.17; // half of the stay action's diagonal, in sides
 
 /** Of the monospaced face, in font sizes: measured once. */
 let characterWidth = 0;
@@ -45,7 +43,6 @@ export function fontFor(ctx, words, room, wanted) {
  */
 export function paintCell(ctx, x, y, side, look, kind, scene) {
   const { tokens } = scene;
-  if (side < SMALL && look.kind === "wedges" && kind === "." && look.wedges[0] && scene.scale) return paintSmall(ctx, x, y, side, look, scene.scale);
   const inset = side > 14 ? 1 : 0.5;
   const inner = side - 2 * inset;
   ctx.clearRect(x, y, side, side);
@@ -62,33 +59,6 @@ export function paintCell(ctx, x, y, side, look, kind, scene) {
   const bare = look.kind === "none" || look.kind === "unvisited";
   if (kind === "S" && bare) text(ctx, "S", x + mid, y + mid, `600 ${Math.round(side * 0.34)}px system-ui, sans-serif`, tokens.faint);
   else if (kind === "S") startMark(ctx, x, y, side, tokens);
-}
-
-/**
- * Wedges on a large board: the first as a square, the others over it. What was there before
- * had the same outline, so that nothing need be cleared.
- * @param {Ctx} ctx @param {number} x @param {number} y @param {number} side @param {Look} look
- * @param {import("../logic/scales.js").Scale} scale
- */
-function paintSmall(ctx, x, y, side, look, scale) {
-  const [l, t, r, b] = [x + 0.5, y + 0.5, x + side - 0.5, y + side - 0.5];
-  const [mx, my] = [x + side / 2, y + side / 2];
-  const [up, right, down, left, stay] = look.wedges;
-  ctx.fillStyle = scale.fills[/** @type {import("../logic/heat.js").Wedge} */ (up).level];
-  ctx.fillRect(l, t, r - l, b - t);
-  const triangle = (/** @type {import("../logic/heat.js").Wedge | null} */ wedge, /** @type {number} */ ax, /** @type {number} */ ay, /** @type {number} */ bx, /** @type {number} */ by) => {
-    if (!wedge || wedge.level === up?.level) return;
-    ctx.fillStyle = scale.fills[wedge.level];
-    ctx.beginPath();
-    ctx.moveTo(mx, my);
-    ctx.lineTo(ax, ay);
-    ctx.lineTo(bx, by);
-    ctx.fill();
-  };
-  triangle(right, r, t, r, b);
-  triangle(down, r, b, l, b);
-  triangle(left, l, b, l, t);
-  if (stay && side >= 8) diamond(ctx, mx, my, side * DIAMOND, scale.fills[stay.level], scale.fills[stay.level]);
 }
 
 /** Dots: nobody has been here, which is not the same as zero. @param {Ctx} ctx @param {number} x @param {number} y @param {number} side @param {boolean} hollow  leaves the middle to a letter @param {string} ink */

@@ -4,6 +4,7 @@
  * of its own, so that it can move at 60 Hz without a redraw.
  */
 
+import uPlot from "uplot";
 import { api } from "../net/api.js";
 import { count, ending, fixed, reward } from "../logic/format.js";
 import { robustSpan, rollingQuartiles } from "../logic/rolling.js";
@@ -166,7 +167,7 @@ export class Curve {
     note.push(`median and middle half of ${count(over)}`);
     if (clipped) note.push("outliers off the scale");
     setText(byId("curve-note"), total === 0 ? "no episodes yet" : note.join(" · "));
-    this.draw();
+    this.#drawn();
   }
 
   /** @param {any[]} data */
@@ -179,7 +180,7 @@ export class Curve {
         span: () => this.span,
         reach: () => this.reach,
         further: /** @type {any} */ (this.answers ?? []).slice(1).map((/** @type {any} */ answer) => answer.metric),
-        hooks: { hover: (u) => this.#hover(u), drawn: () => this.draw(), selected: (u) => this.#selected(u) },
+        hooks: { hover: (u) => this.#hover(u), drawn: () => this.#drawn(), selected: (u) => this.#selected(u) },
       },
       data,
     );
@@ -269,6 +270,14 @@ export class Curve {
     }, PREVIEW_MS);
   }
 
+  /** The episode that the mark stands at; null once the plot is another. @type {number | null} */
+  marked = null;
+
+  #drawn() {
+    this.marked = null;
+    this.draw();
+  }
+
   /** Moves the mark to the episode shown. */
   draw() {
     const { plot } = this;
@@ -278,10 +287,14 @@ export class Curve {
     const { min, max } = plot.scales.x;
     const at = this.#placeOf(episode);
     if (min === undefined || max === undefined || at < min || at > Math.max(max, min + 1)) return show(this.mark, false);
-    const x = plot.over.offsetLeft + plot.valToPos(at, "x");
-    this.mark.style.transform = `translateX(${Math.round(x) - 1}px)`;
-    this.mark.style.bottom = `${this.host.clientHeight - plot.over.offsetTop - plot.over.clientHeight}px`;
-    this.mark.style.top = `${plot.over.offsetTop}px`;
+    if (this.marked === episode) return;
+    this.marked = episode;
+    // From the plot's own figures: asking the page would make it lay itself out in every frame.
+    const { left, top, height } = plot.bbox;
+    const { pxRatio } = uPlot;
+    this.mark.style.transform = `translateX(${Math.round(left / pxRatio + plot.valToPos(at, "x")) - 1}px)`;
+    this.mark.style.bottom = `${plot.height - (top + height) / pxRatio}px`;
+    this.mark.style.top = `${top / pxRatio}px`;
     const value = plot.data[5][nearest(/** @type {any} */ (plot.data[0]), at)];
     if (typeof value === "number") this.mark.firstElementChild.style.top = `${plot.valToPos(value, "y") - 5}px`;
   }
@@ -300,7 +313,7 @@ export class Curve {
   #resize() {
     if (!this.plot) return;
     this.plot.setSize({ width: this.host.clientWidth, height: this.host.clientHeight });
-    this.draw();
+    this.#drawn();
   }
 }
 

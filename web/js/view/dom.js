@@ -42,6 +42,11 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** @param {HTMLInputElement | HTMLSelectElement} element @param {string} value */
+export function setValue(element, value) {
+  if (element.value !== value) element.value = value;
+}
+
 /** @param {Element} element @param {string} name @param {string | null} value */
 export function setAttribute(element, name, value) {
   if (value === null) {

@@ -43,7 +43,10 @@ export class Episodes {
     this.sort = byId("sort");
     /** @type {HTMLElement[]} */
     this.rows = [];
-    this.draw = perFrame(() => this.#draw());
+    /** Asks for a look at all of it: rows came, it was scrolled, another size. */
+    this.look = perFrame(() => this.#draw());
+    /** What the last look showed of the state. */
+    this.drawn = "";
     this.pages = this.#newPages();
     this.seenTotal = 0;
     this.refreshed = 0;
@@ -51,20 +54,36 @@ export class Episodes {
     this.cursor = -1;
     this.shownEpisode = -1;
     this.walking = Promise.resolve();
-    on(this.list, "scroll", this.draw, { passive: true });
+    // Known here, not asked for: asking makes the page lay itself out.
+    this.top = this.height = 0;
+    on(this.list, "scroll", () => this.#scrolled(), { passive: true });
     on(this.list, "click", (event) => this.#click(event));
     on(this.list, "keydown", (event) => this.#key(event));
     // A click must not take the keys away from the page: there the arrows mean steps and episodes.
     on(this.list, "mousedown", (event) => event.preventDefault());
     on(this.sort, "change", () => this.#restart());
     on(this.fresh, "click", () => this.#restart());
-    new ResizeObserver(this.draw).observe(this.list);
+    new ResizeObserver(([{ contentRect: { height } }]) => {
+      this.height = height;
+      this.look();
+    }).observe(this.list);
+  }
+
+  #scrolled() {
+    this.top = this.list.scrollTop;
+    this.look();
+  }
+
+  /** @param {number} top */
+  #scrollTo(top) {
+    this.list.scrollTop = top;
+    this.#scrolled();
   }
 
   #newPages() {
     return new EpisodePages(
       (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, this.filters, cursor, limit),
-      () => this.draw(),
+      () => this.look(),
     );
   }
 
@@ -94,7 +113,7 @@ export class Episodes {
   }
 
   #restart() {
-    this.list.scrollTop = 0;
+    this.#scrollTo(0);
     this.cursor = -1;
     this.asked();
     this.session.setList(playlist(this.filters.filter, this.filters.words, this.sort.value));
@@ -141,13 +160,24 @@ export class Episodes {
     if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
     const total = state.metrics?.episodes ?? this.pages.total;
     // A filter is asked again only when a person asks: what it found does not slide away.
-    const follow = this.sort.value === "newest" && !this.filters.on && this.list.scrollTop < ROW && (state.live || this.pages.total < FEW);
+    const follow = this.sort.value === "newest" && !this.filters.on && this.top < ROW && (state.live || this.pages.total < FEW);
     if (force || (follow && total !== this.seenTotal)) {
       this.refreshed = now;
       this.seenTotal = total;
       void this.pages.reset();
     }
-    this.draw();
+    this.look();
+  }
+
+  /** With every frame of the page: looks where anything that the table shows is another. */
+  draw() {
+    const { state } = this.session;
+    const total = state.metrics?.episodes ?? state.run?.episodes ?? 0;
+    const ticked = this.ticks.places.map(({ run, episode }) => `${run}/${episode}`).join();
+    const shown = `${state.run?.run}|${state.run?.status}|${state.episode}|${state.live}|${total}|${ticked}|${this.filters.on}`;
+    if (shown === this.drawn) return;
+    this.drawn = shown;
+    this.look();
   }
 
   /** @param {MouseEvent} event */
@@ -175,9 +205,9 @@ export class Episodes {
 
   /** @param {number} index */
   #reveal(index) {
-    const { list } = this;
-    if (index * ROW < list.scrollTop) list.scrollTop = index * ROW;
-    else if ((index + 1) * ROW > list.scrollTop + list.clientHeight) list.scrollTop = (index + 1) * ROW - list.clientHeight;
+    const { top, height } = this;
+    if (index * ROW < top) this.#scrollTo(index * ROW);
+    else if ((index + 1) * ROW > top + height) this.#scrollTo((index + 1) * ROW - height);
   }
 
   #draw() {
@@ -191,8 +221,8 @@ export class Episodes {
     setAttribute(list, "aria-rowcount", String(total));
     const reachable = pages.reachable;
     this.space.style.height = `${reachable * ROW}px`;
-    const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 4);
-    const last = Math.min(reachable - 1, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 4);
+    const first = Math.max(0, Math.floor(this.top / ROW) - 4);
+    const last = Math.min(reachable - 1, Math.ceil((this.top + this.height) / ROW) + 4);
     pages.want(first, last);
     const wanted = Math.max(0, last - first + 1);
     while (this.rows.length < wanted) this.rows.push(this.#makeRow());
@@ -243,7 +273,7 @@ export class Episodes {
   #notes(total) {
     const { pages, session } = this;
     const late = total - pages.total;
-    show(this.fresh, late > 0 && pages.total > 0 && (this.sort.value !== "newest" || this.list.scrollTop >= ROW || !session.state.live));
+    show(this.fresh, late > 0 && pages.total > 0 && (this.sort.value !== "newest" || this.top >= ROW || !session.state.live));
     setText(this.fresh, `↑ ${count(late)} new`);
     const note = byId("episodes-note");
     const none = pages.ended && pages.total === 0 && session.state.run;

@@ -3,7 +3,7 @@
  * agent. It reads a scene and changes nothing; the order of calls is the order of layers.
  *
  * The cells are kept on a canvas of their own, and only those whose look changed are
- * painted again: on a board of 50 by 50 at full speed that is a few of 2,500.
+ * painted again; small ones, of which there may be thousands, as pixels (mosaic.js).
  *
  * @typedef {object} Scene
  * @property {import("../logic/grid.js").Grid} grid
@@ -23,9 +23,13 @@
 
 import { lookOf } from "../logic/heat.js";
 import { paintCell, VALUE_SIDE, WEDGE_SIDE } from "./cell-painter.js";
+import { Mosaic } from "./mosaic.js";
 import { dot, flag, MONO, person, text } from "./shapes.js";
 
 export { MONO };
+
+/** Below this side a cell is colours alone. */
+const SMALL = 16;
 
 /** Where a grid stands in a box of this size. @param {import("../logic/grid.js").Grid} grid @param {number} width @param {number} height @returns {Frame} */
 export function frameOf(grid, width, height) {
@@ -36,6 +40,7 @@ export function frameOf(grid, width, height) {
 export class GridPainter {
   constructor() {
     this.cells = document.createElement("canvas");
+    this.mosaic = new Mosaic();
     /** What was painted in each cell. @type {(string | number | undefined)[]} */
     this.keys = [];
     this.drawn = "";
@@ -54,7 +59,10 @@ export class GridPainter {
     this.#cells(ctx, frame, scene);
     ctx.clearRect(0, 0, width, height);
     const { columns, rows } = scene.grid;
-    ctx.drawImage(this.cells, frame.x, frame.y, Math.ceil(frame.cell * columns), Math.ceil(frame.cell * rows));
+    if (frame.cell < SMALL) {
+      const { canvas, ratio } = this.mosaic;
+      ctx.drawImage(canvas, frame.x, frame.y, canvas.width / ratio, canvas.height / ratio);
+    } else ctx.drawImage(this.cells, frame.x, frame.y, Math.ceil(frame.cell * columns), Math.ceil(frame.cell * rows));
     paintWalls(ctx, frame, scene);
     paintLabels(ctx, frame, scene);
     paintTrail(ctx, frame, scene);
@@ -75,13 +83,21 @@ export class GridPainter {
     const ratio = ctx.getTransform().a;
     const [w, h] = [Math.ceil(frame.cell * grid.columns) * ratio, Math.ceil(frame.cell * grid.rows) * ratio];
     const key = [w, h, frame.cell, overlay, scene.themeName, difference].join();
-    const layer = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext("2d"));
+    const small = frame.cell < SMALL;
     if (key !== this.drawn || scale !== this.scale || this.grid !== grid) {
-      this.cells.width = Math.round(w);
-      this.cells.height = Math.round(h);
+      if (small) this.mosaic.reset(grid, frame.cell, ratio);
+      else {
+        this.cells.width = Math.round(w);
+        this.cells.height = Math.round(h);
+      }
       this.keys = [];
       Object.assign(this, { drawn: key, scale, grid });
     }
+    if (small) {
+      this.painted = this.mosaic.paint(scene);
+      return;
+    }
+    const layer = /** @type {CanvasRenderingContext2D} */ (this.cells.getContext("2d"));
     layer.setTransform(ratio, 0, 0, ratio, 0, 0);
     const numbers = frame.cell >= (overlay === "triangles" ? WEDGE_SIDE : VALUE_SIDE);
     this.painted = 0;

@@ -168,6 +168,24 @@ export class Inspector {
     });
   }
 
+  /** What was counted last, to count on from. @type {{key: string, from: number, to: number, counts: number[]}} */
+  counted = { key: "", from: 0, to: 0, counts: [] };
+
+  /** @param {number} actions @param {number} from @param {number} to  steps, both included @returns {number[]} */
+  #count(actions, from, to) {
+    const { cache, state } = this.session;
+    const key = `${state.run?.run}/${cache.episode}/${cache.length}/${actions}`;
+    const { counted } = this;
+    if (counted.key !== key || counted.from !== from || counted.to > to) Object.assign(counted, { key, from, to: from - 1, counts: new Array(actions).fill(0) });
+    for (let t = counted.to + 1; t <= to; t += 1) {
+      const action = cache.value("action", t);
+      if (action === undefined) break;
+      if (typeof action === "number" && action in counted.counts) counted.counts[action] += 1;
+      counted.to = t;
+    }
+    return [...counted.counts];
+  }
+
   /** How often each action was taken in this episode, up to here. @param {number} step @param {unknown} chosen */
   #actions(step, chosen) {
     const { state, cache } = this.session;
@@ -175,14 +193,11 @@ export class Inspector {
     const from = cache.contiguousFrom(step);
     show(byId("action-block"), names.length > 0 && state.episode !== null);
     if (names.length === 0) return;
-    const counts = new Array(names.length).fill(0);
+    const first = Math.max(from, step - MOST_COUNTED);
+    const counts = this.#count(names.length, first, step);
     const ofRun = this.more.countsRun ? (this.more.ofRun ?? { counts: [], steps: 0 }) : null;
-    for (let t = Math.max(from, step - MOST_COUNTED); t <= step; t += 1) {
-      const action = cache.value("action", t);
-      if (typeof action === "number" && action in counts) counts[action] += 1;
-    }
     if (ofRun) for (let i = 0; i < counts.length; i += 1) counts[i] = ofRun.counts[i] ?? 0;
-    setText(byId("action-note"), ofRun ? `${count(ofRun.steps)} steps` : from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${Math.max(from, step - MOST_COUNTED)}`);
+    setText(byId("action-note"), ofRun ? `${count(ofRun.steps)} steps` : from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${first}`);
     const list = byId("action-counts");
     while (list.children.length < names.length) {
       const bar = makeBar();

@@ -4,10 +4,11 @@ import { count, reward as rewardText, speed as speedText } from "../logic/format
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
 import { MOST_TICKS } from "../logic/marks.js";
 import { behind, ended, otherLive, recording, stepsPerSecond } from "../logic/state.js";
-import { byId, fit, make, on, setAttribute, setText, show } from "./dom.js";
+import { byId, fit, make, on, setAttribute, setText, setValue, show } from "./dom.js";
 
 /** A frame shows several steps above this rate, and the page says so. */
 const SCREEN_HZ = 60;
+const TICKS_MS = 250;
 
 export class Transport {
   /**
@@ -25,9 +26,13 @@ export class Transport {
     this.dragging = false;
     this.resumes = false;
     this.ticksKey = "";
+    this.ticked = 0;
+    this.size = { width: 0, height: 0 };
     for (const speed of SPEEDS) byId("speed").append(make("option", { value: String(speed), text: speedText(speed) }));
     this.#listen();
-    new ResizeObserver(() => {
+    // Its size is told, not asked for: asking makes the page lay itself out, frame by frame.
+    new ResizeObserver(([{ contentRect: { width, height } }]) => {
+      this.size = { width, height };
       this.ticksKey = "";
       redraw();
     }).observe(this.track);
@@ -87,17 +92,17 @@ export class Transport {
     setIcon(byId("play"), running ? "pause" : again ? "replay" : "play");
     setAttribute(byId("play"), "aria-label", running ? "Pause" : again ? "Play again" : "Play");
     for (const id of ["first", "back", "play", "forward", "last", "seek", "step"]) byId(id).disabled = none;
-    this.slider.max = String(known);
-    if (!this.dragging) this.slider.value = String(state.step);
+    setAttribute(this.slider, "max", String(known));
+    if (!this.dragging) setValue(this.slider, String(state.step));
     this.track.style.setProperty("--done", `${known > 0 ? Math.min(100, (state.step / known) * 100) : 0}%`);
     const earned = cache.value("reward", state.step);
     const total = state.length === null ? `${known} so far` : String(state.length);
     setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}`);
-    if (document.activeElement !== this.input) this.input.value = String(state.step);
+    if (document.activeElement !== this.input) setValue(this.input, String(state.step));
     setText(byId("total"), none ? "–" : state.length === null ? "…" : String(state.length));
     this.#pace(running);
     this.#live();
-    byId("speed").value = String(state.speed);
+    setValue(byId("speed"), String(state.speed));
     this.#loop();
     this.#autoplay();
     this.#ticks(known);
@@ -148,10 +153,11 @@ export class Transport {
     const { a, b } = state.points;
     const about = `${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.events.length}.${state.parting}.`;
     const key = about + cache.version;
-    // While steps stream in, every eighth batch is soon enough.
-    if (key === this.ticksKey || (state.playing && cache.version % 8 !== 0 && this.ticksKey.startsWith(about))) return;
-    this.ticksKey = key;
-    const { width, height } = this.track.getBoundingClientRect();
+    // While steps stream in, a few times a second is soon enough; there is a frame to come.
+    const now = performance.now();
+    if (key === this.ticksKey || (state.playing && now - this.ticked < TICKS_MS && this.ticksKey.startsWith(about))) return;
+    Object.assign(this, { ticksKey: key, ticked: now });
+    const { width, height } = this.size;
     const ctx = fit(this.ticks, width, height);
     ctx.clearRect(0, 0, width, height);
     const { tokens } = this.theme;
