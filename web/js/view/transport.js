@@ -144,7 +144,10 @@ export class Transport {
     const other = !here && otherLive(state) !== undefined;
     show(button, state.connection === "open" && !state.live && (here || other));
     const late = behind(state);
-    setText(button, here ? `Return to live${late > 0 ? ` (${count(late)} behind)` : ""}` : "Watch live");
+    const [verb, rest] = here ? ["Return to ", `live${late > 0 ? ` (${count(late)} behind)` : ""}`] : ["Watch ", "live"];
+    setText(byId("to-live-verb"), verb);
+    setText(byId("to-live-rest"), rest);
+    setAttribute(button, "aria-label", verb + rest);
   }
 
   /** Marks of the episode, the points of the loop, and hatching where nothing is. @param {number} known */
