@@ -33,7 +33,7 @@ export function makePlot({ host, tokens, axis, span, reach, further, hooks }, da
   const scales = { x: { time: axis === "time", range: reach }, y: { range: span } };
   for (const name of further) scales[name] = { range: (/** @type {any} */ _, /** @type {number} */ low, /** @type {number} */ high) => [Math.min(0, low), high || 1] };
   /** @type {any} */
-  const xAxis = { ...common, size: 26, gap: 4, space: 84, grid: { show: false } };
+  const xAxis = { ...common, size: 20, gap: 4, space: 84, grid: { show: false } };
   if (axis !== "time") xAxis.values = (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : ""));
   return new uPlot(
     {

@@ -162,11 +162,12 @@ export class Curve {
     else if (!this.plot) this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * bucket;
-    const note = [`${count(total)} episodes`];
-    if (bucket > 1) note.push(`1 of ${count(bucket)}, least and greatest`);
-    note.push(`median and middle half of ${count(over)}`);
-    if (clipped) note.push("outliers off the scale");
-    setText(byId("curve-note"), total === 0 ? "no episodes yet" : note.join(" · "));
+    const shown = bucket > 1 ? ` · 1 of ${count(bucket)}, least and greatest` : "";
+    const band = ` · median and middle half of ${count(over)}${clipped ? " · outliers off the scale" : ""}`;
+    const note = byId("curve-note");
+    setAttribute(note, "title", `${count(total)} episodes${shown}${band}`);
+    if (total === 0) setText(note, "no episodes yet");
+    else note.replaceChildren(`${count(total)} episodes`, make("span", {}, [shown]), make("span", { class: "lesser" }, [band]));
     this.#drawn();
   }
 

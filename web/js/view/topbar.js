@@ -15,6 +15,7 @@ export class TopBar {
     this.session = session;
     this.picker = byId("run-picker");
     this.listed = "";
+    this.said = "";
     on(this.picker, "change", () => {
       pick(this.picker.value);
       // The keys belong to the page again, not to the list just used.
@@ -61,7 +62,10 @@ export class TopBar {
     const { state } = this.session;
     const { metrics } = state;
     const bar = byId("metrics");
-    if (!metrics) return setText(bar, "");
+    if (!metrics) {
+      this.said = "";
+      return setText(bar, "");
+    }
     /** @type {[string, string][]} */
     const parts = recording(state)
       ? [
@@ -74,8 +78,13 @@ export class TopBar {
         ];
     parts.push(["return", fixed(metrics.return_100, 2)], ["ε", short(metrics.epsilon)]);
     const lost = metrics.lost ?? 0;
-    const text = parts.map(([a, b]) => `${a} ${b}`).join(" · ");
-    setText(bar, `${text} · ${count(lost)} lost`);
+    const text = [...parts.map(([a, b]) => `${a} ${b}`), `${count(lost)} lost`];
+    if (text.join() !== this.said) {
+      this.said = text.join();
+      // Where there is no room for all, steps and a loss of nothing are what is left out.
+      const lesser = (/** @type {number} */ i) => i === 1 || (i === parts.length && lost === 0);
+      bar.replaceChildren(...text.map((words, i) => make("span", lesser(i) ? { class: "lesser" } : {}, [i ? ` · ${words}` : words])));
+    }
     bar.classList.toggle("alarm", lost > 0);
     bar.title = "return: mean of the last 100 episodes; lost: steps or episodes that could not be recorded";
     const viewers = metrics.viewers ?? 0;
