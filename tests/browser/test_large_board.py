@@ -20,7 +20,7 @@ EPISODES = 6
 WEDGES = """([side, cells]) => {
   const canvas = document.getElementById("stage");
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const size = Math.min((width - 14) / side, (height - 14) / side);
+  const size = Math.min((width - 10) / side, (height - 10) / side);
   const [left, top] = [width, height].map((room) => Math.round((room - size * side) / 2));
   const context = canvas.getContext("2d");
   return cells.map((cell) => [[0.5, 0.15], [0.8, 0.5], [0.5, 0.8], [0.15, 0.5]].map(([u, v]) => {

@@ -31,7 +31,7 @@ export { MONO };
 /** Below this side a cell is colours alone. */
 const SMALL = 16;
 /** Bare surface beside a grid, both sides together. */
-const MARGIN = 14;
+const MARGIN = 10;
 
 /** Where a grid stands in a box of this size. @param {import("../logic/grid.js").Grid} grid @param {number} width @param {number} height @returns {Frame} */
 export function frameOf(grid, width, height) {
