@@ -83,7 +83,7 @@ class Api:
             "/api/runs/{run}/actions": self.actions,
             "/api/runs/{run}/events": self.events,
         }.items():
-            app.router.add_get(path, _answering(handler))
+            app.router.add_get(path, self._answering(handler))
         app.router.add_get("/{path:(?!api/|ws$).*}", self.page)
 
     async def health(self, _: web.Request) -> Data:
@@ -95,7 +95,7 @@ class Api:
         try:
             runs, fault = len(await self._archive.call(self._archive.shelf.ids)), None
         except RunsDirError as error:  # the server is well, and whoever asks is to know
-            runs, fault = 0, str(error)
+            runs, fault = 0, self._archive.shelf.told(error)
         status: Data = {
             "version": VERSION,
             "protocol": PROTOCOL_VERSION,
@@ -238,21 +238,23 @@ class Api:
         raise problem(404, "not_found", "expected a file of the page or a route under /api, "
                       "got another path; start at /")  # fmt: skip
 
+    def _answering(
+        self, handler: Callable[[web.Request], Awaitable[Data | web.Response]]
+    ) -> Handler:
+        @functools.wraps(handler)
+        async def answer(request: web.Request) -> web.StreamResponse:
+            try:
+                data = await handler(request)
+            except RecorderError as fault:
+                told = self._archive.shelf.told(fault)
+                if fault.code in ("unknown_run", "unknown_episode", "not_kept", "no_qtable"):
+                    raise problem(404, fault.code, told) from None
+                where: Data = {}
+                if isinstance(fault, ExpressionError):
+                    where = {"position": fault.position, "expected": fault.expected}
+                raise problem(400, fault.code, told, **where) from None
+            if isinstance(data, web.Response):
+                return data
+            return web.Response(text=dumps(data), content_type="application/json")
 
-def _answering(handler: Callable[[web.Request], Awaitable[Data | web.Response]]) -> Handler:
-    @functools.wraps(handler)
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            data = await handler(request)
-        except RecorderError as fault:
-            if fault.code in ("unknown_run", "unknown_episode", "not_kept", "no_qtable"):
-                raise problem(404, fault.code, str(fault)) from None
-            where: Data = {}
-            if isinstance(fault, ExpressionError):
-                where = {"position": fault.position, "expected": fault.expected}
-            raise problem(400, fault.code, str(fault), **where) from None
-        if isinstance(data, web.Response):
-            return data
-        return web.Response(text=dumps(data), content_type="application/json")
-
-    return answer
+        return answer

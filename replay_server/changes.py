@@ -83,7 +83,8 @@ class Changes:
                 said = await _object(request)
                 data = await handler(request.match_info["run"], said)
             except RecorderError as fault:
-                raise problem(_STATUS.get(fault.code, 400), fault.code, str(fault)) from None
+                told = self._archive.shelf.told(fault)
+                raise problem(_STATUS.get(fault.code, 400), fault.code, told) from None
             return web.Response(text=dumps(data), content_type="application/json")
 
         return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +146,21 @@ def error(code: str, message: str, id: MessageId = None, position: int | None = 
     data: Data = {} if id is None else {"id": id}
     data |= {"code": code, "message": message}
     return data if position is None else data | {"position": position}
+
+
+def without_place(text: str, runs_dir: Path) -> str:
+    """`text` with files of the runs directory named from there on.
+
+    >>> without_place("got /home/ann/runs/easy/run.db", Path("/home/ann/runs"))
+    'got easy/run.db'
+    >>> without_place("expected a run in /home/ann/runs, got none", Path("/home/ann/runs"))
+    "expected a run in the server's runs directory, got none"
+    """
+    if len(runs_dir.parts) < 2:  # a plain `runs`, or the root: they tell no place
+        return text
+    place = re.escape(str(runs_dir))
+    text = re.sub(rf"(?<![\w/.-]){place}/(?=[\w.-])", "", text)
+    return re.sub(rf"(?<![\w/.-]){place}/?(?![\w/-])", "the server's runs directory", text)
 
 
 def error_code(fault: RecorderError) -> str:

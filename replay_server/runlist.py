@@ -133,7 +133,8 @@ class RunList:
                 with self._shelf.borrow(entry.run_id) as run:
                     description = describe(self._shelf, entry.run_id, run)
             except (RecorderError, OSError) as error:
-                description = {"run": entry.run_id, "status": "unreadable", "error": str(error)}
+                told = self._shelf.told(error)
+                description = {"run": entry.run_id, "status": "unreadable", "error": told}
             known = (entry.signature, description)
         with self._lock:
             self._described[entry.run_id] = known

@@ -18,6 +18,7 @@ from typing import Any, Final
 from recorder import Run, find_run, list_runs, open_run
 from recorder.labels import LABELS_NAME
 from recorder.resim.results import VERIFIED_NAME, read_verification
+from replay_server.messages import without_place
 
 TAPE: Final = "run.db"
 Signature = tuple[int, ...]
@@ -68,6 +69,10 @@ class Shelf:
                 elif not held.users:
                     held.run.close()  # dropped or replaced while in use
                 self._shrink()
+
+    def told(self, fault: Exception) -> str:
+        """What is said of a fault to a viewer, who need not learn where the server keeps runs."""
+        return without_place(str(fault), self.runs_dir)
 
     def signature(self, run_id: str) -> Signature:
         """Changes whenever the tape or its labels were written to. Reads no file's contents."""

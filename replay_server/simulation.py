@@ -119,7 +119,7 @@ class Simulation:
         try:
             return await self._archive.call(find_run, self._archive.shelf.runs_dir, run_id)
         except RecorderError as fault:
-            raise problem(404, fault.code, str(fault)) from None
+            raise problem(404, fault.code, self._archive.shelf.told(fault)) from None
 
     async def _pictures(self, request: web.Request) -> list[Path]:
         run_id, episode = asked_run(request), asked_episode(request)
@@ -141,7 +141,8 @@ class Simulation:
                 )
         except RecorderError as fault:
             missing = fault.code in ("unknown_run", "unknown_episode", "not_kept")
-            raise problem(404 if missing else 409, fault.code, str(fault)) from None
+            told = self._archive.shelf.told(fault)
+            raise problem(404 if missing else 409, fault.code, told) from None
         finally:
             self._waiting -= 1
 

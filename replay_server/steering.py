@@ -94,7 +94,7 @@ class Steering:
         self.playback.playhead.finish()
         if fault is not None:
             self.playback.gone = True  # told here, and not again when its news are looked at
-            self._say("error", error(error_code(fault), str(fault)))
+            self._say("error", error(error_code(fault), self._archive.shelf.told(fault)))
         self._tell()
 
     # What the viewer's task asks for

@@ -201,7 +201,7 @@ class Viewer:
         except ProtocolError as refusal:
             self._refuse(refusal.code, str(refusal), refusal.id, refusal.position)
         except RecorderError as fault:
-            self._refuse(error_code(fault), str(fault), message.id)
+            self._refuse(error_code(fault), self._archive.shelf.told(fault), message.id)
         except Exception:
             log.exception("a message could not be obeyed")
             self._refuse("internal", _OURS, message.id)
@@ -231,9 +231,9 @@ class Viewer:
         try:
             kind, data = await train(request)
         except TrainingError as fault:
-            self._refuse(fault.code, str(fault), request.id)
+            self._refuse(fault.code, self._archive.shelf.told(fault), request.id)
         except RecorderError as fault:
-            self._refuse(error_code(fault), str(fault), request.id)
+            self._refuse(error_code(fault), self._archive.shelf.told(fault), request.id)
         except Exception:
             log.exception("a request about training failed")
             self._refuse("internal", _OURS, request.id)
@@ -246,7 +246,7 @@ class Viewer:
             await work
         except RecorderError as fault:
             self._playback.playhead.pause()
-            self._refuse(error_code(fault), str(fault))
+            self._refuse(error_code(fault), self._archive.shelf.told(fault))
         except Exception:
             log.exception("playback failed")
             self._playback.playhead.pause()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -284,3 +285,54 @@ async def test_every_registered_route_and_method_refuses_strangers(
             if sent:
                 form = {"Content-Type": "application/x-www-form-urlencoded"}
                 assert await status(session, method, path, **form) == 415, where
+
+
+@pytest.mark.parametrize("relative", [False, True])
+async def test_nobody_is_told_where_the_server_keeps_its_runs(
+    archived: Path,
+    tmp_path: Path,
+    connect: Connect,
+    monkeypatch: pytest.MonkeyPatch,
+    relative: bool,
+) -> None:
+    """Whatever is wrong with a run or with the whole directory: what is said names no place."""
+    place = tmp_path / "home of ann" / "runs"
+    for name in ("gone", "text", "other", "damaged"):
+        shutil.copytree(archived / "archived", place / name)
+    (place / "text" / "run.db").write_text("no tape at all, " * 100)
+    (place / "other" / "run.db").write_bytes(b"")
+    tape = bytearray((place / "damaged" / "run.db").read_bytes())
+    tape[4096:] = b"\xa5" * (len(tape) - 4096)
+    (place / "damaged" / "run.db").write_bytes(tape)
+    monkeypatch.chdir(place.parent)
+    config = ServerConfig(runs_dir=Path("../home of ann/runs") if relative else place, port=0)
+    async with ReplayServer(config) as server:
+        viewer = await connect(server)
+        said: list[str] = []
+        async with aiohttp.ClientSession(server.url, headers=bearer(server)) as session:
+
+            async def ask(path: str, method: str = "GET") -> None:
+                async with session.request(method, path, json={} if method != "GET" else None) as a:
+                    said.append(await a.text())
+
+            async def refused(run: str) -> None:
+                await viewer.send("open", run=run)
+                said.append((await viewer.until("error"))["message"])
+
+            await viewer.ask("open", run="gone", episode=3, step=7, playing=False)
+            shutil.rmtree(place / "gone")
+            for run in ("gone", "never", "text", "other", "damaged"):
+                for below in ("", "/episodes", "/episodes/0", "/episodes/0/steps", "/curve"):
+                    await ask(f"/api/runs/{run}{below}")
+                await ask(f"/api/runs/{run}", "PATCH")
+                await refused(run)
+            await ask("/api/runs")
+            shutil.rmtree(place)
+            await ask("/api/status")
+            await ask("/api/runs")
+            await ask("/api/runs/text", "DELETE")
+            await refused("text")
+    assert sum("expected" in text for text in said) > 30
+    assert any("text/run.db" in text for text in said)
+    assert any("server's runs directory" in text for text in said)
+    assert [text for text in said if "home of ann" in text] == []
