@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
-from browser.kit import PICTURE, Server, Viewer, comes_to, serving, train
+from browser.kit import PICTURE, Server, Viewer, comes_to, reel, serving, train
 from recorder import open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
@@ -242,3 +242,24 @@ async def test_small_windows_and_sharp_screens(
     await viewer.shows(EPISODE, 8)
     await context.close()
     assert faults == []
+
+
+async def test_a_run_that_vanishes_while_it_is_shown_live_is_told_and_what_came_stays(
+    server: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    words = ("--difficulty", "hard", "--episodes", 1_000_000, "--steps-per-second", 100)
+    async with reel("train", "--runs-dir", server.runs_dir, *words, "--name", "brief") as trainer:
+        await viewer.open(server)
+        await viewer.until("s.live && s.step >= 20")
+        await expect(viewer.chip).to_have_attribute("data-state", "live")
+        trainer.kill()
+        await trainer.wait()
+        shutil.rmtree(server.runs_dir / "brief", ignore_errors=True)
+    note = viewer.part("stage-note")
+    await expect(note).to_contain_text("This run is no longer there")
+    await expect(viewer.chip).not_to_have_attribute("data-state", "live")
+    await viewer.until("!s.live && s.step !== null && s.step > 2")
+    step = (await viewer.state())["step"]
+    await viewer.page.keyboard.press("ArrowLeft")
+    await viewer.until("s.step === argument", step - 1)
+    console_errors.clear()  # what is gone is answered by 404

@@ -1,0 +1,102 @@
+"""What the page says beside the picture, and what its words can be made to do."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.async_api import BrowserContext, expect
+
+from browser.kit import Server, Viewer, reel
+
+
+async def copied(context: BrowserContext, viewer: Viewer, button: str) -> str:
+    """Press a button of the card, and look what the clipboard holds then."""
+    await context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await viewer.part("card").get_by_role("button", name=button, exact=True).click()
+    await expect(viewer.part("toast")).to_contain_text("Copied")
+    return str(await viewer.page.evaluate("navigator.clipboard.readText()"))
+
+
+async def test_the_snippet_of_an_empty_directory_can_be_copied(
+    server: Server, viewer: Viewer
+) -> None:
+    await viewer.open(server)
+    await expect(viewer.part("card")).to_contain_text("Nothing recorded yet")
+    text = await copied(viewer.page.context, viewer, "Copy")
+    assert "from recorder import EpisodeRecorder" in text
+    assert "finish_episode" in text
+
+
+async def test_the_details_of_an_error_can_be_copied(archive: Server, viewer: Viewer) -> None:
+    await viewer.open(archive, run="easy", ep=5000, step=0)
+    await expect(viewer.part("card")).to_contain_text("There is no such episode")
+    text = await copied(viewer.page.context, viewer, "Copy details")
+    assert text.startswith("unknown_episode: ")
+    assert "5000" in text
+
+
+async def test_viewers_are_counted(archive: Server, viewer: Viewer) -> None:
+    await viewer.open(archive, run="easy", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await expect(viewer.part("viewers")).to_have_text("1 viewer")
+    other = Viewer(await viewer.page.context.new_page())
+    await other.open(archive, run="easy", ep=3, step=0)
+    await other.shows(3, 0)
+    await expect(other.part("viewers")).to_have_text("2 viewers")
+    await other.page.close()
+
+
+async def test_new_episodes_are_a_badge_on_the_list_of_who_watches_history(
+    server: Server, viewer: Viewer
+) -> None:
+    words = ("--env", "FrozenLake-v1", "--episodes", 1_000_000, "--steps-per-second", 300)
+    async with reel("train", "--runs-dir", server.runs_dir, *words):
+        await viewer.open(server)
+        await viewer.until("s.live && s.episode >= 3")
+        await viewer.part("goto").fill("1")
+        await viewer.part("goto").press("Enter")
+        await viewer.shows(1, 0)
+        badge = viewer.part("new-episodes")
+        await expect(badge).to_have_text(re.compile(r"^↑ [\d,]+ new$"))
+        newest = (await viewer.state())["metrics"]["episodes"] - 1
+        await badge.click()
+        first = viewer.part("episode-row").filter(visible=True).first
+        await viewer.page.wait_for_function(
+            "([row, newest]) => Number(row.dataset.episode) >= newest",
+            arg=[await first.element_handle(), newest],
+        )
+        assert (await viewer.state())["episode"] == 1  # the stage stays where it is
+
+
+async def test_the_wheel_scrolls_the_page_and_moves_nothing_else(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.page.set_viewport_size({"width": 390, "height": 700})
+    await viewer.open(archive, run="hard", ep=3, step=100)
+    await viewer.shows(3, 100)
+    box = await viewer.box(viewer.part("stage"))
+    await viewer.page.mouse.move(box["x"] + 40, box["y"] + 40)
+    await viewer.page.mouse.wheel(0, 200)
+    await viewer.page.wait_for_function("() => scrollY > 50")
+    box = await viewer.box(viewer.part("seek-slider"))
+    await viewer.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 5)
+    before = await viewer.page.evaluate("scrollY")
+    await viewer.page.mouse.wheel(0, -40)
+    await viewer.page.wait_for_function("before => scrollY !== before", arg=before)
+    await viewer.shows(3, 100)
+
+
+async def test_the_other_colour_map_changes_the_picture_and_the_legend(
+    archive: Server, viewer: Viewer
+) -> None:
+    picture = "[...document.querySelectorAll('#stage, #legend-bar')].map((c) => c.toDataURL())"
+    await viewer.open(archive, run="easy", ep=4000, step=0, ov="visits")
+    await viewer.shows(4000, 0)
+    await viewer.resting()
+    before = await viewer.page.evaluate(picture)
+    await expect(viewer.part("palette")).to_have_text("cividis")
+    await viewer.part("palette").click()
+    await expect(viewer.part("palette")).to_have_text("viridis")
+    await viewer.page.wait_for_function(
+        f"before => {picture}.every((one, i) => one !== before[i])", arg=before
+    )
