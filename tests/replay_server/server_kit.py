@@ -164,5 +164,26 @@ def rows_of(messages: list[tuple[str, dict[str, Any]]]) -> list[tuple[int, int]]
     ]
 
 
+class Shown:
+    """What a viewer who plays one episode again and again was shown: every step, in order.
+
+    Args:
+        state: the `state` that opened the episode, at its beginning.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.rows = 0
+        self._length = state["length"]
+        self._next: int | None = None
+
+    def take(self, kind: str, data: dict[str, Any]) -> None:
+        """Take a message; a step left out, shown twice or told as a gap is a failure."""
+        assert kind not in ("gap", "error"), data
+        if kind == "steps":
+            assert self._next is None or data["from"] == self._next % self._length, data["from"]
+            self._next = data["from"] + data["count"]
+            self.rows += data["count"]
+
+
 def bearer(server: ReplayServer) -> dict[str, str]:
     return {"Authorization": f"Bearer {server.config.token}"}

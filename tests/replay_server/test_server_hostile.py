@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from conftest import Connect
-from server_kit import Client, bearer, record_run
+from server_kit import Client, Shown, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.app import PARTS
@@ -125,7 +125,8 @@ async def test_a_viewer_that_never_reads_is_dropped_and_others_see_nothing_of_it
     async with ReplayServer(config) as server:
         hub = server.app[PARTS].hub
         watching = await connect(server)
-        await watching.ask("open", run="long", episode=0, speed=100)
+        shown = Shown(await watching.ask("open", run="long", episode=0, speed=100))
+        await watching.send("control", loop="episode")
         _, writer = await raw_viewer(server)
         writer.transport.pause_reading()
         writer.write(masked(0x81, b'["open", {"run": "long", "episode": 0, "speed": "max"}]'))
@@ -133,13 +134,15 @@ async def test_a_viewer_that_never_reads_is_dropped_and_others_see_nothing_of_it
         peak = 0
         async with asyncio.timeout(30):
             while hub.viewers == 2 or peak == 0:
-                await watching.until("steps")  # the other one goes on all the while
+                shown.take(*await watching.read())  # the other one goes on all the while
                 if pings and not writer.transport.is_closing():
                     writer.write(masked(0x89, b"still here"))
                 peak = max([peak, *(viewer.outbox.waiting_bytes for viewer in hub.connected)])
                 peak = max(peak, int(hub.viewers == 2))
         assert peak < 2 << 20
-        await watching.until("steps")
+        rows = shown.rows
+        while shown.rows == rows:
+            shown.take(*await watching.read())
 
 
 async def test_a_viewer_that_answers_no_ping_is_dropped(
