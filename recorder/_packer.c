@@ -10,12 +10,17 @@
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <structmember.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
 
 typedef struct {
-    char code;          /* q int64, d double, ? bool, D row of doubles, a array, o object */
+    char code;          /* q int of 1, 2, 4 or 8 bytes, d double, ? bool, D row of doubles, a array, o object */
     Py_ssize_t width;   /* bytes of one row; 0 for objects */
     char *data;         /* capacity * width bytes */
     char *scratch;      /* one row: a step is written whole or not at all */
@@ -30,6 +35,15 @@ typedef struct {
     Py_ssize_t shape[64]; /* numpy has no more */
 } Column;
 
+/* The end of an episode in its common form. What is beyond it is a tuple among `odd`, and
+ * stands here with its position and the flag ODD. Layout: `END` in recorder/marks.py. */
+typedef struct {
+    long long position, final, flags;
+    double epsilon, started, duration; /* no epsilon: NaN */
+} End;
+
+enum { TERMINATED = 1, TRUNCATED = 2, INCOMPLETE = 4, ODD = 256 };
+
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
@@ -43,14 +57,37 @@ typedef struct {
     /* Of the episode that runs, and of the one that ended last. */
     long long ended, episode;
     double open_return, started, woken;
+    /* Ends that are not taken yet: `end[end_head]` and the `end_count - 1` behind it. */
+    End *end;
+    Py_ssize_t end_head, end_count, end_room;
+    PyObject *odd;
     /* What `finish` needs; see `arm`. */
-    PyObject *marks, *wake, *finish, *clock;
+    PyObject *wake, *finish, *clock;
     double wall_offset, wake_s;
     int plain_final;
 } Packer;
 
-static PyObject *no_tags, *word_terminated, *word_truncated, *word_incomplete;
+static PyObject *word_terminated, *word_truncated, *word_incomplete;
 static PyObject *word_epsilon, *word_seed, *word_stage;
+
+/* Write an int that is known to fit as one of so many bytes, signed or not. */
+static inline void
+put_int(char *to, Py_ssize_t width, long long number)
+{
+    switch (width) {
+    case 1:
+        *(unsigned char *)to = (unsigned char)number;
+        return;
+    case 2:
+        *(unsigned short *)to = (unsigned short)number;
+        return;
+    case 4:
+        *(unsigned int *)to = (unsigned int)number;
+        return;
+    default:
+        *(long long *)to = number;
+    }
+}
 
 static int
 write_array(Column *c, PyObject *value)
@@ -98,7 +135,7 @@ write_value(Column *c, PyObject *value)
         long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
         if (overflow || number < c->low || number > c->high)
             return 0;
-        memcpy(c->scratch, &number, sizeof number);
+        put_int(c->scratch, c->width, number);
         return 1;
     }
     case 'd':
@@ -212,7 +249,7 @@ write_fast(const Column *c, PyObject *value, Py_ssize_t at)
         if (!PyLong_CheckExact(value) || !small_int(value, &number) || number < c->low
             || number > c->high)
             return 0;
-        ((long long *)c->data)[at] = number;
+        put_int(c->data + at * c->width, c->width, number);
         return 1;
     }
     case 'd':
@@ -363,41 +400,76 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
     return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
 }
 
-/* A mark (see marks.py) without seed, stage and tags. */
-static PyObject *
-make_mark(Packer *self, PyObject *final, long flags, PyObject *epsilon, double now)
+/* Return room for one more end, or NULL. */
+static End *
+next_end(Packer *self)
 {
-    PyObject *mark = PyTuple_New(9);
-    if (mark == NULL)
-        return NULL;
-    PyTuple_SET_ITEM(mark, 0, PyLong_FromLongLong(self->position));
-    PyTuple_SET_ITEM(mark, 1, PyTuple_Pack(1, final));
-    PyTuple_SET_ITEM(mark, 2, PyLong_FromLong(flags));
-    PyTuple_SET_ITEM(mark, 3, Py_NewRef(epsilon));
-    PyTuple_SET_ITEM(mark, 4, Py_NewRef(Py_None));
-    PyTuple_SET_ITEM(mark, 5, Py_NewRef(Py_None));
-    PyTuple_SET_ITEM(mark, 6, PyFloat_FromDouble(self->wall_offset + self->started));
-    PyTuple_SET_ITEM(mark, 7, PyFloat_FromDouble(now - self->started));
-    PyTuple_SET_ITEM(mark, 8, Py_NewRef(no_tags));
-    for (int i = 0; i < 9; i++) {
-        if (PyTuple_GET_ITEM(mark, i) == NULL) {
-            Py_DECREF(mark);
+    if (self->end_head > 0 && self->end_head + self->end_count == self->end_room) {
+        memmove(self->end, self->end + self->end_head, (size_t)self->end_count * sizeof(End));
+        self->end_head = 0;
+    }
+    if (self->end_count == self->end_room) {
+        Py_ssize_t room = self->end_room ? 2 * self->end_room : 1024;
+        End *grown = PyMem_Realloc(self->end, (size_t)room * sizeof(End));
+        if (grown == NULL) {
+            PyErr_NoMemory();
             return NULL;
         }
+        self->end = grown;
+        self->end_room = room;
     }
-    /* Numbers cannot make a cycle: spare the collector the look. */
-    PyObject_GC_UnTrack(PyTuple_GET_ITEM(mark, 1));
-    PyObject_GC_UnTrack(mark);
-    return mark;
+    return &self->end[self->end_head + self->end_count];
+}
+
+/* Note an end that is not of the common form, given as a mark. */
+static PyObject *
+packer_end(Packer *self, PyObject *mark)
+{
+    if (!PyTuple_CheckExact(mark) || PyTuple_GET_SIZE(mark) == 0) {
+        PyErr_SetString(PyExc_TypeError, "a mark is a tuple");
+        return NULL;
+    }
+    long long position = PyLong_AsLongLong(PyTuple_GET_ITEM(mark, 0));
+    if (position == -1 && PyErr_Occurred())
+        return NULL;
+    End *end = next_end(self);
+    if (end == NULL || PyList_Append(self->odd, mark) < 0)
+        return NULL;
+    *end = (End){.position = position, .flags = ODD};
+    self->end_count++;
+    Py_RETURN_NONE;
+}
+
+/* Remove the ends up to a position: (bytes of End, list of the odd ones among them). */
+static PyObject *
+take_ends(Packer *self, PyObject *until_object)
+{
+    long long until = PyLong_AsLongLong(until_object);
+    if (until == -1 && PyErr_Occurred())
+        return NULL;
+    const End *held = self->end + self->end_head;
+    Py_ssize_t n = 0, odd = 0;
+    while (n < self->end_count && held[n].position <= until)
+        odd += (held[n++].flags & ODD) != 0;
+    PyObject *ends = PyBytes_FromStringAndSize((const char *)held, n * (Py_ssize_t)sizeof(End));
+    PyObject *marks = PyList_GetSlice(self->odd, 0, odd);
+    if (ends == NULL || marks == NULL || PyList_SetSlice(self->odd, 0, odd, NULL) < 0) {
+        Py_XDECREF(ends);
+        Py_XDECREF(marks);
+        return NULL;
+    }
+    self->end_head += n;
+    self->end_count -= n;
+    return Py_BuildValue("(NN)", ends, marks);
 }
 
 static int
-fits_int64(PyObject *value)
+as_int64(PyObject *value, long long *number)
 {
     int overflow;
     if (!PyLong_CheckExact(value))
         return 0;
-    PyLong_AsLongLongAndOverflow(value, &overflow);
+    *number = PyLong_AsLongLongAndOverflow(value, &overflow);
     return !overflow;
 }
 
@@ -408,21 +480,21 @@ static PyObject *
 finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 {
     Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    PyObject *epsilon = Py_None;
-    long flags = 0;
-    int common = self->marks != NULL && self->plain_final && !self->closed && given == 1
-        && fits_int64(args[0]) && self->position > self->ended;
+    double epsilon = Py_NAN;
+    long long flags = 0, final;
+    int common = self->clock != NULL && self->plain_final && !self->closed && given == 1
+        && as_int64(args[0], &final) && self->position > self->ended;
 
     for (Py_ssize_t i = 0; common && i < keywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
         if (name == word_terminated && PyBool_Check(value))
-            flags |= value == Py_True ? 1 : 0;
+            flags |= value == Py_True ? TERMINATED : 0;
         else if (name == word_truncated && PyBool_Check(value))
-            flags |= value == Py_True ? 2 : 0;
+            flags |= value == Py_True ? TRUNCATED : 0;
         else if (name == word_incomplete && PyBool_Check(value))
-            flags |= value == Py_True ? 4 : 0;
+            flags |= value == Py_True ? INCOMPLETE : 0;
         else if (name == word_epsilon && PyFloat_CheckExact(value))
-            epsilon = value;
+            epsilon = PyFloat_AS_DOUBLE(value);
         else if (value == Py_None && (name == word_seed || name == word_stage))
             continue;
         else
@@ -440,13 +512,18 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         return NULL;
     double now = PyFloat_AsDouble(time);
     Py_DECREF(time);
-    PyObject *mark = make_mark(self, args[0], flags ? flags : 4, epsilon, now);
-    if (mark == NULL)
+    End *end = next_end(self);
+    if (end == NULL)
         return NULL;
-    int failed = PyList_Append(self->marks, mark);
-    Py_DECREF(mark);
-    if (failed < 0)
-        return NULL;
+    *end = (End){
+        .position = self->position,
+        .final = final,
+        .flags = flags ? flags : INCOMPLETE,
+        .epsilon = epsilon,
+        .started = self->wall_offset + self->started,
+        .duration = now - self->started,
+    };
+    self->end_count++;
     self->ended = self->position;
     self->open_return = 0.0;
     self->started = now;
@@ -463,11 +540,10 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 static PyObject *
 arm(Packer *self, PyObject *args)
 {
-    PyObject *marks, *wake, *finish_slowly, *clock;
-    if (!PyArg_ParseTuple(args, "O!OOOddp", &PyList_Type, &marks, &wake, &finish_slowly, &clock,
+    PyObject *wake, *finish_slowly, *clock;
+    if (!PyArg_ParseTuple(args, "OOOddp", &wake, &finish_slowly, &clock,
                           &self->wall_offset, &self->wake_s, &self->plain_final))
         return NULL;
-    Py_XSETREF(self->marks, Py_NewRef(marks));
     Py_XSETREF(self->wake, Py_NewRef(wake));
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
     Py_XSETREF(self->clock, Py_NewRef(clock));
@@ -566,7 +642,7 @@ packer_clear(Packer *self)
     Py_CLEAR(self->names);
     Py_CLEAR(self->full);
     Py_CLEAR(self->error);
-    Py_CLEAR(self->marks);
+    Py_CLEAR(self->odd);
     Py_CLEAR(self->wake);
     Py_CLEAR(self->finish);
     Py_CLEAR(self->clock);
@@ -586,7 +662,7 @@ packer_traverse(Packer *self, visitproc visit, void *arg)
     Py_VISIT(self->names);
     Py_VISIT(self->full);
     Py_VISIT(self->error);
-    Py_VISIT(self->marks);
+    Py_VISIT(self->odd);
     Py_VISIT(self->wake);
     Py_VISIT(self->finish);
     Py_VISIT(self->clock);
@@ -606,6 +682,7 @@ packer_dealloc(Packer *self)
         Py_CLEAR(c->dtype);
     }
     PyMem_Free(self->column);
+    PyMem_Free(self->end);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -628,6 +705,10 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->capacity = capacity;
     self->positional = positional;
     self->full = Py_NewRef(full);
+    if ((self->odd = PyList_New(0)) == NULL) {
+        Py_DECREF(self);
+        return NULL;
+    }
     Py_ssize_t n = PyTuple_GET_SIZE(specs);
     self->column = PyMem_Calloc((size_t)n, sizeof(Column));
     if (self->column == NULL) {
@@ -654,6 +735,13 @@ get_count(Packer *self, void *unused)
 }
 
 static PyObject *
+get_ends(Packer *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSsize_t(self->end_count);
+}
+
+static PyObject *
 get_position(Packer *self, void *unused)
 {
     (void)unused;
@@ -667,10 +755,135 @@ open_episode(Packer *self, PyObject *unused)
     return Py_BuildValue("(Ld)", self->position - self->ended, self->open_return);
 }
 
+static double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+enum { MOST_BUFFERS = 64, HEAR_BYTES = 1 << 16 };
+
+typedef struct {
+    struct iovec parts[MOST_BUFFERS];
+    int parts_given, more, woken, failed;
+    Py_ssize_t written, heard; /* heard: -1 for nothing, 0 for its end */
+    char words[HEAR_BYTES];
+} Talk;
+
+/* The part of `exchange` that runs without the interpreter's lock. */
+static void
+talk(Talk *t, int sink, int source, int wake, double timeout)
+{
+    double deadline = seconds_now() + timeout;
+    int at = 0;
+    for (;;) {
+        int writing = at < t->parts_given;
+        if (!writing && t->more)
+            return;
+        struct pollfd ends[3] = {
+            {.fd = source, .events = POLLIN}, /* poll passes over a negative one */
+            {.fd = writing ? -1 : wake, .events = POLLIN},
+            {.fd = writing ? sink : -1, .events = POLLOUT},
+        };
+        double left = deadline - seconds_now();
+        int ready = poll(ends, 3, left > 0 ? (int)(left * 1000 + 0.999) : 0);
+        if (ready == 0 || (ready < 0 && errno != EINTR)) {
+            t->failed = ready < 0 ? errno : 0;
+            return;
+        }
+        if (ready < 0)
+            continue;
+        if (ends[0].revents) {
+            t->heard = read(source, t->words, HEAR_BYTES);
+            t->failed = t->heard < 0 ? errno : 0;
+            return;
+        }
+        if (ends[1].revents) {
+            char drained[512];
+            t->woken = read(wake, drained, sizeof drained) > 0;
+            return;
+        }
+        ssize_t some = writev(sink, t->parts + at, t->parts_given - at);
+        if (some < 0) {
+            if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)
+                continue;
+            t->failed = errno;
+            return;
+        }
+        t->written += some;
+        while (at < t->parts_given && (size_t)some >= t->parts[at].iov_len)
+            some -= (ssize_t)t->parts[at++].iov_len;
+        if (at < t->parts_given) {
+            t->parts[at].iov_base = (char *)t->parts[at].iov_base + some;
+            t->parts[at].iov_len -= (size_t)some;
+        }
+    }
+}
+
+/* Write buffers, hear, be woken: all that the pump waits for, in one wait without the
+ * interpreter's lock. Each time that a thread asks for the lock again, training stands still
+ * for as long as it takes two threads to wake up. recorder/pipes.py says what it does. */
+static PyObject *
+exchange(PyObject *module, PyObject *args)
+{
+    (void)module;
+    int sink, source, wake;
+    double timeout;
+    PyObject *buffers;
+    Py_buffer views[MOST_BUFFERS];
+    if (!PyArg_ParseTuple(args, "iiiO!d", &sink, &source, &wake, &PyList_Type, &buffers, &timeout))
+        return NULL;
+    Talk *t = PyMem_Malloc(sizeof(Talk));
+    if (t == NULL)
+        return PyErr_NoMemory();
+    t->parts_given = t->woken = t->failed = 0;
+    t->written = 0;
+    t->heard = -1;
+    t->more = PyList_GET_SIZE(buffers) > MOST_BUFFERS;
+    int given = t->more ? MOST_BUFFERS : (int)PyList_GET_SIZE(buffers);
+    for (; t->parts_given < given; t->parts_given++) {
+        Py_buffer *view = &views[t->parts_given];
+        if (PyObject_GetBuffer(PyList_GET_ITEM(buffers, t->parts_given), view, PyBUF_SIMPLE) < 0)
+            break;
+        t->parts[t->parts_given] = (struct iovec){view->buf, (size_t)view->len};
+    }
+    PyObject *result = NULL;
+    if (t->parts_given == given) {
+        Py_BEGIN_ALLOW_THREADS
+        talk(t, sink, source, wake, timeout);
+        Py_END_ALLOW_THREADS
+        if (t->failed) {
+            errno = t->failed;
+            PyErr_SetFromErrno(PyExc_OSError);
+        }
+        else {
+            PyObject *heard = t->heard < 0 ? Py_NewRef(Py_None)
+                                           : PyBytes_FromStringAndSize(t->words, t->heard);
+            result = heard == NULL
+                ? NULL
+                : Py_BuildValue("(nNO)", t->written, heard, t->woken ? Py_True : Py_False);
+        }
+    }
+    for (int i = 0; i < t->parts_given; i++)
+        PyBuffer_Release(&views[i]);
+    PyMem_Free(t);
+    return result;
+}
+
+static PyMethodDef functions[] = {
+    {"exchange", exchange, METH_VARARGS,
+     "exchange(sink, source, wake, buffers, timeout) -> (written, heard, woken)"},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyMethodDef methods[] = {
     {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first position, parts)"},
+    {"end", (PyCFunction)packer_end, METH_O, "end(mark): note an end of another form"},
+    {"take_ends", (PyCFunction)take_ends, METH_O, "take_ends(until) -> (ends, odd marks)"},
     {"arm", (PyCFunction)arm, METH_VARARGS,
-     "arm(marks, wake, finish, clock, wall_offset, wake_s, plain_final)"},
+     "arm(wake, finish, clock, wall_offset, wake_s, plain_final)"},
     {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL | METH_KEYWORDS,
      "See EpisodeRecorder.finish_episode."},
     {"open_episode", (PyCFunction)open_episode, METH_NOARGS, "open_episode() -> (length, return)"},
@@ -689,6 +902,7 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef properties[] = {
     {"count", (getter)get_count, NULL, "steps held", NULL},
+    {"ends", (getter)get_ends, NULL, "ends of episodes held", NULL},
     {"position", (getter)get_position, NULL, "steps recorded so far", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -711,7 +925,7 @@ static PyTypeObject PackerType = {
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "recorder._packer", "One step into columns, in C.", -1, NULL,
+    PyModuleDef_HEAD_INIT, "recorder._packer", "One step into columns, in C.", -1, functions,
     NULL, NULL, NULL, NULL,
 };
 
@@ -720,14 +934,13 @@ PyInit__packer(void)
 {
     if (PyType_Ready(&PackerType) < 0)
         return NULL;
-    no_tags = PyTuple_New(0);
     word_terminated = PyUnicode_InternFromString("terminated");
     word_truncated = PyUnicode_InternFromString("truncated");
     word_incomplete = PyUnicode_InternFromString("incomplete");
     word_epsilon = PyUnicode_InternFromString("epsilon");
     word_seed = PyUnicode_InternFromString("seed");
     word_stage = PyUnicode_InternFromString("stage");
-    if (!no_tags || !word_terminated || !word_truncated || !word_incomplete || !word_epsilon
+    if (!word_terminated || !word_truncated || !word_incomplete || !word_epsilon
         || !word_seed || !word_stage)
         return NULL;
     PyObject *self = PyModule_Create(&module);

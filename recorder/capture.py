@@ -6,9 +6,7 @@ waits for the other, except where the columns are full.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,7 @@ from recorder.columns import Column
 from recorder.episode import Episode
 from recorder.errors import ChannelError, SpaceError
 from recorder.layout import INFO, Layout
-from recorder.marks import Mark
+from recorder.marks import Mark, Marks
 from recorder.packer import as_rows, make_packer, spec_for
 from recorder.spaces import flattener
 
@@ -35,7 +33,6 @@ class Capture:
 
     def __init__(self, layout: Layout, limit: int, on_full: Callable[[], None]) -> None:
         self.layout = layout
-        self.marks: list[Mark] = []
         # Positional first: observation, action, reward; that is how `steps` begins.
         self._specs = [spec_for(c, None if c is INFO else ...) for c in layout.steps]
         self._positional = len(layout.observation) + len(layout.action) + 1
@@ -96,7 +93,11 @@ class Capture:
         for row in zip(*rows, strict=True):
             packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
-    def take(self, most: int) -> tuple[int, int, tuple[Any, ...], list[Mark]]:
+    def end(self, mark: Mark) -> None:
+        """Note the end of an episode."""
+        self.packer.end(mark)
+
+    def take(self, most: int) -> tuple[int, int, tuple[Any, ...], Marks]:
         """Remove up to `most` steps from the front, and the marks that lie within them.
 
         Returns:
@@ -104,10 +105,7 @@ class Capture:
             and the marks.
         """
         count, first, parts = self.packer.take(most)
-        within = bisect_right(self.marks, first + count, key=itemgetter(0))
-        marks = self.marks[:within]
-        del self.marks[:within]
-        return count, first, parts, marks
+        return count, first, parts, Marks(*self.packer.take_ends(first + count))
 
 
 def _leaf_columns(

@@ -65,7 +65,7 @@ class Layout:
         """Whether the observation is one integer, so that rows of a table repeat with it."""
         return bool(self.observation_space["type"] == "Discrete")
 
-    @property
+    @cached_property
     def bytes_per_step(self) -> int:
         """Bytes of one step before compression, packed columns counted as 64."""
         return sum(

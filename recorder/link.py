@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from recorder.frames import FrameReader, Message, to_frame
-from recorder.marks import Mark
+from recorder.marks import Marks
+from recorder.pipes import HEAR_BYTES, Buffers, exchange, without
 from recorder.place import Place
 from recorder.processes import command_of
 from recorder.writer import Counters
@@ -30,8 +31,6 @@ from recorder.writer import Counters
 PIPE_BYTES = 1 << 20
 KEPT_BYTES = 64 << 20
 STOP_TRIES = 3
-_READ_BYTES = 1 << 16
-_BUFFERS = 64  # far below IOV_MAX
 _LOOK_S = 1.0
 _BACKOFF_S = 0.25
 _BACKOFF_MOST_S = 10.0
@@ -87,6 +86,7 @@ class WriterLink:
         self._started = False
         self._process: subprocess.Popen[bytes] | None = None
         self._reader = FrameReader()
+        self._unsent: Buffers = []
         self._tend()
 
     @property
@@ -99,7 +99,7 @@ class WriterLink:
         """The writer's process; None while there is none."""
         return self._process.pid if self._process else None
 
-    def move(self, position: int, count: int, marks: Sequence[Mark]) -> tuple[Place, Place]:
+    def move(self, position: int, count: int, marks: Marks) -> tuple[Place, Place]:
         """Note that steps and ends were taken from the training thread, sent or not.
 
         Returns:
@@ -110,12 +110,12 @@ class WriterLink:
             before,
             position=position + count,
             episodes=before.episodes + len(marks),
-            begun=marks[-1][0] if marks else before.begun,
+            begun=marks.position(-1) if marks else before.begun,
         )
         return before, self._place
 
     def send_steps(
-        self, places: tuple[Place, Place], started_at: float, marks: list[Mark], parts: Any
+        self, places: tuple[Place, Place], started_at: float, marks: Marks, parts: Any
     ) -> None:
         """Send steps and the ends within them.
 
@@ -127,7 +127,8 @@ class WriterLink:
         """
         before, after = places
         count = after.position - before.position
-        self._send(("steps", astuple(before), count, started_at, marks), parts, before, after)
+        message = ("steps", astuple(before), count, started_at, [*marks.odd])
+        self._send(message, (*parts, marks.ends), before, after)
 
     def send_event(self, message: Message, parts: Sequence[Any] = ()) -> None:
         """Send an `event` or a `keyframe` message; both count as events."""
@@ -137,16 +138,14 @@ class WriterLink:
 
     def tell(self, message: Message) -> None:
         """Send what is nothing without the writer that has the steps: no other is told."""
-        if self._process is not None:
-            self._attempt(to_frame(message))
+        self._queue(to_frame(message))
 
     def ask(self, kind: str, key: Any) -> None:
         """Send `flush` with a number or `stop` with a status; a new writer is asked again."""
         self._tend()
         message = (kind, key, astuple(self._place))
         self._asked[kind, key] = message
-        if self._process is not None:
-            self._attempt(to_frame(message))
+        self._queue(to_frame(message))
         if self._process is None and self._failures > 1:
             self._refuse()
 
@@ -161,27 +160,38 @@ class WriterLink:
         self._kept_bytes += size
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= self._kept.popleft().size
-        if self._process is not None:
-            self._attempt(buffers)
+        self._queue(buffers)
 
-    def listen(self, timeout: float, wake: int | None = None) -> None:
-        """Hear what the writer says, until `timeout` has passed or `wake` can be read."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether something waits for the writer to take it."""
+        return bool(self._unsent)
+
+    def listen(self, timeout: float, wake: int | None = None) -> bool:
+        """Write what waits, then hear what the writer says.
+
+        Returns when it said something, when all is written and `wake` can be read, or when
+        `timeout` has passed.
+
+        Returns:
+            Whether `wake` could be read.
+        """
         self._tend()
-        poll = select.poll()
-        output = None
-        if wake is not None:
-            poll.register(wake, select.POLLIN)
-        if self._process is not None:
-            output = self._process.stdout.fileno()  # type: ignore[union-attr]
-            poll.register(output, select.POLLIN)
-        for descriptor, _ in poll.poll(timeout * 1000):
-            if descriptor == output:
-                try:
-                    self._hear()
-                except OSError as error:
-                    self._died(error)
-            elif descriptor == wake:
-                os.read(wake, 4096)
+        process, sink, source = self._process, -1, -1
+        if process is not None:
+            sink, source = process.stdin.fileno(), process.stdout.fileno()  # type: ignore[union-attr]
+        wake = -1 if wake is None else wake
+        try:
+            written, heard, woken = exchange(sink, source, wake, self._unsent, timeout)
+            self._unsent = without(self._unsent, written)
+            if heard is not None:
+                self._hear(heard)
+            elif self._unsent and not written and process and process.poll() is not None:
+                raise BrokenPipeError("it has ended")
+        except OSError as error:
+            self._died(error)
+            return False
+        return woken
 
     def finish(self, status: str) -> None:
         """Have the writer end, with all that was sent and the run's status on the tape.
@@ -207,8 +217,7 @@ class WriterLink:
                     stream.close()  # type: ignore[union-attr]
             self._process.returncode = 0  # it is no child of ours: never wait for it
 
-    def _hear(self) -> None:
-        data = os.read(self._process.stdout.fileno(), _READ_BYTES)  # type: ignore[union-attr]
+    def _hear(self, data: bytes) -> None:
         if not data:
             raise BrokenPipeError("its end of the pipe is closed")
         for message, _ in self._reader.feed(data):
@@ -232,34 +241,10 @@ class WriterLink:
                 break
             self._kept_bytes -= self._kept.popleft().size
 
-    def _attempt(self, buffers: Sequence[bytes]) -> None:
-        try:
-            self._write(buffers)
-        except OSError as error:
-            self._died(error)
-
-    def _write(self, buffers: Sequence[bytes]) -> None:
-        """Write buffers one after the other; listen while the pipe is full."""
-        process = self._process
-        source, sink = process.stdout.fileno(), process.stdin.fileno()  # type: ignore[union-attr]
-        poll = select.poll()
-        poll.register(sink, select.POLLOUT)
-        poll.register(source, select.POLLIN)
-        views = [memoryview(data) for data in buffers if data]
-        while views:
-            try:
-                written = os.writev(sink, views[:_BUFFERS])
-            except BlockingIOError:
-                ready = poll.poll(_LOOK_S * 1000)
-                if any(descriptor == source for descriptor, _ in ready):
-                    self._hear()
-                if not ready and process.poll() is not None:  # type: ignore[union-attr]
-                    raise BrokenPipeError("it has ended") from None
-                continue
-            while views and written >= len(views[0]):
-                written -= len(views.pop(0))
-            if written:
-                views[0] = views[0][written:]
+    def _queue(self, buffers: Sequence[bytes]) -> None:
+        """Have `listen` write them."""
+        if self._process is not None:
+            self._unsent += [memoryview(data) for data in buffers if data]
 
     def _died(self, error: OSError) -> None:
         code = self._bury(0.0)
@@ -284,6 +269,7 @@ class WriterLink:
 
     def _bury(self, patience: float) -> int | None:
         process, self._process = self._process, None
+        self._unsent = []
         if process is None:
             return None
         with contextlib.suppress(OSError):
@@ -308,14 +294,15 @@ class WriterLink:
         start = {**self._start, "at": astuple(at), "again": self._started}
         try:
             self._process = _start_writer(self._run_dir, self._inherit)
-            self._started = True
-            self._write(to_frame(("start", start)))
-            for kept in tuple(self._kept):
-                self._write(kept.buffers)
-            for message in tuple(self._asked.values()):
-                self._write(to_frame(message))
         except OSError as error:
             self._died(error)
+            return
+        self._started = True
+        self._queue(to_frame(("start", start)))
+        for kept in self._kept:
+            self._queue(kept.buffers)
+        for message in self._asked.values():
+            self._queue(to_frame(message))
 
     def _give_up(self) -> None:
         self._asked.clear()
@@ -333,7 +320,7 @@ def _until_closed(descriptor: int, patience: float) -> None:
     deadline = time.monotonic() + patience
     with contextlib.suppress(OSError):
         while (left := deadline - time.monotonic()) > 0:
-            if poll.poll(left * 1000) and not os.read(descriptor, _READ_BYTES):
+            if poll.poll(left * 1000) and not os.read(descriptor, HEAR_BYTES):
                 return
 
 

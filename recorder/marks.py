@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, overload
 
 import numpy as np
 
@@ -12,14 +14,79 @@ from recorder.layout import Layout
 Array = np.ndarray[Any, Any]
 
 Mark = tuple[Any, ...]
-"""A plain tuple in the order of `MARK_FIELDS`, since the training thread makes one for
-each episode. `position` counts steps since the recorder was made; `flags` are the codec's;
-`final` is the final observation's leaves (arrays as their bytes), or None.
+"""A plain tuple in the order of `MARK_FIELDS`. `position` counts steps since the recorder was
+made; `flags` are the codec's; `final` is the final observation's leaves (arrays as their
+bytes), or None.
 """
 
 MARK_FIELDS = (
     "position", "final", "flags", "epsilon", "seed", "stage", "started_at", "duration_s", "tags",
 )  # fmt: skip
+
+END = struct.Struct("=qqqddd")
+"""The common end of an episode as the training thread notes it: position, the final observation,
+which is an int, flags, epsilon (NaN for none), when it began (unix seconds), its duration."""
+
+ODD = 256
+"""Among the flags of an `END`: it stands for the next of the marks that are not common."""
+
+
+class Marks(Sequence[Mark]):
+    """Ends of episodes in their order. A mark is made of one where it is looked at.
+
+    Most ends are never looked at in the training process, and a tuple for each would cost
+    more than anything else that is done with them there.
+
+    Args:
+        ends: an `END` for each.
+        odd: the marks that are not common, in order.
+    """
+
+    def __init__(self, ends: bytes = b"", odd: Sequence[Mark] = ()) -> None:
+        self.ends = ends
+        self.odd = odd
+
+    @classmethod
+    def of(cls, marks: Sequence[Mark]) -> Marks:
+        """Return marks as a sequence of them, none taken as common."""
+        return cls(b"".join(END.pack(mark[0], 0, ODD, 0.0, 0.0, 0.0) for mark in marks), marks)
+
+    def __len__(self) -> int:
+        return len(self.ends) // END.size
+
+    def __iter__(self) -> Iterator[Mark]:
+        odd = iter(self.odd)
+        for position, final, flags, epsilon, started, duration in END.iter_unpack(self.ends):
+            if flags & ODD:
+                yield next(odd)
+            else:
+                known = None if epsilon != epsilon else epsilon
+                yield position, (final,), flags, known, None, None, started, duration, ()
+
+    @overload
+    def __getitem__(self, index: int) -> Mark: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mark]: ...
+    def __getitem__(self, index: int | slice) -> Mark | Sequence[Mark]:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                return [*self][index]
+            first = sum(1 for at in range(start) if self._is_odd(at)) if self.odd else 0
+            part = self.ends[start * END.size : max(start, stop) * END.size]
+            return Marks(part, [*islice(self.odd, first, None)] if self.odd else ())
+        at = range(len(self))[index]
+        return next(iter(self[at : at + 1]))
+
+    def _is_odd(self, at: int) -> bool:
+        flags: int = END.unpack_from(self.ends, at * END.size)[2]
+        return bool(flags & ODD)
+
+    def position(self, index: int) -> int:
+        """Return the position of one of them."""
+        at = range(len(self))[index]
+        found: int = END.unpack_from(self.ends, at * END.size)[0]
+        return found
 
 
 def finals_of(layout: Layout, marks: Sequence[Mark]) -> dict[str, Array]:

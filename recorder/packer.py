@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import importlib
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 
 from recorder.columns import Column
 from recorder.errors import ChannelError, SpaceError
+from recorder.marks import Mark, Marks
 from recorder.packing import pack
 
 ROW_WIDTH_MAX = 16
 _REQUIRED = ...
 _PLAIN: dict[str, type] = {"q": int, "d": float, "?": bool}
 _FLOATS = {float}
-_ITEM = {"q": "q", "d": "d", "?": "B", "D": "d"}
+_ITEM = {"d": "d", "?": "B", "D": "d"}
 
 Array = np.ndarray[Any, Any]
 Parts = tuple[int, int, tuple[Any, ...]]
@@ -50,8 +53,8 @@ class Spec:
     @property
     def stored(self) -> np.dtype[Any]:
         """The dtype of the bytes that `take` returns."""
-        if self.code in "qdD":
-            return np.dtype("int64" if self.code == "q" else "float64")
+        if self.code in "dD":
+            return np.dtype("float64")
         return np.dtype(self.column.dtype)
 
     def as_tuple(self) -> tuple[Any, ...]:
@@ -73,6 +76,11 @@ class Spec:
             return 0, 0
         info = np.iinfo(self.column.dtype)
         return int(info.min), int(info.max)
+
+    def piece(self, part: Any, start: int, stop: int) -> Array:
+        """Return some of the rows that `take` gave for this column, as `rows` does."""
+        width = 1 if self.code == "o" else self.column.width * self.stored.itemsize
+        return self.rows(part[start * width : stop * width], stop - start)
 
     def rows(self, part: Any, count: int) -> Array:
         """Return what `take` gave for this column as an array, `(count, *shape)`."""
@@ -109,6 +117,10 @@ class Packer(Protocol):
         """Steps held."""
 
     @property
+    def ends(self) -> int:
+        """Ends of episodes held."""
+
+    @property
     def position(self) -> int:
         """Steps recorded so far, taken ones included."""
 
@@ -125,9 +137,14 @@ class Packer(Protocol):
             How many, the position of the first, and for each column bytes or a list.
         """
 
+    def end(self, mark: Mark, /) -> None:
+        """Note the end of an episode that `finish` does not note itself."""
+
+    def take_ends(self, until: int, /) -> tuple[bytes, list[Mark]]:
+        """Remove the ends of episodes up to a position; see `Marks`."""
+
     def arm(
         self,
-        marks: list[Any],
         wake: Callable[[], None],
         finish: Callable[..., int],
         clock: Callable[[], float],
@@ -139,7 +156,6 @@ class Packer(Protocol):
         """Make `finish` ready.
 
         Args:
-            marks: gets the ends of episodes.
             wake: called at an end, at most every `wake_s`.
             finish: `EpisodeRecorder.finish_episode`, for all but the commonest calls.
             clock: monotonic seconds.
@@ -198,6 +214,7 @@ class PythonPacker:
         self._classes = [(i, _PLAIN[s.code]) for i, s in enumerate(specs) if s.code in "d?"]
         self._others = [(i, s) for i, s in enumerate(specs) if s.code not in "d?"]
         self._rows: list[list[Any]] = []
+        self._ends: list[Mark] = []
         self._taken = 0
         self._error: Exception | None = None
         self._reward = positional - 1
@@ -209,6 +226,11 @@ class PythonPacker:
     def count(self) -> int:
         """Steps held."""
         return len(self._rows)
+
+    @property
+    def ends(self) -> int:
+        """Ends of episodes held."""
+        return len(self._ends)
 
     def __call__(self, *values: Any, **channels: Any) -> float:
         """Record one step, whole or not at all, and return its reward as it was recorded."""
@@ -261,9 +283,20 @@ class PythonPacker:
         parts = [_part(spec, column) for spec, column in zip(self._specs, columns, strict=True)]
         return len(rows), first, tuple(parts)
 
+    def end(self, mark: Mark, /) -> None:
+        """Note the end of an episode."""
+        self._ends.append(mark)
+
+    def take_ends(self, until: int, /) -> tuple[bytes, list[Mark]]:
+        """Remove the ends of episodes up to a position; all are told the long way."""
+        within = bisect_right(self._ends, until, key=itemgetter(0))
+        odd = self._ends[:within]
+        del self._ends[:within]
+        return Marks.of(odd).ends, odd
+
     def arm(self, *how: Any) -> None:
         """Make `finish` ready; here it always takes the long way."""
-        self._finish = how[2]
+        self._finish = how[1]
 
     def finish(self, *values: Any, **facts: Any) -> int:
         """End the episode; see `EpisodeRecorder.finish_episode`."""
@@ -307,6 +340,8 @@ def _part(spec: Spec, column: tuple[Any, ...]) -> Any:
         return list(column)
     if spec.code == "a":
         return b"".join(column)
+    if spec.code == "q":
+        return np.array(column, spec.stored).tobytes()
     values = chain.from_iterable(column) if spec.code == "D" else column
     return array(_ITEM[spec.code], values).tobytes()
 

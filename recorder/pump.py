@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,17 @@ class Pump(threading.Thread):
 
     def _run(self) -> None:
         failed = False
+        due = time.monotonic() + self._interval
         while self._stopping is None:
             try:
-                self._link.listen(self._interval, self._wake_read)
+                left = due - time.monotonic()
+                wait = self._interval if self._link.is_behind else max(0.0, left)
+                woken = self._link.listen(wait, self._wake_read)
+                # What the writer answers is no reason to look for steps. And what it has not
+                # taken yet waits for it: the training thread's buffer is bounded, this is not.
+                if self._link.is_behind or (left > 0 and not woken):
+                    continue
+                due = time.monotonic() + self._interval
                 self._carry()
             except BaseException:  # a SystemExit of a user's function among them
                 # A fault of ours costs what was in hand: the writer will miss and count it.
@@ -210,7 +219,7 @@ class Pump(threading.Thread):
             if self._judge is not None:
                 self._tell(self._judge.see(parts, marks, first, count))
             try:
-                self._showcase.add(parts, marks, first, count, more=bool(self._capture.marks))
+                self._showcase.add(parts, marks, first, count, more=bool(self._capture.packer.ends))
             except Exception:
                 log.exception("an episode could not be shown; recording goes on")
             if count < TAKE_STEPS:

@@ -257,7 +257,7 @@ class EpisodeRecorder:
             else RewardJudge(policy, self.layout, opened.episode, opened.first_step),
         )
         packer.arm(
-            self._capture.marks, self._pump.wake, self.finish_episode, time.perf_counter,
+            self._pump.wake, self.finish_episode, time.perf_counter,
             self._wall_offset, _WAKE_S, self._capture.plain_final,
         )  # fmt: skip
         # Does the common form itself, and calls the method for the others.
@@ -359,9 +359,7 @@ class EpisodeRecorder:
                 "call record_step for each step first, and finish_episode once an episode"
             )
         started = self._wall_offset + packer.started
-        capture.marks.append(
-            (position, final, flags, epsilon, seed, stage, started, duration_s, tags)
-        )
+        capture.end((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
         number = packer.episode
         packer.ended, packer.episode = position, number + 1
         packer.started, packer.open_return = now, 0.0

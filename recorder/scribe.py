@@ -38,6 +38,7 @@ from recorder.frames import FrameReader, Message, to_frame
 from recorder.keeping import keeping_for
 from recorder.keyframes import Keyframe
 from recorder.layout import Layout
+from recorder.marks import Marks
 from recorder.oddities import NOT_FINITE, OUTSIDE_SPACE, Watch
 from recorder.packer import spec_for
 from recorder.place import Place
@@ -104,7 +105,9 @@ class Scribe:
         """Do what one message says; return the answer to it, if it has one."""
         kind, *fields = message
         if kind == "steps":
-            at, count, started_at, marks = fields
+            at, count, started_at, odd = fields
+            *parts, ends = parts
+            marks = [*Marks(ends, odd)]
             before = Place(*at)
             behind = (before.position + count, before.episodes + len(marks))
             if behind[0] <= self._position and behind[1] <= self._episodes:

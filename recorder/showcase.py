@@ -17,7 +17,7 @@ from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED
 from recorder.episode import Episode
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue, size_of_steps
-from recorder.marks import MARK_FIELDS, Mark, finals_of
+from recorder.marks import MARK_FIELDS, Mark, Marks, finals_of
 from recorder.packer import spec_for
 from recorder.packing import unpack
 from recorder.spaces import gather
@@ -66,7 +66,7 @@ class Showcase:
     def add(
         self,
         parts: Sequence[Any],
-        marks: Sequence[Mark],
+        marks: Marks,
         first: int,
         count: int,
         more: bool = False,
@@ -80,26 +80,37 @@ class Showcase:
             count: rows.
             more: newer episodes follow at once, and will take the place of these.
         """
-        columns = {
-            spec.column.name: spec.rows(part, count)
-            for spec, part in zip(self._specs, parts, strict=True)
-        }
         shown = 0 if more else self._live.max_episodes
         skipped = 0 if self._callback else max(0, len(marks) - shown)
-        self._live.skip(skipped)
         if skipped:
-            self._start = marks[skipped - 1][0]
+            self._live.skip(skipped)
+            self._start = marks.position(skipped - 1)
             self._next += skipped
-        for mark in marks[skipped:]:
-            self._show(columns, mark, first)
-            self._start = mark[0]
-            self._next += 1
-        self._carry(columns, self._start - first if marks else 0, count, fresh=bool(marks))
+        if len(marks) > skipped:
+            low, high = max(0, self._start - first), marks.position(-1) - first
+            recent = self._columns(parts, low, high)
+            # What is held is these columns, all of them until the last episode is let go.
+            bounded = (high - low) * self._layout.bytes_per_step <= self._live.max_bytes
+            for mark in marks[skipped:]:
+                self._show(recent, mark, first + low, bounded)
+                self._start = mark[0]
+                self._next += 1
+        if marks:
+            self._carried, self._carried_steps = [], 0
+        self._carry(parts, self._start - first if marks else 0, count)
 
-    def _show(self, columns: Columns, mark: Mark, first: int) -> None:
+    def _columns(self, parts: Sequence[Any], start: int, stop: int) -> Columns:
+        """Rows of a take, which hold on to nothing else of it."""
+        return {
+            spec.column.name: spec.piece(part, start, stop)
+            for spec, part in zip(self._specs, parts, strict=True)
+        }
+
+    def _show(self, columns: Columns, mark: Mark, first: int, bounded: bool) -> None:
         low, high = self._start - first, mark[0] - first
-        # Copies: a view would hold on to the whole take for as long as the episode is shown.
-        piece = {name: rows[max(low, 0) : high].copy() for name, rows in columns.items()}
+        piece = {name: rows[max(low, 0) : high] for name, rows in columns.items()}
+        if not bounded:
+            piece = copies(piece)
         if low < 0:
             if self._carried_steps != -low or not self._carried:  # it outgrew the bound
                 self._live.skip(1)
@@ -122,19 +133,17 @@ class Showcase:
                 log.exception("live_stream_callback failed; recording goes on")
         self._live.put(episode)
 
-    def _carry(self, columns: Columns, start: int, count: int, fresh: bool) -> None:
-        if fresh:
-            self._carried, self._carried_steps = [], 0
+    def _carry(self, parts: Sequence[Any], start: int, count: int) -> None:
         if start >= count:
             return
         self._carried_steps += count - start
         if self._carried_steps > self._carry_limit:
             self._carried = []  # the count goes on, so that it is never shown in part
         else:
-            self._carried.append({name: rows[start:].copy() for name, rows in columns.items()})
+            self._carried.append(self._columns(parts, start, count))
 
     def _build(self, columns: Columns, mark: Mark, number: int, start: int) -> Episode:
-        layout = self._layout
+        layout, columns = self._layout, copies(columns)
         count = len(columns["reward"])
         facts = dict(zip(MARK_FIELDS, mark, strict=True))
         observations = gather(layout.observation_space, "observation", columns, count)
@@ -158,3 +167,8 @@ class Showcase:
                 for name in ("epsilon", "seed", "stage", "started_at", "duration_s", "tags")
             },
         )
+
+
+def copies(columns: Columns) -> Columns:
+    """Return columns that hold on to nothing else."""
+    return {name: rows.copy() for name, rows in columns.items()}

@@ -184,7 +184,7 @@ def test_ends_come_out_with_the_steps_they_stand_behind():
     for step in range(6):
         capture.record_step(step, 0, 1.0)
         if step in (1, 4):
-            capture.marks.append((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
+            capture.end((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
     came = []
     for most in (1, 1, 2, 9):
         count, first, _, marks = capture.take(most)
@@ -197,10 +197,10 @@ def test_an_end_told_after_its_last_step_was_taken_comes_alone():
     capture = new_capture(Layout(LAYOUT.observation_space, LAYOUT.action_space))
     capture.record_step(0, 0, 1.0)
     assert capture.take(9)[0] == 1
-    capture.marks.append((1, None, 0, None, None, None, 0.0, 0.0, ()))
+    capture.end((1, None, 0, None, None, None, 0.0, 0.0, ()))
     count, first, _, marks = capture.take(9)
     assert (count, first, [mark[0] for mark in marks]) == (0, 1, [1])
-    assert capture.take(9)[3] == []
+    assert not capture.take(9)[3]
 
 
 def test_steps_and_ends_stay_in_step_while_another_thread_takes():
@@ -224,8 +224,37 @@ def test_steps_and_ends_stay_in_step_while_another_thread_takes():
     for step in range(episodes * length):
         capture.record_step(step, 0, 1.0)
         if (step + 1) % length == 0:
-            capture.marks.append((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
+            capture.end((step + 1, None, 0, None, None, None, 0.0, 0.0, ()))
     taker.join()
     assert not early
     assert steps == list(range(episodes * length))
     assert ends == list(range(length, episodes * length + 1, length))
+
+
+def test_common_ends_and_others_come_out_in_their_order():
+    """The compiled packer notes the common ones itself, the others it is handed."""
+    capture = new_capture(Layout(LAYOUT.observation_space, LAYOUT.action_space))
+    packer = capture.packer
+
+    def finish(final, terminated, truncated, epsilon=None, seed=None):
+        flags = terminated + 2 * truncated
+        capture.end((packer.position, (final,), flags, epsilon, seed, None, 100.0, 1.0, ()))
+        packer.ended = packer.position
+        return -1
+
+    packer.arm(lambda: None, finish, lambda: 5.0, 96.0, 1e9, True)
+    packer.started = 4.0
+    for step, facts in enumerate(({}, {"epsilon": 0.5}, {"seed": 7}, {"epsilon": 0.25})):
+        capture.record_step(step, 0, 1.0)
+        packer.finish(step + 1, terminated=step % 2 == 0, truncated=step % 2 == 1, **facts)
+        packer.started = 4.0
+    assert packer.ends == 4
+    _, _, _, marks = capture.take(3)
+    _, _, _, rest = capture.take(3)
+    assert [*marks, *rest] == [
+        (1, (1,), 1, None, None, None, 100.0, 1.0, ()),
+        (2, (2,), 2, 0.5, None, None, 100.0, 1.0, ()),
+        (3, (3,), 1, None, 7, None, 100.0, 1.0, ()),
+        (4, (4,), 2, 0.25, None, None, 100.0, 1.0, ()),
+    ]
+    assert (len(marks), packer.ends) == (3, 0)

@@ -10,6 +10,7 @@ import pytest
 from recorder import Channel, Episode, LiveQueue
 from recorder.layout import Layout
 from recorder.livequeue import MAX_BYTES, MAX_EPISODES, size_of
+from recorder.marks import Marks
 from recorder.packer import make_packer, spec_for
 from recorder.showcase import Showcase
 
@@ -176,7 +177,7 @@ class Shown:
         count, first, parts = self.packer.take(10_000)
         final = (np.full((10, 10), 255, np.uint8).tobytes(),)
         marks = [(end, final, 1, 0.5, None, None, 0.0, 0.0, ()) for end in ends]
-        self.showcase.add(parts, marks, first, count, more)
+        self.showcase.add(parts, Marks.of(marks), first, count, more)
 
 
 def steps_of(shown: Episode) -> list[int]:

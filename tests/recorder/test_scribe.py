@@ -19,6 +19,7 @@ from recorder.check import check_run
 from recorder.codec import TERMINATED
 from recorder.describe import describe
 from recorder.layout import Layout
+from recorder.marks import Marks
 from recorder.packer import make_packer, spec_for
 from recorder.place import Place
 from recorder.scribe import Scribe
@@ -43,7 +44,9 @@ def frames() -> list[tuple]:
             marks.append((stop, (stop % STATES,), TERMINATED, 0.5, None, None, 1.0, 0.1, ()))
             step, episode = stop, episode + 1
         count, _, parts = packer.take(1000)
-        made.append((("steps", astuple(place), count, 1.0, marks), parts, place))
+        made.append(
+            (("steps", astuple(place), count, 1.0, marks), (*parts, Marks.of(marks).ends), place)
+        )
         assert count == step - first
         place = Place(step, episode, step, place.events)
         made.append((("event", 1.0 + frame, episode, step, "note", "", "{}"), (), place))

@@ -1,0 +1,57 @@
+"""Ends of episodes as the training thread notes them, and as marks."""
+
+from __future__ import annotations
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recorder.marks import END, Marks
+
+common = st.tuples(
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([1, 2, 4, 3]),
+    st.none() | st.floats(0, 1),
+    st.floats(0, 2e9),
+    st.floats(0, 1e6),
+)
+odd = st.tuples(st.none() | st.integers(0, 9), st.text(max_size=3), st.lists(st.text(), max_size=2))
+
+
+def of_both(kinds: list[tuple]) -> tuple[Marks, list[tuple]]:
+    """The same ends noted, and as tuples."""
+    ends, others, marks = b"", [], []
+    for position, kind in enumerate(kinds, 1):
+        if len(kind) == 5:
+            final, flags, epsilon, started, duration = kind
+            noted = math.nan if epsilon is None else epsilon
+            ends += END.pack(position, final, flags, noted, started, duration)
+            marks.append((position, (final,), flags, epsilon, None, None, started, duration, ()))
+        else:
+            seed, stage, tags = kind
+            mark = (position, None, 12, None, seed, stage, 1.0, 2.0, tuple(tags))
+            ends += Marks.of([mark]).ends
+            others.append(mark)
+            marks.append(mark)
+    return Marks(ends, others), marks
+
+
+@given(st.lists(common | odd, max_size=12), st.integers(-14, 14), st.integers(-14, 14))
+def test_they_are_a_sequence_of_marks(kinds, start, stop):
+    """Whole, in part, one by one, and from the end; the odd ones among the common."""
+    noted, marks = of_both(kinds)
+    assert len(noted) == len(marks)
+    assert [*noted] == marks
+    assert [*noted[start:stop]] == marks[start:stop]
+    assert [*noted[start:]] == marks[start:]
+    assert [*noted[::-1]] == marks[::-1]
+    for index in range(-len(marks), len(marks)):
+        assert noted[index] == marks[index]
+        assert noted.position(index) == marks[index][0]
+
+
+@given(st.lists(common | odd, max_size=6))
+def test_any_marks_can_be_noted(kinds):
+    _, marks = of_both(kinds)
+    assert [*Marks.of(marks)] == marks
