@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.measure import arguments, pairs, report
 from benchmarks.storage import BATCH, TapeWriting, grid_tape, recorded_columns
 from recorder import open_run
-from recorder.bulk import load_episodes, scan
+from recorder.bulk import load_episodes
 from recorder.export import export_run
 from recorder.facts import as_json
 from recorder.layout import Layout
@@ -62,7 +62,7 @@ def scanned(run_dir: Path) -> tuple[float, float, int]:
     total, first = 0, 0.0
     begun = time.perf_counter()
     with open_run(run_dir) as run:
-        for stretch in scan(run):
+        for stretch in run.batches(read_ahead=True):
             total += len(stretch)
             if not first and total >= STEPS // 10:
                 first = memory_mb()

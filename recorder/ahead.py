@@ -29,7 +29,7 @@ Page = tuple[Array, T]
 Source = tuple[sqlite3.Connection, threading.RLock]
 
 _THREADS = 2
-_DEPTH = 2
+DEPTH = 2
 
 
 class Ahead:
@@ -43,9 +43,11 @@ class Ahead:
         layout: the run's.
         source: a connection of `open_tape` and its lock, for the thread that asks. The other
             threads have their own: who asks may hold that lock.
+        depth: how many are read meanwhile; with 0, each is read when it is asked for.
     """
 
-    def __init__(self, run_dir: Path, layout: Layout, source: Source) -> None:
+    def __init__(self, run_dir: Path, layout: Layout, source: Source, depth: int = DEPTH) -> None:
+        self._depth = depth
         self._run_dir = run_dir
         self._layout = layout
         self._source = source
@@ -105,7 +107,7 @@ class Ahead:
 
     def _submit(self, at: int) -> None:
         """Have the segments behind `at` read."""
-        while self._next is not None and len(self._waiting) < _DEPTH:
+        while self._next is not None and len(self._waiting) < self._depth:
             place, large = self._next
             if place > at:
                 if large:

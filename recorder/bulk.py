@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recorder.ahead import Ahead
+from recorder.ahead import DEPTH, Ahead
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
 from recorder.episode import Episode
 from recorder.errors import DamagedTape, StepsNotKept
@@ -61,7 +61,7 @@ class Stretch:
         return len(self.episode)
 
 
-def scan(run: Run, selection: Selection = EVERYTHING) -> Iterator[Stretch]:
+def scan(run: Run, selection: Selection = EVERYTHING, read_ahead: bool = True) -> Iterator[Stretch]:
     """Yield the steps of every selected episode that has its steps, a segment at a time.
 
     Episodes whose steps were not kept are left out, and so is one that still runs.
@@ -69,11 +69,12 @@ def scan(run: Run, selection: Selection = EVERYTHING) -> Iterator[Stretch]:
     Args:
         run: open for reading; it may be recording.
         selection: which episodes.
+        read_ahead: whether the next segments are read while one is used.
 
     Raises:
         DamagedTape: bytes on the tape are not what was written.
     """
-    with _ahead(run) as ahead:
+    with _ahead(run, DEPTH if read_ahead else 0) as ahead:
         for rows, _ in ahead.pages((rows, None) for rows in places(run, selection)):
             yield from _stretches(run, ahead, rows)
 
@@ -127,8 +128,8 @@ def _places_of(run: Run, page: Sequence[tuple[Any, ...]]) -> Array:
     return np.column_stack([rows[:, :3], flags])
 
 
-def _ahead(run: Run) -> Ahead:
-    return Ahead(run.path, run.layout, (run._connection, run._lock))
+def _ahead(run: Run, depth: int = DEPTH) -> Ahead:
+    return Ahead(run.path, run.layout, (run._connection, run._lock), depth)
 
 
 def _stretches(run: Run, ahead: Ahead, rows: Array) -> Iterator[Stretch]:

@@ -47,12 +47,16 @@ def readers() -> list[threading.Thread]:
     return [t for t in threading.enumerate() if t.name.startswith("reel-read-ahead")]
 
 
-def test_few_segments_are_read_ahead_and_no_thread_stays(tape, monkeypatch):
-    opened = []
+@pytest.fixture
+def opened(monkeypatch):
+    """The first steps of the segments that are decoded, as they are."""
+    told = []
     original = scan.codec.open_row
-    monkeypatch.setattr(
-        scan.codec, "open_row", lambda *row: opened.append(row[1]) or original(*row)
-    )
+    monkeypatch.setattr(scan.codec, "open_row", lambda *row: told.append(row[1]) or original(*row))
+    return told
+
+
+def test_few_segments_are_read_ahead_and_no_thread_stays(tape, opened):
     with open_run(tape) as run:
         steps = scan_steps(run)
         assert len(next(steps)) > LENGTH
@@ -73,6 +77,21 @@ def test_one_segment_needs_no_thread(tape):
         assert next(episodes).episode == 3
         assert not readers()
         assert [episode.episode for episode in episodes] == [5]
+
+
+def test_batches_hold_one_segment_unless_more_are_asked_for(tape, opened):
+    """A researcher's memory is his own; the same steps come either way."""
+    with open_run(tape) as run:
+        rewards = []
+        for batch in run.batches():
+            assert not readers()
+            rewards.append(batch.columns["reward"])
+            assert len(opened) == len(rewards)  # each is read when it is asked for
+        ahead = run.batches(read_ahead=True)
+        first = next(ahead)
+        assert readers()
+        both = [first.columns["reward"], *(batch.columns["reward"] for batch in ahead)]
+        assert np.array_equal(np.concatenate(rewards), np.concatenate(both))
 
 
 def test_who_holds_the_runs_lock_may_scan(tape):
