@@ -5,6 +5,8 @@ its memory stays flat.
 
 - `first_picture_ms`: from the navigation, with an empty cache, to the first frame with an
   agent on the stage. Median of several cold pages.
+- `first_picture_million_ratio`: the same on a run of a million episodes over that on one of ten
+  thousand (quick: a hundred thousand), cold pages by turns. 1 is as fast.
 - `frame_p95_ms`: drawing of the stage, 95th percentile over the frames of a board of 50 by
   50 with Q triangles, at speed `max`, another episode four times a second.
 - `page_p95_ms`: the same of the whole page, the panels around the stage with it.
@@ -33,12 +35,14 @@ from typing import Any
 
 from playwright.async_api import Browser, Page, async_playwright
 
+from benchmarks.big_tape import big_runs
 from gridworld import GridWorldEnv, QLearningAgent
 from gridworld import train as train_agent
 from recorder import Channel, EpisodeRecorder
 
 SIDE = 50
 LOOKS = 30  # at the heap
+LARGE, SMALL = 1_000_000, 10_000  # episodes
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--enable-precise-memory-info", "--js-flags=--expose-gc")
 
@@ -109,6 +113,26 @@ async def first_picture(browser: Browser, address: str, times: int) -> list[floa
     return found
 
 
+async def first_pictures_by_length(
+    browser: Browser, large: Path, small: Path, times: int
+) -> tuple[float, float]:
+    """Median milliseconds to the first picture of two runs, measured by turns."""
+    words = ("--port", 0, "--json")
+    async with (
+        reel("serve", "--runs-dir", large, *words) as one,
+        reel("serve", "--runs-dir", small, *words) as other,
+    ):
+        found: list[list[float]] = [[], []]
+        addresses = []
+        for server in (one, other):
+            assert server.stdout is not None
+            addresses.append(json.loads(await server.stdout.readline())["address"])
+        for _ in range(times):
+            for address, times_of_it in zip(addresses, found, strict=True):
+                times_of_it += await first_picture(browser, address, 1)
+    return statistics.median(found[0]), statistics.median(found[1])
+
+
 async def frames(page: Page, address: str, seconds: float) -> tuple[list[float], list[float]]:
     """Milliseconds of each frame at full speed: of drawing the stage, and of all panels."""
     await page.goto(f"{address}#run=board&ep=90&step=0&speed=max")
@@ -159,6 +183,10 @@ async def heaps(browser: Browser, address: str, seconds: float) -> list[float]:
 
 async def measure(quick: bool, minutes: float) -> dict[str, Any]:
     """All figures."""
+    large, small = [
+        await asyncio.to_thread(big_runs, count)
+        for count in (LARGE // 10 if quick else LARGE, SMALL)
+    ]
     with tempfile.TemporaryDirectory() as directory:
         runs_dir = Path(directory)
         await asyncio.to_thread(record_board, runs_dir, 150 if quick else 600)
@@ -171,6 +199,9 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
                 page = await browser.new_page(viewport={"width": 1440, "height": 900})
                 reference = await page.evaluate(TRIANGLES)
                 pictures = await first_picture(browser, address, 3 if quick else 9)
+                of_large, of_small = await first_pictures_by_length(
+                    browser, large, small, 5 if quick else 9
+                )
                 drawn, whole = await frames(page, address, 5 if quick else 30)
                 live = ("--difficulty", "medium", "--episodes", 10_000_000, "--name", "live")
                 async with reel("train", "--runs-dir", runs_dir, *live, "--steps-per-second", 2000):
@@ -180,6 +211,8 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
                 await browser.close()
     return {
         "first_picture_ms": round(statistics.median(pictures), 1),
+        "first_picture_large_ms": round(of_large, 1),
+        "first_picture_million_ratio": round(of_large / of_small, 2),
         "frame_p95_ms": percentile(drawn, 0.95),
         "frame_p50_ms": percentile(drawn, 0.5),
         "page_p95_ms": percentile(whole, 0.95),
@@ -187,6 +220,7 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
         "frames": len(drawn),
         "heap_growth_ratio": round(growth(held), 3),
         "heap_bytes": round(held[-1]),
+        "large_episodes": LARGE // 10 if quick else LARGE,
         "minutes": minutes,
         "reference_ms": round(reference, 2),
         "quick": quick,
@@ -212,7 +246,7 @@ def main() -> None:
         print(json.dumps(figures))
     else:
         for name, value in figures.items():
-            print(f"{name:18} {value}")
+            print(f"{name:28} {value}")
 
 
 if __name__ == "__main__":

@@ -206,6 +206,17 @@ async def test_a_damaged_episode_is_told_and_hatched_and_the_others_play(
         await viewer.follow(run="spoilt", ep=199, step=0)
         await viewer.reads_as(tape, 199, 0)
         await expect(card).to_be_hidden()
+    # The file is put back from a copy: no reload is needed.
+    await viewer.follow(run="spoilt", ep=0, step=0)
+    await expect(card).to_contain_text("This episode is damaged")
+    with sqlite3.connect(own.runs_dir / "spoilt" / "run.db") as database:
+        database.execute("UPDATE segments SET blob = ? WHERE rowid = ?", (data, row))
+    database.close()
+    await card.get_by_role("button", name="Try again").click()
+    await expect(card).to_be_hidden()
+    with open_run(own.runs_dir / "spoilt") as tape:
+        # Where it stood: behind what could not be read.
+        await viewer.reads_as(tape, 0, tape.load(0).length)
     console_errors.clear()
 
 
