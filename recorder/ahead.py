@@ -70,8 +70,11 @@ class Ahead:
     def pages(self, pages: Iterable[Page[T]]) -> Iterator[Page[T]]:
         """Yield pages of episodes, whose steps are then to be asked for by `segment`, in order.
 
-        The next page is read before all steps of the one before it are asked for.
+        To read ahead, the next page is read before all steps of the one before it are asked for.
         """
+        if not self._depth:  # where the segments stand is asked for reading ahead alone
+            yield from pages
+            return
         read: deque[Page[T]] = deque()
         self._places = self._upcoming(pages, read)
         self._next = next(self._places, None)

@@ -109,7 +109,7 @@ class Showcase:
     def _show(self, columns: Columns, mark: Mark, first: int, bounded: bool) -> None:
         low, high = self._start - first, mark[0] - first
         piece = {name: rows[max(low, 0) : high] for name, rows in columns.items()}
-        if not bounded:
+        if self._lazily and not bounded:  # else it is built from at once, or may be held whole
             piece = copies(piece)
         if low < 0:
             if self._carried_steps != -low or not self._carried:  # it outgrew the bound
