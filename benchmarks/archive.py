@@ -14,6 +14,9 @@
   over that of one that did so in a tape a hundredth (quick: a tenth) its size.
 - `startup_ms`: from nothing to a server that answers, on a directory with the big tape;
   `startup_ratio`: over the same with the small one; `startup_runs_ratio`: with 500 runs beside.
+- `many_runs_first_list_ms`: the first page of the list of 5,000 runs (quick: 1,000), asked for as
+  soon as the server is up; `many_runs_first_search_ms`: a word searched for in all of them instead;
+  `many_runs_list_ms`: that page once all were looked at, which happens in the background.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.big_tape import RUN, big_run, big_runs
+from benchmarks.many_runs import many_runs
 from benchmarks.measure import arguments, report
 from recorder import Run
 from replay_server import ReplayServer, ServerConfig
@@ -130,6 +134,33 @@ async def startup(runs_dir: Path) -> float:
         return time.perf_counter() - start
 
 
+async def listing(runs_dir: Path) -> list[float]:
+    """Return the milliseconds of a first list, a first search, and a list once all is known."""
+    first, words = "/api/runs", "/api/runs?text=nothing-has-this"
+    taken = []
+    for paths in ((words,), (first, words, first)):
+        async with (
+            ReplayServer(config := ServerConfig(runs_dir=runs_dir, port=0)) as server,
+            aiohttp.ClientSession(
+                server.url, headers={"Authorization": f"Bearer {config.token}"}
+            ) as session,
+        ):
+            for path in paths:
+                start = time.perf_counter()
+                async with session.get(path) as answer:
+                    answer.raise_for_status()
+                    await answer.read()
+                taken.append((time.perf_counter() - start) * 1e3)
+    search, page, _, again = taken
+    return [page, search, again]
+
+
+def listings(runs_dir: Path, count: int) -> list[float]:
+    """Return the medians of `listing`."""
+    taken = [asyncio.run(listing(runs_dir)) for _ in range(count)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
+
+
 def startups(folders: list[Path], count: int) -> list[float]:
     """Return the median milliseconds of each, taken in turn."""
     taken: list[list[float]] = [[] for _ in folders]
@@ -173,6 +204,7 @@ def main() -> None:
             else:
                 os.link(many / "run-0" / "run.db", many / f"run-{number}" / "run.db")
         startup_ms = startups([big_runs(small), big_runs(episodes), many], count)
+    first_list, first_search, again = listings(many_runs(1000 if options.quick else 5000), 3)
     report(
         {
             "first_page_ms": max(first.values()),
@@ -181,6 +213,9 @@ def main() -> None:
             "startup_ms": startup_ms[1],
             "startup_ratio": startup_ms[1] / startup_ms[0],
             "startup_runs_ratio": startup_ms[2] / startup_ms[0],
+            "many_runs_first_list_ms": first_list,
+            "many_runs_first_search_ms": first_search,
+            "many_runs_list_ms": again,
             "search_ms": search,
             "facets_ms": facets,
             "survey_ms": survey,

@@ -30,13 +30,20 @@ RUN = "big"
 _MADE_AS = 1  # raise where what is made changes
 
 
+def kept_in() -> Path:
+    """Return the directory in which benchmarks keep what takes long to make."""
+    root = Path(os.environ.get("REEL_BENCHMARKS", tempfile.gettempdir())) / "reel-benchmarks"
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
 def big_runs(episodes: int) -> Path:
     """Return a directory of runs that holds one, `RUN`, of so many episodes.
 
     Lengths 2 to 14, returns that drift upwards, a stage for each tenth, a seed and a tag for one
     episode in a thousand.
     """
-    root = Path(os.environ.get("REEL_BENCHMARKS", tempfile.gettempdir())) / "reel-benchmarks"
+    root = kept_in()
     runs_dir = root / f"{episodes}-episodes-{VERSION}.{_MADE_AS}"
     if not (runs_dir / RUN / FILE_NAME).exists():
         runs_dir.mkdir(parents=True, exist_ok=True)

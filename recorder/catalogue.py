@@ -89,6 +89,20 @@ def find_run(runs_dir: str | Path, run_id: str) -> Path:
     return Path(runs_dir) / run_id
 
 
+def files_bytes(run_dir: str | Path) -> int:
+    """Return the bytes of the files of a run's directory, links not followed.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.scandir(run_dir) as entries:
+        return sum(
+            entry.stat(follow_symlinks=False).st_size
+            for entry in entries
+            if entry.is_file(follow_symlinks=False)
+        )
+
+
 def matches(run_id: str, info: RunInfo, text: str) -> bool:
     """Return whether each word of `text` stands somewhere in what is said of a run.
 

@@ -104,6 +104,14 @@ def read_labels(run_dir: str | Path) -> Labels:
         raise _damaged(path, str(error) or type(error).__name__) from error
 
 
+def known_labels(run_dir: Path) -> tuple[Labels, str | None]:
+    """Return the same, or none and why they cannot be read: a run is worth seeing without."""
+    try:
+        return read_labels(run_dir), None
+    except (DamagedLabels, NewerSchema) as error:
+        return Labels(), str(error)
+
+
 def label_run(
     run_dir: str | Path,
     *,
@@ -213,7 +221,7 @@ class LabelReader:
             return self._labels
 
     def known(self) -> tuple[Labels, str | None]:
-        """Return them, or none and why they cannot be read: a run is worth seeing without."""
+        """Return what `known_labels` does."""
         try:
             return self.read(), None
         except (DamagedLabels, NewerSchema) as error:

@@ -22,6 +22,7 @@ from recorder.layout import Layout
 
 _CACHED_SEGMENTS = 4
 _BUSY_MS = 2000
+_TABLES = {name: sql.strip() for name, sql in schema.TABLES.items()}  # as SQLite gives them back
 
 
 def open_tape(run_dir: Path) -> sqlite3.Connection:
@@ -59,6 +60,25 @@ def open_tape(run_dir: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_settled(run_dir: Path) -> sqlite3.Connection:
+    """Return the same of a tape that nobody writes to, and that has no log: five times as quick.
+
+    What SQLite reads if somebody does write to it meanwhile is not defined.
+
+    Raises:
+        NotARun, NewerSchema: see `open_tape`.
+        sqlite3.Error: it cannot be read.
+    """
+    path = run_dir / schema.FILE_NAME
+    connection = _connect(path, "immutable=1")
+    try:
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn what SQLite says of a file it cannot read into `DamagedTape`."""
@@ -76,7 +96,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{quote(str(path.resolve()))}?{mode}",
+        f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
@@ -101,7 +121,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             f"{version}; install a newer Reel (pip install -U episode-reel)"
         )
     found = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type != 'index'"))
-    if {name: _words(sql) for name, sql in found.items()} != {
+    if found != _TABLES and {name: _words(sql) for name, sql in found.items()} != {
         name: _words(sql) for name, sql in schema.TABLES.items()
     }:
         came = ", ".join(sorted(found)) or "none"

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from recorder.catalogue import find_run
+from recorder.catalogue import files_bytes, find_run
 from recorder.errors import RunNotFound, RunsDirError
 from recorder.runlock import RunLock
 
@@ -52,7 +52,7 @@ def remove_run(runs_dir: str | Path, run_id: str) -> Removed:
     try:
         lock = RunLock(run_dir)  # no recorder may take it up meanwhile
         try:
-            size = _size(run_dir)
+            size = files_bytes(run_dir)
             aside = root / f"{_ASIDE}{run_id}-{os.getpid()}-{os.urandom(4).hex()}"
             run_dir.rename(aside)
         finally:
@@ -77,12 +77,3 @@ def _delete(directory: Path) -> None:
         # Another removal may be deleting the same at this moment.
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(directory)
-
-
-def _size(run_dir: Path) -> int:
-    with os.scandir(run_dir) as entries:
-        return sum(
-            entry.stat(follow_symlinks=False).st_size
-            for entry in entries
-            if entry.is_file(follow_symlinks=False)
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Self
 from recorder import runlock
 from recorder.asking import Asking
 from recorder.candidates import survey
+from recorder.catalogue import files_bytes
 from recorder.codec import Array, Segment
 from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
@@ -27,7 +27,15 @@ from recorder.listing import EpisodePage, Listing, read_page, summary_of
 from recorder.pruning import BY_POLICY
 from recorder.qtables import MOST_STATES, QRange, QTable, QTables
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
-from recorder.runrow import Counts, RunInfo, RunSummary, checked_row, read_counts, read_summary
+from recorder.runrow import (
+    Counts,
+    RunInfo,
+    RunSummary,
+    checked_row,
+    info_of,
+    read_counts,
+    read_summary,
+)
 from recorder.schema import FILE_NAME
 from recorder.stepping import EpisodeReader, whole
 from recorder.tape import EPISODE_COLUMNS, Event
@@ -94,23 +102,7 @@ class Run(Asking):
         # Asked first: a recorder that ends in between has then written its status.
         recording = self.is_recording()
         row = self._row()
-        status = row["status"]
-        if recording:
-            status = "recording"
-        elif status == "recording":
-            status = "crashed"
-        names = RunInfo.__dataclass_fields__
-        facts = {name: row[name] for name in names if name in row}
-        said, fault = self._labels.known()
-        return RunInfo(**{
-            **facts,
-            "name": said.name or row["name"],
-            "status": status,
-            "channels": self.layout.channels,
-            "tags": said.tags,
-            "note": said.note,
-            "labels_fault": fault,
-        })  # fmt: skip
+        return info_of(row, self.layout.channels, self._labels.known(), recording=recording)
 
     @property
     def labels(self) -> Labels:
@@ -407,7 +399,7 @@ class Run(Asking):
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
-        return sum(file.stat().st_size for file in _files(self.path))
+        return files_bytes(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -430,10 +422,6 @@ class Run(Asking):
 def open_run(path: str | Path) -> Run:
     """Open a run's directory for reading. See `Run`."""
     return Run(path)
-
-
-def _files(path: Path) -> Iterator[Path]:
-    return (file for file in path.iterdir() if file.is_file())
 
 
 def _sqlite_int(number: int) -> int:

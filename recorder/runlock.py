@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from recorder.errors import RunBusy, RunsDirError
@@ -76,6 +77,27 @@ def is_held(run_dir: Path) -> bool:
         return False
     try:
         return not _try(fd, fcntl.LOCK_SH)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def kept_free(run_dir: Path) -> Iterator[bool]:
+    """Tell whether nobody records into this run; nobody begins to while the block lasts.
+
+    Hold it for a moment only: a recorder that comes waits half a second at most. Where there is
+    no lock file yet (a tape was copied without it) nothing is held.
+    """
+    try:
+        fd = os.open(run_dir / LOCK_NAME, os.O_RDONLY | _FLAGS)
+    except FileNotFoundError:
+        yield True
+        return
+    except OSError:
+        yield False
+        return
+    try:
+        yield _try(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
 

@@ -13,6 +13,7 @@ import numpy as np
 from recorder.columns import Channel
 from recorder.errors import DamagedTape
 from recorder.hints import reel_command
+from recorder.labels import Labels
 from recorder.schema import RUN_COLUMNS, row_checksum
 
 Rows = Callable[..., list[Any]]
@@ -105,6 +106,40 @@ def checked_row(rows: list[dict[str, Any]], path: Path) -> dict[str, Any]:
         except (TypeError, ValueError, RecursionError) as error:
             raise DamagedTape(f"expected a JSON object in run.{name} of {path}") from error
     return row
+
+
+def info_of(
+    row: dict[str, Any],
+    channels: tuple[Channel, ...],
+    labels: tuple[Labels, str | None],
+    *,
+    recording: bool,
+) -> RunInfo:
+    """Return what stands once for a run.
+
+    Args:
+        row: of `checked_row`.
+        channels: the layout's.
+        labels: what people said of the run, and why that cannot be read.
+        recording: whether a live process held the run before the row was read.
+    """
+    status = row["status"]
+    if recording:
+        status = "recording"
+    elif status == "recording":
+        status = "crashed"
+    names = RunInfo.__dataclass_fields__
+    facts = {name: row[name] for name in names if name in row}
+    said, fault = labels
+    return RunInfo(**{
+        **facts,
+        "name": said.name or row["name"],
+        "status": status,
+        "channels": channels,
+        "tags": said.tags,
+        "note": said.note,
+        "labels_fault": fault,
+    })  # fmt: skip
 
 
 def read_counts(rows: Rows) -> Counts:

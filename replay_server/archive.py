@@ -35,6 +35,7 @@ from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, 
 
 T = TypeVar("T")
 SURVEY_BLOCKS = 4  # learned at a time: some 20 ms, so that others get a thread in between
+LEARN_RUNS = 64  # likewise
 Status = tuple[Signature, bool]  # of a run: its tape's signature, and whether it records
 
 
@@ -57,7 +58,9 @@ class Archive:
         self._q_tables = QTables()
         self._stretch: dict[str, int] = {}
         self._runs = RunList(self.shelf)
+        self._turn = asyncio.Lock()  # of the list of runs: who waits for it takes no thread
         self._surveys: dict[str, asyncio.Task[None]] = {}
+        self._learning: asyncio.Task[None] | None = None
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in a reader thread."""
@@ -97,7 +100,7 @@ class Archive:
 
     async def run(self, run_id: str) -> dict[str, Any]:
         """One run as the protocol gives it."""
-        return await self.read(run_id, lambda run: describe(self.shelf, run_id, run))
+        return await self.read(run_id, lambda run: describe(run_id, run))
 
     async def runs(self, query: RunQuery) -> RunPage:
         """A page of the runs there are now; unreadable ones are named.
@@ -106,11 +109,29 @@ class Archive:
             RunsDirError: there is no such directory.
             ListingError: a cursor of another listing.
         """
-        return await self.call(self._runs.page, query)
+        async with self._turn:
+            page = await self.call(self._runs.page, query)
+        self.learn_runs()
+        return page
 
     async def newest_run(self) -> str | None:
         """The run to show where none is named: one that records, else the newest readable."""
-        return await self.call(self._runs.newest)
+        async with self._turn:
+            newest = await self.call(self._runs.newest)
+        self.learn_runs()
+        return newest
+
+    def learn_runs(self) -> None:
+        """Look, while nobody waits for it, at the runs that no list has shown yet."""
+        if self._learning is None or self._learning.done():
+            self._learning = asyncio.get_running_loop().create_task(self._learn_runs())
+
+    async def _learn_runs(self) -> None:
+        with contextlib.suppress(RecorderError):  # no directory: told to whoever asks for the list
+            more = True
+            while more:
+                async with self._turn:
+                    more = await self.call(self._runs.learn, LEARN_RUNS)
 
     async def statuses(self, known: dict[str, Status]) -> dict[str, Status]:
         """Which runs there are and which of them record, given what the last call said.
@@ -218,10 +239,10 @@ class Archive:
 
     async def close(self) -> None:
         """Close all tapes and end the threads."""
-        surveys = list(self._surveys.values())
-        for survey in surveys:
-            survey.cancel()
-        await asyncio.gather(*surveys, return_exceptions=True)
+        tasks = [*self._surveys.values(), *([self._learning] if self._learning else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.call(self.shelf.close)
         self._threads.shutdown(wait=False)
 

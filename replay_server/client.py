@@ -37,6 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 PATIENCE: Final = 60.0
+RUNS_AT_ONCE: Final = 1000
 
 
 @asynccontextmanager
@@ -97,8 +98,12 @@ class Client(Link):
         return Playback(self, {"run": run, "live": True})
 
     async def runs(self) -> list[Data]:
-        """All runs, as `GET /api/runs` gives them."""
-        runs: list[Data] = (await self.get("/api/runs"))["runs"]
+        """All runs, as `GET /api/runs` gives them, page after page."""
+        page = await self.get("/api/runs", limit=RUNS_AT_ONCE)
+        runs: list[Data] = page["runs"]
+        while page["next"] is not None:
+            page = await self.get("/api/runs", limit=RUNS_AT_ONCE, cursor=page["next"])
+            runs += page["runs"]
         return runs
 
     async def recording(self) -> list[str]:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from recorder import Run, find_run, list_runs, open_run
+from recorder import Run, find_run, is_recording, list_runs, open_run
+from recorder.glance import Listed, settled
 from recorder.labels import LABELS_NAME
 from recorder.resim.results import VERIFIED_NAME, read_verification
 from replay_server.messages import without_place
 
+T = TypeVar("T")
 TAPE: Final = "run.db"
 Signature = tuple[int, ...]
 
@@ -70,6 +72,22 @@ class Shelf:
                     held.run.close()  # dropped or replaced while in use
                 self._shrink()
 
+    def glance(self, run_id: str, of: Callable[[Listed], T]) -> T:
+        """What is asked of a run that may never be asked for again; see `recorder.glance`.
+
+        Raises:
+            RecorderError: there is no such run, or it cannot be read.
+        """
+        if run_id not in self._held:
+            for answer in settled(find_run(self.runs_dir, run_id), of):
+                return answer
+        with self.borrow(run_id) as run:
+            return of(run)
+
+    def is_recording(self, run_id: str) -> bool:
+        """Whether a live process records the run."""
+        return is_recording(self.runs_dir / run_id)
+
     def told(self, fault: Exception) -> str:
         """What is said of a fault to a viewer, who need not learn where the server keeps runs."""
         return without_place(str(fault), self.runs_dir)
@@ -90,14 +108,10 @@ class Shelf:
                 parts += (0,) if empty else (stat.st_ino, stat.st_size, stat.st_mtime_ns)
         return tuple(parts)
 
-    def size_bytes(self, run_id: str) -> int:
-        """Bytes of the run's files on disk, its directory's own entries only."""
-        total = 0
-        with os.scandir(self.runs_dir / run_id) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    total += entry.stat(follow_symlinks=False).st_size
-        return total
+    @staticmethod
+    def written_at(signature: Signature) -> float:
+        """Unix seconds of the last time that any of the files of `signature` was written to."""
+        return max(signature) / 1e9  # nothing else in it is as large
 
     def forget(self, run_id: str) -> None:
         """Close a run that is gone, once nobody reads it."""
@@ -156,7 +170,7 @@ def _identity(path: Path) -> Signature:
     return (stat.st_dev, stat.st_ino)
 
 
-def describe(shelf: Shelf, run_id: str, run: Run) -> dict[str, Any]:
+def describe(run_id: str, run: Listed) -> dict[str, Any]:
     """The run as the protocol gives it; its id is its directory's name, which a copied
     run's own row does not know."""
     info, counts, summary = run.info, run.counts(), run.summary()
@@ -185,6 +199,6 @@ def describe(shelf: Shelf, run_id: str, run: Run) -> dict[str, Any]:
         "steps": counts.steps,
         "last_return_100": summary.return_100,
         "best_return": summary.best_return,
-        "size_bytes": shelf.size_bytes(run_id),
+        "size_bytes": run.size_bytes(),
         "provenance": info.provenance,
     }

@@ -19,6 +19,7 @@ from recorder.arguments import (
 )
 from recorder.catalogue import list_runs, matches
 from recorder.errors import RecorderError
+from recorder.glance import Listed, glance
 from recorder.inspection.printing import Column, Row, check_forms, print_rows, size, when
 from recorder.run import Run, open_run
 from recorder.sqlquery import query_run
@@ -54,20 +55,23 @@ def runs(text: str, runs_dir: Path, as_json: bool, as_csv: bool) -> None:
 
 
 def _run_row(path: Path, text: str) -> Row | None:
-    try:
-        with open_run(path) as run:
-            info, counts, summary = run.info, run.counts(), run.summary()
-            if not matches(run.run_id, info, text):
-                return None
-            return {
-                "run": run.run_id, "name": info.name, "status": info.status,
+    def row_of(run: Listed) -> Row | None:
+        info = run.info
+        if not matches(path.name, info, text):
+            return None
+        counts, summary = run.counts(), run.summary()
+        return {
+                "run": path.name, "name": info.name, "status": info.status,
                 "env_id": info.env_id, "algorithm": info.algorithm, "seed": info.seed,
                 "episodes": counts.episodes, "steps": counts.steps,
                 "return_100": summary.return_100, "best_return": summary.best_return,
                 "size_bytes": run.size_bytes(), "created_at": info.created_at,
                 "tags": info.tags, "note": info.note, "error": info.labels_fault,
             }  # fmt: skip
-    except RecorderError as error:
+
+    try:
+        return glance(path, row_of)
+    except (RecorderError, OSError) as error:
         if text and text.casefold() not in path.name:
             return None
         return {"run": path.name, "status": "unreadable", "error": str(error)}

@@ -136,12 +136,14 @@ function notify(event, detail) {
   redraw();
 }
 
+const FIRST_RUNS = 100;
 /** The list of runs; and news of one that began elsewhere, since history never jumps by itself. */
 async function readRuns() {
   try {
     const known = new Set(state.runs.map((run) => run.run));
     const first = state.runs.length === 0;
-    const answer = await api.runs();
+    // Of thousands a few can be shown at once, and the server need not read more for that.
+    const answer = await api.runs(null, first ? FIRST_RUNS : undefined);
     state.rest = answer.next ? { next: answer.next, total: answer.total } : null;
     if (session.listed(answer.runs, !answer.next)) inspector.setRun();
     runs.refresh();
@@ -152,6 +154,7 @@ async function readRuns() {
       const act = () => session.open({ run: begun.run, live: true });
       notices.toast(`${begun.name ?? begun.run} is recording`, { kind: "live", label: "Watch live", act });
     }
+    if (first && answer.next) void readRuns();
   } catch (error) {
     if (state.connection === "open") notices.toast(`The list of runs could not be read: ${error instanceof Error ? error.message : error}`);
   }

@@ -60,8 +60,8 @@ export const training = {
 
 export const api = {
   status: () => get("api/status"),
-  /** @param {string | null} [cursor] */
-  runs: (cursor = null) => get("api/runs", { limit: 1000, cursor }),
+  /** @param {string | null} [cursor] @param {number} [limit] */
+  runs: (cursor = null, limit = 1000) => get("api/runs", { limit, cursor }),
   /** @param {string} run */
   run: (run) => get(of(run)),
   /** @param {string} run @param {string} sort @param {{filter: string, words: string}} query @param {string | null} cursor @param {number} limit */
