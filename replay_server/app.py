@@ -29,7 +29,7 @@ from replay_server.door import HEAD_SECONDS, MAX_CONNECTIONS, Door
 from replay_server.hub import Hub
 from replay_server.monitoring import Monitor
 from replay_server.outbox import SEND_DEADLINE
-from replay_server.protocol import MAX_MESSAGE_BYTES
+from replay_server.protocol import MAX_FRAME_BYTES
 from replay_server.security import LOOPBACK, Access, AccessLogger, guard, harden, is_loopback
 from replay_server.simulation import Simulation, Verdicts
 from replay_server.sockets import Sockets
@@ -120,7 +120,7 @@ def make_app(
     site = Site(config.web_root)
 
     app = web.Application(
-        middlewares=[door.middleware(), guard(access)], client_max_size=MAX_MESSAGE_BYTES
+        middlewares=[door.middleware(), guard(access)], client_max_size=MAX_FRAME_BYTES
     )
     app[PARTS] = Parts(access, archive, hub, sockets, door, tally, training)
     app.router.add_get("/metrics", monitor.answer)

@@ -14,7 +14,9 @@ from recorder import EPISODE_SORTS, ExpressionError, ListingError, check_filter
 from replay_server.protocol import (
     CLIENT_FIELDS,
     MAX,
+    MAX_FRAME_BYTES,
     MAX_INTEGER,
+    MAX_MESSAGE_BYTES,
     MAX_SPEED,
     MIN_SPEED,
     Autoplay,
@@ -36,9 +38,17 @@ def parse(payload: bytes | str) -> ClientMessage:
     """Read one text message of a client.
 
     Raises:
-        ProtocolError: it is not JSON, not `[type, data]`, of unknown type, or has a
+        ProtocolError: it is too long, not JSON, not `[type, data]`, of unknown type, or has a
             field of the wrong type or out of range.
     """
+    size = len(payload if isinstance(payload, bytes) else payload.encode())
+    if size > MAX_MESSAGE_BYTES:
+        raise ProtocolError(
+            "bad_message",
+            f"expected a message of at most {MAX_MESSAGE_BYTES:,} bytes, got {size:,}; send a "
+            f"shorter one (beyond {MAX_FRAME_BYTES:,} the connection is closed)",
+            _id_of(payload),
+        )
     kind, data = _envelope(payload)
     id = _message_id(data)
     fields = _Fields(kind, data, id)
@@ -124,6 +134,14 @@ def _envelope(payload: bytes | str) -> tuple[str, dict[str, Any]]:
             "bad_message", f"expected an object as the data, got {show(data)}; {remedy}"
         )
     return kind, data
+
+
+def _id_of(payload: bytes | str) -> MessageId:
+    """The id of a message that is refused whatever it says; None where it cannot be told."""
+    try:
+        return _message_id(_envelope(payload)[1])
+    except ProtocolError:
+        return None
 
 
 def _refuse_constant(name: str) -> NoReturn:

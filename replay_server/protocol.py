@@ -17,7 +17,9 @@ PROTOCOL_VERSION: Final = 1
 MSGPACK: Final = "reel.v1.msgpack"
 JSON: Final = "reel.v1.json"
 SUBPROTOCOLS: Final = (MSGPACK, JSON)
-MAX_MESSAGE_BYTES: Final = 64 * 1024
+# Room for the longest that means something: a training's `env_kwargs`, say a map, of 32 KiB.
+MAX_MESSAGE_BYTES: Final = 48 * 1024  # of a client's; one that is longer is answered by an error
+MAX_FRAME_BYTES: Final = 64 * 1024  # is not even read: the connection is closed with 1009
 MIN_SPEED: Final = 0.1
 MAX_SPEED: Final = 1000.0
 MAX: Final = math.inf  # the speed "max": as fast as the connection takes it

@@ -23,7 +23,7 @@ from replay_server.outbox import SEND_DEADLINE
 from replay_server.parsing import parse, refuse_binary
 from replay_server.protocol import (
     JSON,
-    MAX_MESSAGE_BYTES,
+    MAX_FRAME_BYTES,
     MSGPACK,
     SUBPROTOCOLS,
     ClientMessage,
@@ -118,7 +118,7 @@ class Sockets:
         response = web.WebSocketResponse(
             protocols=_offered(request),
             compress=False,
-            max_msg_size=MAX_MESSAGE_BYTES + 1,
+            max_msg_size=MAX_FRAME_BYTES + 1,
             autoping=False,  # pings and pongs leave through the outbox, like all else
             decode_text=False,  # bytes that are no UTF-8 are the viewer's error, not the end
             timeout=CLOSE_SECONDS,

@@ -178,6 +178,16 @@ test("an open that fails is a problem on the page; a failed seek is undone by th
   assert.equal(state.problem, null);
 });
 
+test("what the server refuses otherwise is told, and playback goes on", () => {
+  const { session, state, sent, events, say } = viewer();
+  session.setSpeed(4);
+  say("error", { id: sent.at(-1)[1].id, code: "bad_message", message: "expected a message of at most 49,152 bytes, got 50,000" });
+  assert.equal(events.at(-1), "error");
+  assert.equal(state.problem, null);
+  say("steps", { epoch: 1, ...steps(1, 3) });
+  assert.equal(state.step, 3);
+});
+
 test("an open that fails stops what played before, and playing on goes back to it", () => {
   const { session, state, sent, say } = viewer();
   session.open({ run: RUN.run, episode: 99 });

@@ -97,6 +97,16 @@ async def test_what_the_server_refuses_is_raised(
     assert str(caught.value).startswith("expected")
 
 
+async def test_a_message_that_is_too_long_is_raised_with_both_sizes(server: ReplayServer) -> None:
+    async with connect(server.address) as reel:
+        playback = reel.play("archived", 3, speed=1)
+        await playback.control(autoplay={"where": "x" * 50_000})
+        with pytest.raises(ClientError, match="at most 49,152 bytes, got 50,0") as caught:
+            async for _ in playback:
+                pass
+    assert caught.value.code == "bad_message"
+
+
 async def test_a_server_that_cannot_be_asked_is_one_sentence(server: ReplayServer) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -14,6 +14,7 @@ from replay_server import ReplayServer, ServerConfig
 from replay_server.parsing import parse
 from replay_server.protocol import (
     CLIENT_FIELDS,
+    MAX_FRAME_BYTES,
     MAX_MESSAGE_BYTES,
     SERVER_FIELDS,
     SUBPROTOCOLS,
@@ -155,3 +156,4 @@ def test_error_codes_subprotocols_and_limits() -> None:
     for subprotocol in SUBPROTOCOLS:
         assert subprotocol in PAGE
     assert f"at most {MAX_MESSAGE_BYTES // 1024} KiB" in PAGE
+    assert f"more than {MAX_FRAME_BYTES // 1024} KiB" in PAGE

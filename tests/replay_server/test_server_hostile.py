@@ -18,7 +18,7 @@ from server_kit import Client, Shown, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.app import PARTS
-from replay_server.protocol import MAX_MESSAGE_BYTES
+from replay_server.protocol import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
 
 
 async def test_two_hundred_malformed_messages_get_one_error_each(
@@ -98,17 +98,35 @@ async def test_bytes_that_are_no_utf8_are_one_error(server: ReplayServer, raw_vi
     assert b"expected UTF-8" in received
 
 
-@pytest.mark.parametrize("size", [MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1])
-async def test_messages_up_to_the_limit_are_read_and_beyond_it_close(
-    server: ReplayServer, connect: Connect, size: int
+def padded(size: int) -> str:
+    message = '["ping", {"t": 1, "id": "long", "x": "' + "a" * (size - 41) + '"}]'
+    assert len(message) == size
+    return message
+
+
+async def test_a_message_that_is_too_long_is_one_error_and_the_connection_stays(
+    server: ReplayServer, connect: Connect
 ) -> None:
     viewer = await connect(server)
-    message = '["ping", {"t": 1, "x": "' + "a" * (size - 27) + '"}]'
-    assert len(message) == size
-    await viewer.socket.send_str(message)
-    if size <= MAX_MESSAGE_BYTES:
-        await viewer.until("pong")
-        return
+    await viewer.socket.send_str(padded(MAX_MESSAGE_BYTES))
+    await viewer.until("pong", id="long")
+    for size in (MAX_MESSAGE_BYTES + 1, MAX_FRAME_BYTES):
+        await viewer.socket.send_str(padded(size))
+        kind, refused = await viewer.read()
+        assert (kind, refused["code"], refused["id"]) == ("error", "bad_message", "long")
+        assert f"at most {MAX_MESSAGE_BYTES:,} bytes, got {size:,}" in refused["message"]
+    await viewer.socket.send_str("[" * MAX_FRAME_BYTES)
+    kind, refused = await viewer.read()
+    assert (kind, refused["code"]) == ("error", "bad_message")
+    assert f"got {MAX_FRAME_BYTES:,}" in refused["message"]
+    await viewer.ask("open", run="archived", episode=0, playing=False)
+
+
+async def test_a_message_beyond_what_the_transport_takes_closes_the_connection(
+    server: ReplayServer, connect: Connect
+) -> None:
+    viewer = await connect(server)
+    await viewer.socket.send_str(padded(MAX_FRAME_BYTES + 1))
     closed = await viewer.socket.receive(20)
     assert closed.type is aiohttp.WSMsgType.CLOSE
     assert closed.data == 1009

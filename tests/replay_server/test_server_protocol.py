@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.expression import LENGTH_MAX
 from replay_server.parsing import parse, refuse_binary
 from replay_server.protocol import (
     MAX,
@@ -21,6 +22,7 @@ from replay_server.protocol import (
     Seek,
     Step,
 )
+from replay_server.training.schema import MAX_OBJECT
 
 
 def read(kind: str, **data: Any) -> ClientMessage:
@@ -126,6 +128,17 @@ def test_a_step_by_nothing_is_refused() -> None:
 )  # fmt: skip
 def test_what_is_no_message_is_refused_once(payload: bytes) -> None:
     assert refusal(payload).code == "bad_message"
+
+
+def test_the_longest_that_means_something_is_no_message_that_is_too_long() -> None:
+    """Written with escapes, which take up to twelve bytes a character."""
+    where = 'stage == "' + "\N{GRINNING FACE}" * 1989 + '"'
+    message = parse(json.dumps(["control", {"autoplay": {"where": where}, "id": "\t" * 128}]))
+    assert len(where) == LENGTH_MAX
+    assert isinstance(message, Control)
+    size = MAX_OBJECT - len(json.dumps({"map": ""}))
+    parameters = {"env_kwargs": {"map": "x" * size}}
+    assert parse(json.dumps(["start_training", {"parameters": parameters}]))
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "true", "null", '"1"'])
