@@ -127,7 +127,7 @@ MOMENT = """() => {
     reward: value(part("reward")),
     return_so_far: value(part("return-so-far")),
     q_values: [...part("q-values").children].map(value),
-    length: part("step-total").textContent,
+    length: part("step-total").textContent.replaceAll(",", ""),
   };
 }"""
 

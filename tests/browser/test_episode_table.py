@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from browser.conftest import EPISODES
-from browser.kit import Server, Viewer, comes_to
+from browser.kit import Server, Viewer, comes_to, reel
 from recorder import Run, open_run
 
 
@@ -80,6 +80,10 @@ async def test_a_range_of_returns_and_facets_with_their_counts(opened: Viewer, t
     await lists(opened, tape, "truncated and episode_return <= -150")
     await expect(opened.page).to_have_url(re.compile("&q="))
     await opened.page.reload()
+    # The episode that is open is in sight, wherever in the list it stands.
+    selected = opened.page.locator('#episodes [aria-selected="true"]')
+    await expect(selected).to_be_in_viewport()
+    await opened.page.locator("#episodes").evaluate("list => list.scrollTo(0, 0)")
     await lists(opened, tape, "truncated and episode_return <= -150")
 
 
@@ -161,3 +165,38 @@ async def test_the_curve_over_steps_and_time_with_further_series(opened: Viewer,
     await expect(opened.page.locator("#curve-title")).to_have_text("length over training")
     await opened.page.keyboard.press("Home")
     await expect(opened.page).to_have_url(re.compile("x=time&metric=length&also=epsilon"))
+
+
+async def test_the_row_of_the_episode_that_is_open_is_in_sight_far_down_the_list(
+    opened: Viewer,
+) -> None:
+    selected = opened.page.locator('#episodes [aria-selected="true"]')
+    for episode in (2500, 17, 4998):
+        await opened.follow(run="hard", ep=episode, step=0)
+        await opened.shows(episode, 0)
+        await expect(selected).to_have_attribute("data-episode", str(episode))
+        await expect(selected).to_be_in_viewport()
+        await expect(selected).to_have_attribute("aria-rowindex", str(EPISODES - episode))
+    # Scrolled straight into the middle, the rows are those that belong there.
+    rows = opened.page.locator("#episodes")
+    await rows.evaluate("list => list.scrollTo(0, list.scrollHeight / 2)")
+    row = opened.page.locator('#episodes [data-episode="2499"]')
+    await expect(row).to_be_in_viewport()
+    await expect(row).to_have_attribute("aria-rowindex", "2501")
+    await rows.evaluate("list => list.scrollTo(0, list.scrollHeight)")
+    await expect(opened.page.locator('#episodes [data-episode="0"]')).to_be_in_viewport()
+
+
+async def test_pausing_live_shows_the_row_of_what_was_paused(
+    server: Server, viewer: Viewer
+) -> None:
+    words = ("--difficulty", "easy", "--episodes", 1_000_000, "--steps-per-second", 2000)
+    async with reel("train", "--runs-dir", server.runs_dir, *words):
+        await viewer.open(server)
+        await viewer.until("s.live && s.episode >= 100")
+        await viewer.page.keyboard.press("Space")
+        await expect(viewer.chip).to_have_text("PAUSED")
+        episode = str((await viewer.state())["episode"])
+        selected = viewer.page.locator('#episodes [aria-selected="true"]')
+        await expect(selected).to_have_attribute("data-episode", episode)
+        await expect(selected).to_be_in_viewport()

@@ -3,36 +3,79 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, Locator, expect
 
-from browser.kit import Server, Viewer, reel
+from browser.kit import Server, Viewer, reel, serving
+from recorder.hints import reel_command
 
 
-async def copied(context: BrowserContext, viewer: Viewer, button: str) -> str:
-    """Press a button of the card, and look what the clipboard holds then."""
+async def copied(context: BrowserContext, viewer: Viewer, button: Locator) -> str:
+    """Press a button, and look what the clipboard holds then."""
     await context.grant_permissions(["clipboard-read", "clipboard-write"])
-    await viewer.part("card").get_by_role("button", name=button, exact=True).click()
+    await button.click()
     await expect(viewer.part("toast")).to_contain_text("Copied")
     return str(await viewer.page.evaluate("navigator.clipboard.readText()"))
 
 
-async def test_the_snippet_of_an_empty_directory_can_be_copied(
-    server: Server, viewer: Viewer
-) -> None:
+async def test_an_empty_directory_offers_every_way_to_begin(server: Server, viewer: Viewer) -> None:
     await viewer.open(server)
-    await expect(viewer.part("card")).to_contain_text("Nothing recorded yet")
-    text = await copied(viewer.page.context, viewer, "Copy")
-    assert "from recorder import EpisodeRecorder" in text
-    assert "finish_episode" in text
+    card = viewer.part("card")
+    await expect(card).to_contain_text("Nothing recorded yet")
+    buttons = card.get_by_role("button", name="Copy", exact=True)
+    command = await copied(viewer.page.context, viewer, buttons.first)
+    assert command == f"{reel_command()} train"
+    await viewer.part("toast").evaluate("toast => toast.remove()")
+    snippet = await copied(viewer.page.context, viewer, buttons.last)
+    assert "from recorder import EpisodeRecorder" in snippet
+    assert "finish_episode" in snippet
+    # What works on episodes is away, and each panel says what it is for.
+    for part in ("goto", "sort", "save", "copy-step", "metric"):
+        await expect(viewer.part(part)).to_be_hidden()
+    for words in ("listed here", "is drawn here", "step by step"):
+        await expect(viewer.page.locator(".hint", has_text=words)).to_be_visible()
+    await card.get_by_role("button", name="Train an agent").click()
+    await expect(viewer.part("train-dialog")).to_be_visible()
+
+
+async def test_where_the_server_does_not_train_the_empty_page_does_not_offer_it(
+    tmp_path: Path, viewer: Viewer
+) -> None:
+    async with serving(tmp_path, read_only=True) as server:
+        await viewer.open(server)
+        await expect(viewer.part("card")).to_contain_text("in another terminal")
+        await expect(viewer.part("train")).to_be_disabled()
+        train = viewer.part("card").get_by_role("button", name="Train an agent")
+        await expect(train).to_have_count(0)
+        await viewer.page.goto("about:blank")  # gone before the server is
 
 
 async def test_the_details_of_an_error_can_be_copied(archive: Server, viewer: Viewer) -> None:
     await viewer.open(archive, run="easy", ep=5000, step=0)
-    await expect(viewer.part("card")).to_contain_text("There is no such episode")
-    text = await copied(viewer.page.context, viewer, "Copy details")
+    card = viewer.part("card")
+    await expect(card).to_contain_text("There is no such episode")
+    button = card.get_by_role("button", name="Copy details")
+    text = await copied(viewer.page.context, viewer, button)
     assert text.startswith("unknown_episode: ")
     assert "5000" in text
+
+
+async def test_over_an_error_nothing_poses_as_what_was_asked_for(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.open(archive, run="easy", ep=7, step=2)
+    await viewer.shows(7, 2)
+    await viewer.follow(run="easy", ep=5000)
+    await expect(viewer.part("card")).to_contain_text("There is no such episode")
+    await expect(viewer.part("episode-number")).to_have_text("5,000")
+    for part in ("outcome", "legend", "agent-cell", "q-values", "save"):
+        await expect(viewer.part(part)).to_be_hidden()
+    await viewer.part("card").get_by_role("button", name="Back to episode 7").click()
+    await viewer.shows(7, 2)
+    await expect(viewer.part("card")).to_be_hidden()
+    for part in ("outcome", "legend", "agent-cell", "q-values", "save"):
+        await expect(viewer.part(part)).to_be_visible()
 
 
 async def test_viewers_are_counted(archive: Server, viewer: Viewer) -> None:

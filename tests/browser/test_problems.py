@@ -96,7 +96,7 @@ async def test_an_empty_runs_directory_says_how_to_begin_and_opens_the_first_run
     card = viewer.part("card")
     await expect(card).to_have_attribute("data-card", "empty")
     await expect(card).to_contain_text("Nothing recorded yet")
-    await expect(card).to_contain_text(f"Type {reel_command()} train in another terminal")
+    await expect(card).to_contain_text(f"{reel_command()} train")
     await expect(card).to_contain_text("from recorder import EpisodeRecorder")
     await expect(viewer.part("run-picker")).to_be_disabled()
     await train(server.runs_dir, "--episodes", 20, "--name", "first")

@@ -60,7 +60,7 @@ test("TD error: on the next row, on the table where the next row has learned, an
 test("changes: place, what was learned, channels and info", () => {
   const table = { step: 2, row: () => [1.5, 4] };
   assert.deepEqual(changes(STATE, episode(), 2, GRID, table), [
-    { name: "state", from: "0, 1", to: "stayed" },
+    { name: "state", from: "(0, 1)", to: "stayed" },
     { name: "Q(s, left)", from: "2.000", to: "1.500" },
     { name: "epsilon", from: "0.5000", to: "0.2500" },
     { name: "info luck", from: "1", to: "2" },

@@ -72,6 +72,11 @@ test("formats: zero is a number, absence a dash", () => {
   assert.equal(text.count(48211), "48,211");
   assert.equal(text.compact(48211), "48.2k");
   assert.equal(text.compact(1_234_567), "1.23M");
+  assert.deepEqual([0, 1, 9.96, 12345, -2e9, 3.4e12, 5e15].map(text.compact), ["0", "1", "10.0", "12.3k", "−2.00G", "3.40T", "5.00e+15"]);
+  assert.deepEqual([1234.5, -959259251, 123.45, 1e20].map((v) => text.fixed(v, 2)), ["1,235", "−959,259,251", "123.5", "1.00e+20"]);
+  assert.deepEqual([-0.00123, 0.004, 0.006, 1e-7, -12.345].map(text.reward), ["−0.0012", "0.004", "0.01", "1.0e−7", "−12.35"]);
+  assert.deepEqual([-99_999, 100_000, -1234567891, 0.5, null, Infinity].map(text.brief), ["−99,999", "100k", "−1.23G", "0.50", "–", "∞"]);
+  assert.deepEqual([0.5, -12.3, 9999, -123_456].map(text.cell), [".50", "−12", "9999", "−123k"]);
   assert.equal(text.cell(-0.064), "−.06");
   assert.equal(text.cell(0), "0");
   assert.equal(text.short(0.05), "0.05");
@@ -192,4 +197,15 @@ test("a y-axis shows everything, unless a few outliers would flatten the rest", 
   const long = Array.from({ length: 400 }, (_, i) => (i < 20 ? -200 : 1));
   assert.equal(robustSpan(long, long).low < -200, true, "five percent of a run are no outliers");
   assert.ok(robustSpan([3], [3]).high > 3);
+});
+
+test("an axis has one unit, and the decimals that tell its ticks apart", () => {
+  assert.deepEqual(text.tickTexts([-100, -50, 0]), ["−100", "−50", "0"]);
+  assert.deepEqual(text.tickTexts([0, 0.25, 0.5]), ["0", "0.25", "0.50"]);
+  assert.deepEqual(text.tickTexts([-1250e6, -1000e6, 0]), ["−1.25G", "−1.00G", "0"]);
+  assert.deepEqual(text.tickTexts([0, 2500, 5000]), ["0", "2,500", "5,000"]);
+  assert.deepEqual(text.tickTexts([-20000, -17500]), ["−20.0k", "−17.5k"]);
+  assert.deepEqual(text.tickTexts([0.1 + 0.2, 0.4]), ["0.3", "0.4"]);
+  assert.deepEqual(text.tickTexts([]), []);
+  for (const ticks of [[1.5e6, 2e6], [0, 1e-4], [99_990, 100_000]]) assert.equal(new Set(text.tickTexts(ticks)).size, 2, `${ticks}`);
 });

@@ -78,3 +78,56 @@ test("a failure is said, and the next success takes it back", async () => {
   await pages.reset();
   assert.equal(pages.error, null);
 });
+
+/** A list of all episodes that can be had from any number on. */
+function numbered(total, holes = []) {
+  const all = Array.from({ length: total }, (_, i) => total - 1 - i).filter((n) => !holes.includes(n));
+  const asked = [];
+  const from = async (episode, limit) => {
+    asked.push(episode);
+    return { episodes: all.filter((n) => n <= episode).slice(0, limit).map((n) => ({ episode: n })), next: null, total: episode + 1 };
+  };
+  const fetch = async (cursor, limit) => {
+    const at = Number(cursor ?? 0);
+    return { episodes: all.slice(at, at + limit).map((n) => ({ episode: n })), next: at + limit < all.length ? String(at + limit) : null, total: all.length };
+  };
+  return { pages: new EpisodePages(fetch, () => {}, () => from), asked };
+}
+
+test("by number, any place in a million is had at once", async () => {
+  const { pages, asked } = numbered(200_000);
+  await pages.reset();
+  assert.equal(pages.reachable, 200_000);
+  const place = pages.indexOf(12_345);
+  assert.equal(place, 199_999 - 12_345);
+  pages.want(place, place + 30);
+  await settle();
+  assert.equal(pages.row(place).episode, 12_345);
+  assert.ok(asked.length <= 2, `${asked.length} questions`);
+  assert.equal((await pages.at(199_999)).episode, 0);
+  assert.equal(await pages.at(200_000), undefined);
+  assert.deepEqual([pages.indexOf(200_000), pages.indexOf(-1)], [-1, -1]);
+});
+
+test("numbers with a hole are read in turn: no row would stand where it belongs", async () => {
+  const { pages, asked } = numbered(1000, [500]);
+  await pages.reset();
+  assert.equal(pages.top, null);
+  assert.equal(pages.reachable, 2 * PAGE);
+  assert.equal(pages.indexOf(12), -1);
+  pages.want(700, 730);
+  await settle();
+  assert.deepEqual(asked, []);
+});
+
+test("while a list is read anew, nothing is asked of the old one", async () => {
+  const { pages, asked } = numbered(5000);
+  await pages.reset();
+  const again = pages.reset();
+  pages.want(3000, 3030);
+  await again;
+  assert.deepEqual(asked, []);
+  pages.want(3000, 3030);
+  await settle();
+  assert.equal(pages.row(3000).episode, 1999);
+});

@@ -135,6 +135,13 @@ export class EpisodeCache {
     return this.#span(step) !== undefined || (step === this.length && this.final !== undefined);
   }
 
+  /** Numbers that a step takes; 1 before the first is here. */
+  get width() {
+    let width = 0;
+    for (const column of this.spans[0]?.columns.values() ?? []) width += column.width;
+    return Math.max(1, width);
+  }
+
   /** Whether every step of the episode is here. */
   complete() {
     return this.length !== null && this.spans.some((s) => s.from === 0 && s.count === this.length);

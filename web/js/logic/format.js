@@ -7,7 +7,7 @@ export const DASH = "–";
 const MINUS = "\u2212";
 
 /** @param {string} text */
-const signed = (text) => text.replace("-", MINUS);
+const signed = (text) => text.replaceAll("-", MINUS);
 
 /** 48211 as "48,211". @param {number | null | undefined} value */
 export function count(value) {
@@ -23,29 +23,40 @@ export function count(value) {
 /** 1234567 as "1.23M": for rates, where the magnitude matters. @param {number | null | undefined} value */
 export function compact(value) {
   if (!isNumber(value)) return DASH;
-  for (const [size, letter] of /** @type {[number, string][]} */ ([[1e9, "G"], [1e6, "M"], [1e4, "k"]])) {
+  if (Math.abs(value) >= 1e15) return signed(value.toExponential(2));
+  for (const [size, letter] of /** @type {[number, string][]} */ ([[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]])) {
     if (Math.abs(value) >= size) {
       const scaled = letter === "k" ? value / 1e3 : value / size;
       return signed(scaled.toFixed(Math.abs(scaled) < 10 ? 2 : Math.abs(scaled) < 100 ? 1 : 0)) + letter;
     }
   }
-  return value !== 0 && Math.abs(value) < 10 ? signed(value.toFixed(1)) : count(value);
+  return !Number.isInteger(value) && Math.abs(value) < 10 ? signed(value.toFixed(1)) : count(value);
 }
 
-/** A fixed number of decimals; fewer for large values. @param {number | null | undefined} value @param {number} [digits] */
+/** A fixed number of decimals; fewer for large values, thousands apart. @param {number | null | undefined} value @param {number} [digits] */
 export function fixed(value, digits = 3) {
   if (typeof value !== "number" || Number.isNaN(value)) return DASH;
   if (!Number.isFinite(value)) return value > 0 ? "∞" : `${MINUS}∞`;
   const magnitude = Math.abs(value);
-  const fewer = magnitude >= 1000 ? 0 : magnitude >= 100 ? Math.min(digits, 1) : digits;
+  if (magnitude >= 1000) return magnitude < 1e15 ? count(value) : compact(value);
+  const fewer = magnitude >= 100 ? Math.min(digits, 1) : digits;
   const text = value.toFixed(fewer);
   return signed(Number(text) === 0 ? text.replace("-", "") : text);
 }
 
-/** A return or reward: integers without decimals, else two. @param {number | null | undefined} value */
+/** A return or reward: integers without decimals, else two, or as many as tell it from 0. @param {number | null | undefined} value */
 export function reward(value) {
   if (!isNumber(value)) return fixed(value);
-  return Number.isInteger(value) ? count(value) : fixed(value, 2);
+  if (Math.abs(value) >= 1e15) return compact(value);
+  if (Number.isInteger(value)) return count(value);
+  const magnitude = Math.abs(value);
+  if (magnitude < 0.005) return signed(magnitude < 1e-4 ? value.toExponential(1) : String(Number(value.toPrecision(2))));
+  return fixed(value, 2);
+}
+
+/** A return where there is room for eight characters. @param {number | null | undefined} value */
+export function brief(value) {
+  return isNumber(value) && Math.abs(value) >= 1e5 ? compact(value) : reward(value);
 }
 
 /** At most `digits` decimals, no trailing zeros: epsilon, rates. @param {number | null | undefined} value @param {number} [digits] */
@@ -59,8 +70,19 @@ export function short(value, digits = 3) {
 export function cell(value) {
   if (!Number.isFinite(value)) return "";
   const magnitude = Math.abs(value);
+  if (magnitude >= 1e4) return compact(value);
   const text = value.toFixed(magnitude >= 10 ? 0 : magnitude >= 1 ? 1 : 2);
   return signed(Number(text) === 0 ? "0" : text.replace(/^(-?)0\./, "$1."));
+}
+
+/** The numbers along an axis, all in one unit and with the decimals that tell them apart. @param {number[]} ticks */
+export function tickTexts(ticks) {
+  const most = Math.max(...ticks.map(Math.abs));
+  const [size, letter] = /** @type {[number, string][]} */ ([[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]]).find(([least]) => most >= least) ?? [1, ""];
+  const unit = letter === "k" ? 1e3 : size;
+  const gap = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) / unit : 1;
+  const digits = [0, 1, 2, 3].find((n) => Math.abs(gap * 10 ** n - Math.round(gap * 10 ** n)) < 1e-6 && Math.round(gap * 10 ** n) > 0) ?? 4;
+  return ticks.map((tick) => (tick === 0 ? "0" : fixed(tick / unit, digits) + letter));
 }
 
 /**
@@ -111,7 +133,7 @@ export function value(value) {
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (Array.isArray(value) && value.every((v) => typeof v === "number")) {
     const shown = value.slice(0, 8).map((v) => (Number.isInteger(v) ? signed(String(v)) : fixed(v, 3)));
-    return `[${shown.join(", ")}${value.length > 8 ? `, … ${value.length} values` : ""}]`;
+    return `[${shown.join(", ")}${value.length > 8 ? `, … ${count(value.length)} values` : ""}]`;
   }
   if (Array.isArray(value)) return `[${value.slice(0, 8).map((item) => nested(item)).join(", ")}${value.length > 8 ? ", …" : ""}]`;
   if (value !== null && typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${key}: ${nested(item)}`).join(", ")}}`;

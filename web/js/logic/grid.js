@@ -6,6 +6,8 @@
  * @typedef {import("../types.js").Presentation} Presentation
  */
 
+import { value as anyText } from "./format.js";
+
 export class Grid {
   /** @param {Presentation} presentation */
   constructor(presentation) {
@@ -79,6 +81,6 @@ export class Grid {
 /** The name of an action, or its number where it has none. @param {Presentation | undefined} presentation @param {any} action */
 export function actionName(presentation, action) {
   if (action === undefined || action === null) return null;
-  if (typeof action !== "number") return JSON.stringify(action);
+  if (typeof action !== "number") return anyText(action);
   return presentation?.actions?.[action]?.name ?? `action ${action}`;
 }

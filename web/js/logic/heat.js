@@ -16,7 +16,7 @@
  * @typedef {{scale: import("./scales.js").Scale, overlay: Overlay, difference: boolean}} Heat
  */
 
-import { cell as cellText } from "./format.js";
+import { cell as cellText, fixed } from "./format.js";
 import { rangeOf, Scale, Span } from "./scales.js";
 import { bestActions, greatest } from "./tables.js";
 
@@ -167,8 +167,8 @@ export function cellLabel(grid, cell, observation, table, more = {}) {
     const acting = table.now?.row(o) ?? q;
     const best = bestActions(acting);
     const names = best.map((action) => grid.actions[action]?.name ?? `action ${action}`);
-    parts.push(`best ${names.length === acting.length ? "any" : names.join(" or ")} ${acting[best[0]].toFixed(2)}`);
-    if (more.difference) parts.push(`change of value ${worth(table, o, q).toFixed(2)}`);
+    parts.push(`best ${names.length === acting.length ? "any" : names.join(" or ")} ${fixed(acting[best[0]], 2)}`);
+    if (more.difference) parts.push(`change of value ${fixed(worth(table, o, q), 2)}`);
   }
   return parts.join(", ");
 }

@@ -111,7 +111,7 @@ export function changes(state, cache, step, grid, table) {
 
 /** @param {import("./grid.js").Grid} grid @param {number} cell */
 function place(grid, cell) {
-  return grid.place(cell).join(", ");
+  return `(${grid.place(cell).join(", ")})`;
 }
 
 /** The numbers of an observation that moved most, and what else is other. @param {any} before @param {any} now @param {import("../types.js").Presentation | undefined} presentation @returns {Change[]} */
@@ -125,7 +125,12 @@ function numbers(before, now, presentation) {
     .map(([path, item]) => ({ path, item, old: was.get(path) }))
     .sort((a, b) => Math.abs(b.item - b.old) - Math.abs(a.item - a.old) || 0)
     .slice(0, 4)
-    .map(({ path, item, old }) => ({ name: Array.isArray(now) && typeof labels?.[path] === "string" ? labels[path] : path, from: short(old), to: short(item) }));
+    .map(({ path, item, old }) => ({ name: Array.isArray(now) && typeof labels?.[path] === "string" ? labels[path] : nameOf(path), from: short(old), to: short(item) }));
+}
+
+/** "lidar.3" as the stage calls it: "lidar[3]". @param {string} path */
+function nameOf(path) {
+  return path.replace(/(^|\.)(\d+)(?=\.|$)/g, "[$2]");
 }
 
 /** @param {any} item */

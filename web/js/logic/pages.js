@@ -1,24 +1,33 @@
 /**
  * A list of any length, read by cursor in pages and shown through a window. Pages that
  * scrolled far away are let go and read again by the cursor that is kept for them, so
- * memory stays flat whatever the run holds.
+ * memory stays flat whatever the run holds. Where the list is by number and has no holes,
+ * any page of it can be had at once, and any episode has its place.
  *
  * @typedef {import("../types.js").EpisodeRow} EpisodeRow
  * @typedef {{episodes: EpisodeRow[], next: string | null, total: number, total_exact?: boolean}} Answer
  * @typedef {(cursor: string | null, limit: number) => Promise<Answer>} Fetch
+ * @typedef {(episode: number, limit: number) => Promise<Answer>} FetchFrom  this episode and those below it
  */
 
 export const PAGE = 100;
 const MOST_PAGES = 12;
+/** Taller than this no browser makes an element; rows of 24 px. */
+const MOST_ROWS = 1_300_000;
 
 export class EpisodePages {
   /**
    * @param {Fetch} fetch
    * @param {() => void} changed  called when rows came
+   * @param {() => FetchFrom | null} [byNumber]  told where the list is of all episodes, greatest number first
    */
-  constructor(fetch, changed) {
+  constructor(fetch, changed, byNumber = () => null) {
     this.fetch = fetch;
     this.changed = changed;
+    this.byNumber = byNumber;
+    this.resetting = false;
+    /** The number of the first row, where each row has the number below that of the row above. @type {number | null} */
+    this.top = null;
     this.total = 0;
     /** False where there may be more than `total`. */
     this.exact = true;
@@ -41,11 +50,13 @@ export class EpisodePages {
   async reset() {
     this.generation += 1;
     this.loading.clear();
+    this.resetting = true;
     return this.#load(0, true);
   }
 
   /** Rows that can be scrolled to: all that are known, and one page to come. */
   get reachable() {
+    if (this.top !== null) return Math.min(this.total, MOST_ROWS);
     if (this.ended) return Math.min(this.total, this.#known());
     return Math.min(this.total, this.#known() + PAGE);
   }
@@ -64,12 +75,13 @@ export class EpisodePages {
   /** A row, read first where it is not here. @param {number} index @returns {Promise<EpisodeRow | undefined>} */
   async at(index) {
     const page = Math.floor(index / PAGE);
-    if (index >= 0 && !this.pages.has(page) && page < this.cursors.length) await this.#load(page, false);
+    if (index >= 0 && !this.pages.has(page) && (page < this.cursors.length || (this.top !== null && index < this.total))) await this.#load(page, false);
     return this.row(index);
   }
 
-  /** Where an episode stands among the rows that are here, or -1. @param {number} episode */
+  /** Where an episode stands: among the rows that are here, or wherever it is known to; else -1. @param {number} episode */
   indexOf(episode) {
+    if (this.top !== null) return episode >= 0 && episode <= this.top && this.top - episode < this.reachable ? this.top - episode : -1;
     for (const [index, rows] of this.pages) {
       const at = rows.findIndex((row) => row.episode === episode);
       if (at >= 0) return index * PAGE + at;
@@ -79,8 +91,10 @@ export class EpisodePages {
 
   /** Asks for what a window needs. @param {number} first @param {number} last */
   want(first, last) {
+    // Pages of the list before have no place in the one to come.
+    if (this.resetting) return;
     for (let page = Math.floor(Math.max(0, first) / PAGE); page <= Math.floor(last / PAGE); page += 1) {
-      if (!this.pages.has(page) && page < this.cursors.length) void this.#load(page, false);
+      if (!this.pages.has(page) && (page < this.cursors.length || this.top !== null) && page * PAGE < this.total) void this.#load(page, false);
     }
   }
 
@@ -90,6 +104,15 @@ export class EpisodePages {
     this.loading.add(page);
     const generation = this.generation;
     try {
+      const from = this.byNumber();
+      if (!fresh && page >= this.cursors.length && this.top !== null && from) {
+        const { episodes } = await from(this.top - page * PAGE, PAGE);
+        if (generation !== this.generation) return;
+        this.error = this.problem = null;
+        this.pages.set(page, episodes);
+        this.#evict(page);
+        return;
+      }
       const answer = await this.fetch(this.cursors[page] ?? null, PAGE);
       if (generation !== this.generation) return;
       if (fresh) {
@@ -98,6 +121,10 @@ export class EpisodePages {
         this.ended = false;
       }
       this.error = this.problem = null;
+      if (fresh) {
+        const first = answer.episodes[0]?.episode;
+        this.top = from && first === answer.total - 1 ? first : null;
+      }
       this.total = answer.total;
       this.exact = answer.total_exact !== false;
       this.pages.set(page, answer.episodes);
@@ -110,7 +137,10 @@ export class EpisodePages {
       const { status, position } = /** @type {any} */ (error);
       this.problem = status === 400 ? { message: this.error, position } : null;
     } finally {
-      if (generation === this.generation) this.loading.delete(page);
+      if (generation === this.generation) {
+        this.loading.delete(page);
+        if (fresh) this.resetting = false;
+      }
       this.changed();
     }
   }

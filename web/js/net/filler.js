@@ -4,7 +4,9 @@
  * episode playable by hand. It never hurries: playback itself needs none of it.
  */
 
-const MOST_STEPS = 2_000;
+const MOST_STEPS = 20_000;
+/** Numbers: an episode of frames is large before it is long. */
+const MOST_NUMBERS = 2_000_000;
 const CHUNK = 1_000;
 const SETTLE_MS = 200;
 
@@ -25,18 +27,24 @@ export class Filler {
   }
 
   consider() {
-    const { state, cache } = this.session;
+    const { state } = this.session;
     const key = `${state.run?.run}/${state.episode}`;
-    if (state.live || state.missing || state.length === null || state.length > MOST_STEPS || key === this.tried || cache.complete()) return;
+    if (state.live || key === this.tried || !this.#wanted()) return;
     this.tried = key;
     clearTimeout(this.timer);
     this.timer = setTimeout(() => void this.#fill(key), SETTLE_MS);
   }
 
+  #wanted() {
+    const { state, cache } = this.session;
+    const { length, missing } = state;
+    return !missing && length !== null && length <= MOST_STEPS && length * cache.width <= MOST_NUMBERS && !cache.complete();
+  }
+
   /** At once, for a person who asks for what only the whole episode tells. */
   async now() {
-    const { state, cache } = this.session;
-    if (state.missing || state.length === null || state.length > MOST_STEPS || cache.complete()) return;
+    const { state } = this.session;
+    if (!this.#wanted()) return;
     this.tried = `${state.run?.run}/${state.episode}`;
     clearTimeout(this.timer);
     await this.#fill(this.tried);

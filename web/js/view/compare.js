@@ -171,5 +171,5 @@ export class Compare {
 function caption({ run, episode, step, length, info }, same) {
   if (!run || episode === null) return "";
   const end = info ? ending({ ...info, running: length === null }, run.presentation).word : "";
-  return `${same ? "" : `${runTitle(run)} · `}ep ${count(episode)} · step ${step} / ${length ?? "…"} · return ${reward(info?.episode_return)} · ${end}`;
+  return `${same ? "" : `${runTitle(run)} · `}ep ${count(episode)} · step ${count(step)} / ${length === null || length === undefined ? "…" : count(length)} · return ${reward(info?.episode_return)} · ${end}`;
 }

@@ -5,7 +5,7 @@
  */
 
 import uPlot from "uplot";
-import { count, fixed } from "../logic/format.js";
+import { count, tickTexts } from "../logic/format.js";
 
 /** Colours of further series, with a dash each, so that colour alone says nothing. */
 export const FURTHER = {
@@ -43,7 +43,7 @@ export function makePlot({ host, tokens, axis, span, reach, further, hooks }, da
       padding: [8, 14, 0, 0],
       cursor: { y: false, drag: { x: true, y: false, setScale: false, dist: 6 }, points: { show: false } },
       scales,
-      axes: [xAxis, { ...common, size: 52, gap: 6, space: 26, values: (_u, ticks) => ticks.map((t) => tick(t, decimals(ticks))) }],
+      axes: [xAxis, { ...common, size: 52, gap: 6, space: 26, values: (_u, ticks) => tickTexts(ticks) }],
       series: [
         {},
         dots,
@@ -60,15 +60,4 @@ export function makePlot({ host, tokens, axis, span, reach, further, hooks }, da
     /** @type {any} */ (data),
     host,
   );
-}
-
-/** An axis has little room: thousands beyond ten of them are "k". @param {number} value @param {number} digits */
-function tick(value, digits) {
-  return Math.abs(value) >= 10_000 ? `${fixed(value / 1000, 0)}k` : Math.abs(value) >= 1000 ? count(value) : fixed(value, digits);
-}
-
-/** @param {number[]} ticks */
-function decimals(ticks) {
-  const gap = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
-  return gap >= 1 ? 0 : gap >= 0.1 ? 1 : gap >= 0.01 ? 2 : 3;
 }

@@ -101,6 +101,7 @@ export class Curve {
     this.answers = null;
     this.readTotal = -1;
     this.#drop();
+    setText(byId("curve-note"), "reading …");
     void this.refresh(true);
   }
 
@@ -162,12 +163,14 @@ export class Curve {
     else if (!this.plot) this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * bucket;
-    const shown = bucket > 1 ? ` · 1 of ${count(bucket)}, least and greatest` : "";
-    const band = ` · median and middle half of ${count(over)}${clipped ? " · outliers off the scale" : ""}`;
+    const notes = [`${count(total)} episodes`];
+    if (bucket > 1) notes.push(`1 of ${count(bucket)}, least and greatest`);
+    notes.push(`median and middle half of ${count(over)}`);
+    if (clipped) notes.push("outliers off the scale");
     const note = byId("curve-note");
-    setAttribute(note, "title", `${count(total)} episodes${shown}${band}`);
+    setAttribute(note, "title", notes.join(" · "));
     if (total === 0) setText(note, "no episodes yet");
-    else note.replaceChildren(`${count(total)} episodes`, make("span", {}, [shown]), make("span", { class: "lesser" }, [band]));
+    else note.replaceChildren(...notes.map((words, i) => make("span", {}, [i > 0 ? ` · ${words}` : words])));
     this.#drawn();
   }
 

@@ -4,10 +4,11 @@
  */
 
 import { api } from "../net/api.js";
-import { compact, count, DASH, ending, reward } from "../logic/format.js";
+import { count } from "../logic/format.js";
 import { EpisodePages } from "../logic/pages.js";
 import { besides, byNumber, playlist } from "../logic/playlist.js";
-import { byId, make, on, perFrame, setAttribute, setText, show } from "./dom.js";
+import { byId, on, perFrame, setAttribute, setText, show } from "./dom.js";
+import { fillRow, makeRow } from "./episode-row.js";
 import { Filters } from "./filters.js";
 
 const ROW = 24;
@@ -15,12 +16,7 @@ const REFRESH_MS = 1_000;
 /** A list shorter than a screen grows in plain sight: no badge needed. */
 const FEW = 20;
 
-/** @type {Record<string, string>} */
-const VERDICTS = {
-  verified: "Verified: played again, it came out the same",
-  diverged: "Diverged: played again, it went another way",
-  not_verifiable: "Could not be verified by playing it again",
-};
+const NOWHERE = { episode: -1, at: -1 };
 
 export class Episodes {
   /**
@@ -52,7 +48,10 @@ export class Episodes {
     this.refreshed = 0;
     /** The row the keyboard is on, while the table has the focus. */
     this.cursor = -1;
-    this.shownEpisode = -1;
+    /** The episode whose row was last brought into sight, and which that was. */
+    this.revealed = NOWHERE;
+    /** The episode for which the list was last read again. */
+    this.sought = -1;
     this.walking = Promise.resolve();
     // Known here, not asked for: asking makes the page lay itself out.
     this.top = this.height = 0;
@@ -84,12 +83,14 @@ export class Episodes {
     return new EpisodePages(
       (cursor, limit) => api.episodes(this.session.state.run?.run ?? "", this.sort.value, this.filters, cursor, limit),
       () => this.look(),
+      () => (this.sort.value === "newest" && !this.filters.on ? (episode, limit) => api.episodes(this.session.state.run?.run ?? "", "newest", { filter: `episode <= ${episode}`, words: "" }, null, limit) : null),
     );
   }
 
   setRun() {
     this.pages.generation += 1;
     this.pages = this.#newPages();
+    this.revealed = NOWHERE;
     this.#restart();
   }
 
@@ -206,7 +207,10 @@ export class Episodes {
   /** @param {number} index */
   #reveal(index) {
     const { top, height } = this;
-    if (index * ROW < top) this.#scrollTo(index * ROW);
+    const far = index * ROW < top - height || (index + 1) * ROW > top + 2 * height;
+    // What is far away comes to the middle, with its neighbours around it.
+    if (far) this.#scrollTo(Math.max(0, (index + 0.5) * ROW - height / 2));
+    else if (index * ROW < top) this.#scrollTo(index * ROW);
     else if ((index + 1) * ROW > top + height) this.#scrollTo((index + 1) * ROW - height);
   }
 
@@ -219,31 +223,44 @@ export class Episodes {
     setText(byId("episode-total"), !state.run ? "" : filtered && pages.problem === null ? `${count(pages.total)}${pages.exact ? "" : "+"} of ${count(every)}` : count(every));
     this.filters.problem(filtered ? pages.problem : null);
     setAttribute(list, "aria-rowcount", String(total));
+    // Long numbers take the room of the training step.
+    byId("left").classList.toggle("many", every >= 100_000);
     const reachable = pages.reachable;
     this.space.style.height = `${reachable * ROW}px`;
     const first = Math.max(0, Math.floor(this.top / ROW) - 4);
     const last = Math.min(reachable - 1, Math.ceil((this.top + this.height) / ROW) + 4);
     pages.want(first, last);
     const wanted = Math.max(0, last - first + 1);
-    while (this.rows.length < wanted) this.rows.push(this.#makeRow());
+    while (this.rows.length < wanted) this.rows.push(makeRow(this.space));
     this.rows.forEach((element, i) => {
       show(element, i < wanted);
       if (i < wanted) this.#fill(element, first + i);
     });
-    if (state.episode !== this.shownEpisode) {
-      this.shownEpisode = state.episode ?? -1;
-      const index = pages.indexOf(this.shownEpisode);
-      if (index >= 0 && !state.live) this.#reveal(index);
-    }
+    this.#follow();
     this.#notes(total);
   }
 
-  #makeRow() {
-    const cell = () => make("span", { role: "gridcell" });
-    const tick = make("input", { type: "checkbox", tabindex: "-1", "data-testid": "tick" });
-    const row = make("div", { class: "row", role: "row", "data-testid": "episode-row" }, [cell(), cell(), cell(), cell(), cell(), make("span", { role: "gridcell", class: "tick" }, [tick])]);
-    this.space.append(row);
-    return row;
+  /** Brings the row of an episode into sight once it is opened, or live is left on it. */
+  #follow() {
+    const { pages } = this;
+    const { state } = this.session;
+    if (state.live) this.revealed = NOWHERE;
+    if (state.live || state.episode === null || pages.resetting || state.episode === this.revealed.episode) return;
+    const index = pages.indexOf(state.episode);
+    // The list is older than what was paused: once more, now that it stands still.
+    if (pages.top !== null && state.episode > pages.top && state.episode !== this.sought && this.#within(0)) {
+      this.sought = state.episode;
+      return this.refresh(true);
+    }
+    const { at } = this.revealed;
+    this.revealed = { episode: state.episode, at: index };
+    // Who scrolled away while it plays on is left where he is.
+    if (index >= 0 && !(state.playing && at >= 0 && !this.#within(at))) this.#reveal(index);
+  }
+
+  /** @param {number} index */
+  #within(index) {
+    return (index + 1) * ROW > this.top && index * ROW < this.top + this.height;
   }
 
   /** @param {HTMLElement} element @param {number} index */
@@ -251,22 +268,9 @@ export class Episodes {
     const row = this.pages.row(index);
     const transform = `translateY(${index * ROW}px)`;
     if (element.style.transform !== transform) element.style.transform = transform;
-    element.classList.toggle("blank", !row);
-    setAttribute(element, "data-episode", row ? String(row.episode) : null);
-    setAttribute(element, "aria-selected", String(row !== undefined && row.episode === this.session.state.episode));
     setAttribute(element, "aria-rowindex", String(index + 1));
-    const { run } = this.session.state;
-    const end = row ? ending(row, run?.presentation) : { word: "", kind: "running" };
-    const cells = row ? [count(row.episode), row.running ? DASH : reward(row.episode_return), count(row.length), compact(row.first_step), end.word] : ["·", "", "", "", ""];
-    cells.forEach((text, i) => setText(element.children[i], text));
-    // What playing it again told: "reel verify".
-    const name = row?.verified ? `end-${end.kind} ${row.verified}` : `end-${end.kind}`;
-    setAttribute(element.children[4], "title", row?.verified ? VERDICTS[row.verified] : null);
-    if (element.children[4].className !== name) element.children[4].className = name;
-    const tick = /** @type {any} */ (element.children[5].firstElementChild);
-    show(tick, row !== undefined && !row.running);
-    if (row) setAttribute(tick, "aria-label", `Tick episode ${row.episode} to compare`);
-    tick.checked = row !== undefined && this.ticks.has(run?.run ?? "", row.episode);
+    const { run, episode } = this.session.state;
+    fillRow(element, row, { shown: row?.episode === episode, ticked: row !== undefined && this.ticks.has(run?.run ?? "", row.episode), presentation: run?.presentation });
   }
 
   /** @param {number} total */

@@ -1,8 +1,8 @@
 /** The inspector: the step in numbers. Elements are made once per run and then only rewritten. */
 
-import { count, DASH, ending, fixed, reward, short, value as anyText } from "../logic/format.js";
+import { brief, count, DASH, ending, fixed, reward, short, value as anyText } from "../logic/format.js";
 import { actionName, Grid } from "../logic/grid.js";
-import { colour, css } from "../logic/scales.js";
+import { colour, css, rangeOf } from "../logic/scales.js";
 import { byId, make, setAttribute, setText, show } from "./dom.js";
 
 /** Channels that have a place of their own. */
@@ -15,7 +15,7 @@ export class Inspector {
   /**
    * @param {import("../logic/session.js").Session} session
    * @param {import("./theme.js").Theme} theme
-   * @param {() => import("../logic/scales.js").Range} range  the stage's: one colour, one number
+   * @param {() => import("../logic/scales.js").Range | null} range  the stage's: one colour, one number
    * @param {import("./inspector-more.js").InspectorMore} more
    */
   constructor(session, theme, range, more) {
@@ -79,12 +79,15 @@ export class Inspector {
   #episode(row) {
     const { state } = this.session;
     const { info } = state;
-    setText(byId("episode-number"), state.episode === null ? DASH : count(state.episode));
+    // Over a card that says what was asked for and is not there, so does the heading.
+    const named = state.problem ? (this.session.target.episode ?? null) : state.episode;
+    setText(byId("episode-number"), named === null ? DASH : count(named));
     setAttribute(byId("episode-number"), "data-episode", state.episode === null ? null : String(state.episode));
     // Live, the result is not known before the episode is over: show what was earned so far.
     const earned = state.step === state.length ? info?.episode_return : undefined;
     const so = earned ?? info?.episode_return ?? this.session.cache.returnBefore(state.step);
-    setText(byId("episode-return"), state.episode === null ? DASH : reward(so));
+    setText(byId("episode-return"), state.episode === null ? DASH : brief(so));
+    setAttribute(byId("episode-return"), "title", typeof so === "number" ? reward(so) : null);
     setText(byId("episode-length"), state.length === null ? DASH : count(state.length));
     const epsilon = row?.channels.epsilon ?? info?.epsilon ?? (state.live ? state.metrics?.epsilon : undefined);
     setText(byId("epsilon"), short(epsilon));
@@ -145,8 +148,10 @@ export class Inspector {
       if (!Array.isArray(q)) blank(bar);
     });
     if (!Array.isArray(q)) return;
-    const range = this.range();
-    const [low, high] = [Math.min(0, range.low), Math.max(0, range.high)];
+    const known = q.filter(Number.isFinite);
+    const range = this.range() ?? rangeOf(Math.min(...known), Math.max(...known));
+    // A range of the run leaves out its outliers; a bar stays in its lane all the same.
+    const [low, high] = [Math.min(0, range.low, ...known), Math.max(0, range.high, ...known)];
     const percent = (/** @type {number} */ v) => ((v - low) / (high - low || 1)) * 100;
     const best = Math.max(...q);
     q.forEach((value, action) => {

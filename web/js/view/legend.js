@@ -81,7 +81,7 @@ export class Legend {
     const difference = state.since !== null;
     const words = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
     setAttribute(byId("legend-cell"), "title", words);
-    setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+)/, "$1, $2"));
+    setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+),?/, "($1, $2)"));
     if (!coloured || !scale) return;
     this.#bar(scale);
     const text = scale.logarithmic || overlay === "visits" ? tally : cellText;

@@ -3,8 +3,9 @@
  * an empty or failed stage, gaps, the spinner, toasts. Every loss is told where it shows.
  */
 
+import { cardOf } from "../logic/cards.js";
 import { count } from "../logic/format.js";
-import { recording, stalledSince } from "../logic/state.js";
+import { stalledSince } from "../logic/state.js";
 import { api } from "../net/api.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
@@ -12,15 +13,7 @@ const SPINNER_MS = 300;
 const GAP_MS = 4_000;
 const TOAST_MS = 7_000;
 
-const SNIPPET = `from recorder import EpisodeRecorder
-
-recorder = EpisodeRecorder("runs", env=env)
-# in your training loop:
-recorder.record_step(observation, action, reward)
-recorder.finish_episode(observation, terminated=True, truncated=False)
-recorder.close()`;
-
-/** @typedef {Record<"retryNow" | "openNewest" | "openLast" | "again" | "next" | "reload", () => void>} Acts */
+/** @typedef {Record<import("../logic/cards.js").Act, () => void>} Acts */
 
 export class Notices {
   /**
@@ -92,25 +85,34 @@ export class Notices {
 
   #card() {
     const { state } = this.session;
-    const content = cardOf(state, this.session.target.run, this.command);
+    const content = cardOf(state, this.session.target.run, { command: this.command, trains: !byId("train").disabled });
     if (content?.types) this.#learnCommand();
     const key = content ? content.key : "";
     show(this.card, content !== null);
+    // What speaks of a step is away while there is none, or while another was asked for.
+    setAttribute(document.body, "data-shows", content === null ? null : state.episode === null ? "nothing" : state.problem ? "problem" : null);
     if (key === this.cardKey) return;
     this.cardKey = key;
     setAttribute(this.card, "data-card", content ? content.key.split("|")[0] : null);
     if (!content) return this.card.replaceChildren();
-    const buttons = content.buttons.map(([label, act]) => {
-      const button = make("button", { text: label });
-      on(button, "click", () => (act === "copy" ? this.copy(content.copy ?? "", "Copied") : this.acts[act]()));
-      return button;
-    });
+    const button = (/** @type {string} */ text, /** @type {() => void} */ act, look = "") => {
+      const element = make("button", { text, class: look });
+      on(element, "click", act);
+      return element;
+    };
+    const copy = (/** @type {string} */ text) => void this.copy(text, "Copied");
+    const ways = (content.ways ?? []).map(({ words, label, act, code }) =>
+      make("div", { class: "way" }, [
+        make("p", { text: words }),
+        code === undefined || act ? button(label ?? "", () => this.acts[/** @type {keyof Acts} */ (act)](), "primary") : make("div", { class: "code" }, [make("pre", { text: code, tabindex: "0" }), button("Copy", () => copy(code), "small")]),
+      ]),
+    );
     this.card.replaceChildren(
       ...(content.pulse ? [make("span", { class: "pulse" })] : []),
       make("h3", { text: content.title }),
       make("p", { text: content.text }),
-      ...(content.pre ? [make("pre", { text: content.pre, tabindex: "0" })] : []),
-      make("div", { class: "actions" }, buttons),
+      ...ways,
+      make("div", { class: "actions" }, content.buttons.map(([text, act]) => button(text, () => (act === "copy" ? copy(content.copy ?? "") : this.acts[act]())))),
     );
   }
 
@@ -160,64 +162,6 @@ export class Notices {
     }
   }
 }
-
-/**
- * @typedef {{key: string, title: string, text: string, pre?: string, copy?: string, pulse?: boolean, types?: boolean,
- *            buttons: [string, "copy" | keyof Acts][]}} Card
- * @param {import("../logic/state.js").State} state
- * @param {string | null | undefined} asked  the run that was asked for
- * @param {string} command  what a person types for `reel`; a card with `types` names it
- * @returns {Card | null}
- */
-function cardOf(state, asked, command) {
-  const { problem } = state;
-  if (state.newer !== null) {
-    const text = `The server speaks version ${state.newer} of the protocol, this page version 1. Load the page again to get the one that belongs to the server.`;
-    return { key: `newer|${state.newer}`, title: "This page is older than its server", text, copy: text, buttons: [["Load again", "reload"], ["Copy details", "copy"]] };
-  }
-  if (problem) {
-    const details = `${problem.code}: ${problem.message}`;
-    /** @type {Card["buttons"]} */
-    const buttons = [["Try again", "again"], ["Copy details", "copy"]];
-    if (problem.code === "unknown_episode") buttons.unshift(["Open the last episode", "openLast"]);
-    else buttons.unshift(["Open the newest run", "openNewest"]);
-    const unreadable = state.runs.some((run) => run.run === asked && run.status === "unreadable");
-    const title = unreadable ? "This run cannot be read" : (TITLES[problem.code] ?? "This cannot be shown");
-    return { key: `problem|${title}${details}`, title, text: problem.message, copy: details, buttons };
-  }
-  if (state.empty && state.episode === null) {
-    return {
-      key: `empty|${command}`,
-      pulse: true,
-      types: true,
-      title: "Nothing recorded yet",
-      text: `Type  ${command} train  in another terminal, or record your own loop. This page opens by itself when the first episode arrives.`,
-      pre: SNIPPET,
-      copy: SNIPPET,
-      buttons: [["Copy", "copy"]],
-    };
-  }
-  if (state.run && state.episode === null && state.waitingSince === null && state.metrics !== null) {
-    if (!recording(state)) return { key: "none", title: "This run has no episodes", text: "It ended before its first episode did.", buttons: [["Open the newest run", "openNewest"]] };
-    return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
-  }
-  if (state.missing?.reason === "damaged") {
-    const text = `The steps of episode ${state.episode} cannot be read: the tape of run ${state.run?.run} is damaged there. ${command} check says how far, ${command} recover saves what is whole.`;
-    const copy = `${text} File: ${state.run?.run}/run.db. Episodes ${state.missing.from_episode} to ${state.missing.to_episode}.`;
-    return { key: `damaged|${state.episode}|${command}`, types: true, title: "This episode is damaged", text, copy, buttons: [["Next episode", "next"], ["Try again", "again"], ["Copy details", "copy"]] };
-  }
-  if (state.missing) {
-    return { key: `kept|${state.episode}`, title: "The steps of this episode were not kept", text: "The run's recording policy kept its summary only.", buttons: [["Next episode", "next"]] };
-  }
-  return null;
-}
-
-/** @type {Record<string, string>} */
-const TITLES = {
-  unknown_run: "There is no such run",
-  unknown_episode: "There is no such episode",
-  damaged: "This recording is damaged",
-};
 
 /** @param {import("../types.js").Gap} gap */
 function gapText(gap) {

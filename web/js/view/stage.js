@@ -138,10 +138,10 @@ export class Stage {
     this.setOverlay(OVERLAYS[(index + 1) % OVERLAYS.length].id);
   }
 
-  /** The colours that Q-values have on this run, whatever is drawn. @returns {import("../logic/scales.js").Range} */
+  /** The colours that Q-values have on this run, whatever is drawn; null where the run does not tell. @returns {import("../logic/scales.js").Range | null} */
   qRange() {
     const run = this.moments?.range;
-    return run ? rangeOf(...run.q_values) : { low: 0, high: 1, diverging: false };
+    return run ? rangeOf(...run.q_values) : null;
   }
 
   /** What is drawn of a state. @param {number} observation */
@@ -257,7 +257,8 @@ export class Stage {
     const names = /** @type {any} */ (state.run?.presentation)?.labels;
     paintVector(ctx, width, height, {
       lanes: lanesOf(observation, names),
-      at: (path, t) => path.reduce((value, part) => value?.[part], cache.observation(t)),
+      key: `${state.run?.run}/${cache.episode}`,
+      observation: (t) => cache.observation(t),
       from: cache.contiguousFrom(step),
       to: cache.complete() ? /** @type {number} */ (cache.length) : cache.known(),
       length: Math.max(state.length ?? 0, cache.known()),

@@ -1,6 +1,6 @@
 /** The top bar: which run, in what state, how it does. */
 
-import { compact, count, fixed, runTitle, short } from "../logic/format.js";
+import { brief, compact, count, fixed, runTitle, short } from "../logic/format.js";
 import { chip, recording } from "../logic/state.js";
 import { byId, make, on, setAttribute, setText } from "./dom.js";
 
@@ -76,18 +76,19 @@ export class TopBar {
           [count(metrics.episodes), "episodes"],
           [count(metrics.steps), "steps"],
         ];
-    parts.push(["return", fixed(metrics.return_100, 2)], ["ε", short(metrics.epsilon)]);
+    parts.push(["return", Math.abs(metrics.return_100 ?? 0) >= 1e5 ? brief(metrics.return_100) : fixed(metrics.return_100, 2)], ["ε", short(metrics.epsilon)]);
     const lost = metrics.lost ?? 0;
     const text = [...parts.map(([a, b]) => `${a} ${b}`), `${count(lost)} lost`];
     if (text.join() !== this.said) {
       this.said = text.join();
       // Where there is no room for all, steps and a loss of nothing are what is left out.
       const lesser = (/** @type {number} */ i) => i === 1 || (i === parts.length && lost === 0);
-      bar.replaceChildren(...text.map((words, i) => make("span", lesser(i) ? { class: "lesser" } : {}, [i ? ` · ${words}` : words])));
+      bar.replaceChildren(...text.map((words, i) => make("span", lesser(i) ? { class: "lesser" } : i === parts.length ? { class: "alarm" } : {}, [i && !(i === parts.length && lost > 0) ? ` · ${words}` : words])));
     }
     bar.classList.toggle("alarm", lost > 0);
     bar.title = "return: mean of the last 100 episodes; lost: steps or episodes that could not be recorded";
-    const viewers = metrics.viewers ?? 0;
+    // Who else looks on is not known without a connection.
+    const viewers = state.connection === "open" ? (metrics.viewers ?? 0) : 0;
     setText(byId("viewers"), viewers > 0 ? `${count(viewers)} viewer${viewers === 1 ? "" : "s"}` : "");
   }
 }

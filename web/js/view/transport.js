@@ -1,6 +1,6 @@
 /** The transport: slider, buttons, the step that can be typed, speed. Draws state, asks the session. */
 
-import { count, reward as rewardText, speed as speedText } from "../logic/format.js";
+import { count, DASH, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
 import { MOST_TICKS } from "../logic/marks.js";
 import { behind, ended, otherLive, recording, stepsPerSecond } from "../logic/state.js";
@@ -99,7 +99,7 @@ export class Transport {
     const total = state.length === null ? `${known} so far` : String(state.length);
     setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}`);
     if (document.activeElement !== this.input) setValue(this.input, String(state.step));
-    setText(byId("total"), none ? "–" : state.length === null ? "…" : String(state.length));
+    setText(byId("total"), none ? DASH : state.length === null ? "…" : count(state.length));
     this.#pace(running);
     this.#live();
     setValue(byId("speed"), String(state.speed));

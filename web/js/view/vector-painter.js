@@ -3,9 +3,10 @@
  * are here, with a cursor at the position shown. Branches of a Dict are headings, what
  * hangs on them is indented: the observation as a tree.
  *
- * @typedef {object} Traces
+ * @typedef {object} View
  * @property {import("../logic/looks.js").Lane[]} lanes
- * @property {(path: (string | number)[], step: number) => any} at
+ * @property {(step: number) => any} observation
+ * @property {string} key    of the episode
  * @property {number} from   first step to draw
  * @property {number} to     last step to draw
  * @property {number} length of the axis, in steps
@@ -13,19 +14,24 @@
  * @property {import("./theme.js").Tokens} tokens
  */
 
-import { fixed } from "../logic/format.js";
+import { count, fixed } from "../logic/format.js";
+import { Traces } from "../logic/traces.js";
 import { MONO } from "./shapes.js";
 
 const LEAST_LANE = 18;
 const HEADING = 26;
 const INDENT = 14;
 
-/** @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} height @param {Traces} traces */
-export function paintVector(ctx, width, height, traces) {
+/** What each canvas has drawn so far. @type {WeakMap<HTMLCanvasElement | OffscreenCanvas, Traces>} */
+const drawn = new WeakMap();
+
+/** @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} height @param {View} view */
+export function paintVector(ctx, width, height, view) {
   ctx.clearRect(0, 0, width, height);
-  const room = height - 24;
-  const most = Math.max(1, Math.floor(room / LEAST_LANE) - 1);
-  const lanes = traces.lanes.slice(0, traces.lanes.length > most + 1 ? most : most + 1);
+  const fits = Math.max(1, Math.floor((height - 24) / LEAST_LANE));
+  const leftOut = Math.max(0, view.lanes.length - fits);
+  const lanes = view.lanes.slice(0, leftOut > 0 ? fits - 1 : fits);
+  const room = height - 24 - (leftOut > 0 ? LEAST_LANE : 0);
   if (lanes.length === 0) return;
   const headings = lanes.filter(({ path }) => path === null).length;
   const curves = lanes.length - headings;
@@ -34,21 +40,26 @@ export function paintVector(ctx, width, height, traces) {
   const deepest = Math.max(...lanes.map(({ label: words, depth }) => words.length * 7.3 + depth * INDENT));
   const left = Math.min(Math.max(90, deepest + 28), width * 0.34);
   const right = 84;
-  const area = { x: left, width: width - left - right, length: Math.max(1, traces.length) };
-  let y = (height - headings * heading - curves * lane) / 2;
+  const area = { x: left, width: width - left - right, length: Math.max(1, view.length) };
+  const { canvas } = ctx;
+  const traces = drawn.get(canvas) ?? new Traces();
+  drawn.set(canvas, traces);
+  const paths = /** @type {(string | number)[][]} */ (lanes.map(({ path }) => path).filter((path) => path !== null));
+  const found = traces.of(view.key, paths, view.observation, view.from, view.to, area.length, Math.max(1, Math.round(area.width)));
+  const now = view.observation(view.step);
+  let y = 12 + (room - headings * heading - curves * lane) / 2;
   const top = y;
+  let curve = 0;
   for (const shown of lanes) {
     const side = shown.path === null ? heading : lane;
-    if (shown.path === null) paintHeading(ctx, shown, area, y, side, traces.tokens);
-    else paintLane(ctx, traces, shown, area, y, side);
+    if (shown.path === null) paintHeading(ctx, shown, area, y, side, view.tokens);
+    else paintLane(ctx, view, shown, found[curve++], shown.path.reduce((value, part) => value?.[part], now), area, y, side);
     y += side;
   }
-  const x = area.x + (traces.step / area.length) * area.width;
-  ctx.fillStyle = traces.tokens.accent;
+  const x = area.x + (view.step / area.length) * area.width;
+  ctx.fillStyle = view.tokens.accent;
   ctx.fillRect(Math.round(x) - 0.5, top, 1.5, y - top);
-  if (traces.lanes.length > lanes.length) {
-    label(ctx, `${traces.lanes.length - lanes.length} more`, left, Math.min(height - 8, y + 9), traces.tokens.dim, "left");
-  }
+  if (leftOut > 0) label(ctx, `${count(view.lanes.length - lanes.length)} more`, left, y + LEAST_LANE / 2 + 2, view.tokens.dim, "left");
 }
 
 /** @typedef {{x: number, width: number, length: number}} Area */
@@ -62,29 +73,17 @@ function paintHeading(ctx, lane, area, y, side, tokens) {
 }
 
 /**
- * @param {CanvasRenderingContext2D} ctx @param {Traces} traces @param {import("../logic/looks.js").Lane} shown
+ * @param {CanvasRenderingContext2D} ctx @param {View} view @param {import("../logic/looks.js").Lane} shown
+ * @param {import("../logic/traces.js").Trace} trace @param {any} now  its value at the step shown
  * @param {Area} area @param {number} y @param {number} lane
  */
-function paintLane(ctx, traces, shown, area, y, lane) {
-  const { tokens } = traces;
-  const path = /** @type {(string | number)[]} */ (shown.path);
+function paintLane(ctx, view, shown, trace, now, area, y, lane) {
+  const { tokens } = view;
   label(ctx, shown.label, 14 + shown.depth * INDENT, y + lane / 2, tokens.dim, "left", 400, area.x - 22 - shown.depth * INDENT);
   ctx.fillStyle = tokens.line;
   ctx.fillRect(area.x, Math.round(y + lane) - 1, area.width, 1);
-  const now = traces.at(path, traces.step);
   if (shown.text !== undefined) return label(ctx, typeof now === "string" ? now : shown.text, area.x + 6, y + lane / 2, tokens.ink, "left", 400, area.width);
-  const number = (/** @type {any} */ v) => (typeof v === "boolean" ? Number(v) : v);
-  const stride = Math.max(1, Math.ceil((traces.to - traces.from) / (area.width * 2)));
-  let [low, high] = [Infinity, -Infinity];
-  /** @type {[number, number][]} */
-  const points = [];
-  for (let t = traces.from; t <= traces.to; t += stride) {
-    const value = number(traces.at(path, t));
-    if (typeof value !== "number" || !Number.isFinite(value)) continue;
-    low = Math.min(low, value);
-    high = Math.max(high, value);
-    points.push([t, value]);
-  }
+  const { points, low, high, whole } = trace;
   const pad = Math.min(10, lane * 0.18);
   const span = high - low || 1;
   const toY = (/** @type {number} */ v) => (high === low ? y + lane / 2 : y + lane - pad - ((v - low) / span) * (lane - 2 * pad));
@@ -94,19 +93,22 @@ function paintLane(ctx, traces, shown, area, y, lane) {
     ctx.globalAlpha = 1;
   }
   ctx.strokeStyle = tokens.archive;
-  ctx.lineWidth = 1.75;
+  // Where it swings from one pixel to the next, a thinner line leaves a shape to be seen.
+  const way = points.reduce((sum, [, value], i) => (i > 0 ? sum + Math.abs(toY(value) - toY(points[i - 1][1])) : 0), 0);
+  ctx.lineWidth = way > 8 * area.width ? 1 : 1.75;
   ctx.lineJoin = "round";
   ctx.beginPath();
   for (const [t, value] of points) ctx.lineTo(area.x + (t / area.length) * area.width, toY(value));
   ctx.stroke();
-  const at = number(now);
+  const at = typeof now === "boolean" ? Number(now) : now;
   if (typeof at === "number" && Number.isFinite(at)) {
     ctx.fillStyle = tokens.ink;
     ctx.beginPath();
-    ctx.arc(area.x + (traces.step / area.length) * area.width, toY(at), 3.5, 0, 7);
+    ctx.arc(area.x + (view.step / area.length) * area.width, toY(at), 3.5, 0, 7);
     ctx.fill();
   }
-  label(ctx, typeof now === "boolean" ? (now ? "yes" : "no") : fixed(now, 4), area.x + area.width + 10, y + lane / 2, tokens.ink, "left");
+  const text = typeof now === "boolean" ? (now ? "yes" : "no") : whole ? count(now) : fixed(now, 4);
+  label(ctx, text, area.x + area.width + 10, y + lane / 2, tokens.ink, "left");
 }
 
 /** @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x @param {number} y @param {string} ink @param {CanvasTextAlign} align @param {number} [weight] @param {number} [most]  width */
