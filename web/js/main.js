@@ -5,19 +5,19 @@
  */
 
 import { decode as unpack } from "@msgpack/msgpack";
-import { reward } from "./logic/format.js";
 import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { Desk } from "./logic/moments.js";
-import { format, parse } from "./logic/route.js";
 import { Session } from "./logic/session.js";
 import { Settings } from "./logic/settings.js";
 import { recording } from "./logic/state.js";
 import { ApiError, api } from "./net/api.js";
 import { Filler } from "./net/filler.js";
 import { Socket } from "./net/socket.js";
+import { Address } from "./view/address.js";
+import { Announcer } from "./view/announcer.js";
 import { Compare } from "./view/compare.js";
 import { Curve } from "./view/curve.js";
-import { byId, on, perFrame, reducedMotion, setText, watchPixelRatio } from "./view/dom.js";
+import { byId, on, perFrame, reducedMotion, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
 import { Frames } from "./view/frames.js";
 import { Highlights } from "./view/highlights.js";
@@ -41,6 +41,8 @@ const settings = new Settings();
 
 const session = new Session((type, data) => socket.send(encode(type, data)), notify, clock);
 const { state } = session;
+const address = new Address(session, settings, clock);
+const announcer = new Announcer(session, clock);
 
 const theme = new Theme(() => {
   curve.setTheme();
@@ -101,7 +103,7 @@ function draw(now) {
   compare.draw(now);
   notices.draw(clock());
   trainer.draw();
-  address();
+  address.write();
   frameTimes.push(clock() - began);
   if (frameTimes.length > 1200) frameTimes.splice(0, 600);
 }
@@ -111,8 +113,7 @@ function notify(event, detail) {
   if (event === "run") {
     if (detail) {
       // A moment of one run is none of another's, unless the address named both.
-      if (!addressed) Object.assign(state, { moment: null, since: null });
-      addressed = false;
+      if (!address.named()) Object.assign(state, { moment: null, since: null });
       training.setRun();
       stage.setRun();
       inspector.setRun();
@@ -134,7 +135,7 @@ function notify(event, detail) {
   if ((event === "qtable" || event === "error") && desk.answer(detail)) return redraw();
   // Of a run that is gone the stage itself tells.
   if (event === "error" && !state.problem && !state.empty && !(state.gone && detail.code === "unknown_run")) notices.toast(detail.message, { kind: "alarm" });
-  announce();
+  announcer.consider();
   redraw();
 }
 
@@ -184,48 +185,6 @@ function complain(error) {
   notices.toast(error instanceof Error ? error.message : String(error), { kind: "alarm" });
 }
 
-/* -- the address: written when something rests, read when a person changes it -------- */
-
-let written = location.hash;
-/** As the browser spells it. Where the bar says something else, a person typed, and `hashchange` is on its way. */
-let inBar = location.hash;
-
-const ADDRESS_MS = 250;
-let addressedAt = -Infinity;
-
-function address() {
-  // What plays has a frame to come.
-  if ((state.playing || state.live) && clock() - addressedAt < ADDRESS_MS) return;
-  addressedAt = clock();
-  // While an answer is due, what is shown is not what was asked for: a reload must not lose that.
-  if (!state.run || state.problem || state.waitingSince !== null) return;
-  const still = !state.playing && !state.live && state.episode !== null;
-  const common = { run: state.run.run, speed: state.speed, view: settings.view() };
-  const route = still ? { ...common, episode: state.episode, step: state.step } : common;
-  // While it plays the address names the episode at rest last; browsers limit how often it may change.
-  if (!still && !state.live && state.episode !== null) Object.assign(route, { episode: state.episode, step: 0 });
-  const hash = format(route);
-  if (hash === written || location.hash !== inBar) return;
-  written = hash;
-  history.replaceState(null, "", hash || location.pathname);
-  inBar = location.hash;
-}
-
-/** Whether the run that is opened is one that the address named, moments of training and all. */
-let addressed = false;
-
-function openFromAddress() {
-  const route = parse(location.hash);
-  written = inBar = location.hash;
-  const speed = route.speed ?? undefined;
-  addressed = state.run === null || (route.run !== null && route.run !== state.run.run);
-  settings.restore(route.view);
-  if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
-  else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
-}
-
-on(window, "hashchange", () => location.hash !== inBar && openFromAddress());
-
 /* -- connection ----------------------------------------------------------------------- */
 
 const socketUrl = new URL("ws", document.baseURI);
@@ -239,7 +198,7 @@ const socket = new Socket(
       const back = state.run !== null;
       Object.assign(state, { connection: "open", retryAt: null });
       if (back) session.resume();
-      else openFromAddress();
+      else address.open();
       void readRuns();
       void trainer.connected();
       redraw();
@@ -305,26 +264,11 @@ on(byId("theme"), "click", () => theme.toggle());
 on(byId("share"), "click", copyLink);
 
 function copyLink() {
-  const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed, view: settings.view() });
-  void notices.copy(new URL(at || "#", location.href).href, "Link copied");
+  void notices.copy(address.link, "Link copied");
 }
 
 on(document, "visibilitychange", redraw);
 watchPixelRatio(redraw);
-
-/** Reads the position aloud, only when it rests, and at most once a second. */
-let announced = 0;
-/** @type {ReturnType<typeof setTimeout> | undefined} */
-let announcing;
-function announce() {
-  clearTimeout(announcing);
-  if (state.playing || state.live || state.episode === null) return;
-  announcing = setTimeout(() => {
-    announced = clock();
-    const earned = session.cache.value("reward", state.step);
-    setText(byId("announce"), `episode ${state.episode}, step ${state.step}${earned === undefined ? "" : `, reward ${reward(earned)}`}`);
-  }, Math.max(250, 1_000 - (clock() - announced)));
-}
 
 settings.add("ov", {
   get: () => (stage.overlay === "triangles" ? "q" : stage.overlay),
