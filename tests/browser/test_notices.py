@@ -98,7 +98,7 @@ async def test_new_episodes_are_a_badge_on_the_list_of_who_watches_history(
         await viewer.until("s.live && s.episode >= 3")
         await viewer.part("goto").fill("1")
         await viewer.part("goto").press("Enter")
-        await viewer.shows(1, 0)
+        await viewer.until("!s.live && s.episode === 1 && s.waitingSince === null")
         badge = viewer.part("new-episodes")
         await expect(badge).to_have_text(re.compile(r"^↑ [\d,]+ new$"))
         newest = (await viewer.state())["metrics"]["episodes"] - 1

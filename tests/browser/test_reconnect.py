@@ -96,4 +96,5 @@ async def test_a_server_that_came_back_with_another_token_is_told_as_that(
     await expect(viewer.part("banner")).to_contain_text("does not accept this page's token")
     await expect(viewer.part("banner")).to_contain_text("the server printed")
     await viewer.shows(EPISODE, 20)
+    await viewer.page.goto("about:blank")  # or it tries again behind what follows
     console_errors.clear()  # a refused WebSocket, as the browser words it

@@ -41,7 +41,7 @@ export function cardOf(state, asked, { command, trains }) {
   if (state.problem) return problemCard(state, asked, state.problem);
   if (state.empty && state.episode === null) {
     /** @type {Way[]} */
-    const ways = trains ? [{ words: "Train an agent here", label: "Train an agent …", act: "train" }] : [];
+    const ways = trains ? [{ words: "", label: "Train an agent …", act: "train" }] : [];
     ways.push({ words: trains ? "or in another terminal" : "Train an agent in another terminal", code: `${command} train` });
     ways.push({ words: "or record your own loop", code: SNIPPET });
     return { key: `empty|${command}|${trains}`, types: true, title: "Nothing recorded yet", text: "This page opens by itself when the first episode arrives.", ways, buttons: [] };

@@ -37,8 +37,8 @@ export class Filler {
 
   #wanted() {
     const { state, cache } = this.session;
-    const { length, missing } = state;
-    return !missing && length !== null && length <= MOST_STEPS && length * cache.width <= MOST_NUMBERS && !cache.complete();
+    const { length, missing, gone } = state;
+    return !missing && !gone && length !== null && length <= MOST_STEPS && length * cache.width <= MOST_NUMBERS && !cache.complete();
   }
 
   /** At once, for a person who asks for what only the whole episode tells. */
@@ -55,7 +55,7 @@ export class Filler {
     const { state, cache } = this.session;
     const { run, episode, length } = state;
     const still = () => `${state.run?.run}/${state.episode}` === key && cache.episode === episode;
-    if (!run || episode === null || length === null || !still()) return;
+    if (!run || episode === null || length === null || !still() || !this.#wanted()) return;
     try {
       for (let from = 0; from < length; from += CHUNK) {
         const steps = await this.read(run.run, episode, from, Math.min(length, from + CHUNK));

@@ -103,7 +103,7 @@ export class Notices {
     const copy = (/** @type {string} */ text) => void this.copy(text, "Copied");
     const ways = (content.ways ?? []).map(({ words, label, act, code }) =>
       make("div", { class: "way" }, [
-        make("p", { text: words }),
+        ...(words ? [make("p", { text: words })] : []),
         code === undefined || act ? button(label ?? "", () => this.acts[/** @type {keyof Acts} */ (act)](), "primary") : make("div", { class: "code" }, [make("pre", { text: code, tabindex: "0" }), button("Copy", () => copy(code), "small")]),
       ]),
     );
