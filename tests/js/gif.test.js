@@ -62,18 +62,49 @@ test("a palette holds the commonest colours, and shows others as the nearest", (
   });
 });
 
-test("a file has its size, a block for each picture, and an end", () => {
+/** The pictures of a file as a reader shows them, each over the one before. */
+function shown(bytes) {
+  const width = bytes[6] | (bytes[7] << 8);
+  const screen = new Array(width * (bytes[8] | (bytes[9] << 8))).fill(null);
+  const pictures = [];
+  let at = 13 + 3 * 256;
+  while (bytes[at] !== 0x3b) {
+    const blocks = (from) => {
+      const data = [];
+      for (at = from; bytes[at] !== 0; at += bytes[at] + 1) data.push(...bytes.slice(at + 1, at + 1 + bytes[at]));
+      at += 1;
+      return data;
+    };
+    if (bytes[at] === 0x21) {
+      blocks(at + 2);
+      continue;
+    }
+    assert.equal(bytes[at], 0x2c);
+    const [left, top, across, down] = [1, 3, 5, 7].map((i) => bytes[at + i] | (bytes[at + i + 1] << 8));
+    const pixels = unlzw(blocks(at + 11));
+    assert.equal(pixels.length, across * down);
+    pixels.forEach((colour, i) => {
+      screen[(top + Math.floor(i / across)) * width + left + (i % across)] = colour;
+    });
+    pictures.push({ screen: [...screen], size: across * down });
+  }
+  return pictures;
+}
+
+test("a file holds each picture, and of a later one only what changed", () => {
   const palette = new Palette();
-  const picture = Uint8ClampedArray.from({ length: 4 * 6 }, (_, i) => i * 9);
-  palette.count(picture);
+  const rgba = (grey) => Uint8ClampedArray.from(grey.flatMap((level) => [level, level, level, 255]));
+  const first = Array.from({ length: 20 }, (_, i) => (i % 4) * 40);
+  const second = first.with(6, 200).with(13, 200);
+  const pictures = [first, second, second, first];
+  for (const picture of pictures) palette.count(rgba(picture));
   palette.choose();
-  const gif = new Gif(3, 2, palette);
-  gif.add(picture, 0.1);
-  gif.add(picture, 0.5);
+  const gif = new Gif(5, 4, palette);
+  for (const picture of pictures) gif.add(rgba(picture), 0.1);
   const bytes = gif.end();
   assert.equal(String.fromCharCode(...bytes.slice(0, 6)), "GIF89a");
-  assert.deepEqual([...bytes.slice(6, 10)], [3, 0, 2, 0]);
-  const pictures = [...bytes.keys()].filter((i) => bytes[i] === 0x2c && bytes[i + 5] === 3 && bytes[i + 7] === 2);
-  assert.equal(pictures.length, 2);
   assert.equal(bytes.at(-1), 0x3b);
+  const found = shown(bytes);
+  assert.deepEqual(found.map(({ screen }) => screen.map((i) => palette.colours[i][0])), pictures);
+  assert.deepEqual(found.map(({ size }) => size), [20, 6, 1, 6]);
 });

@@ -1,5 +1,5 @@
 /**
- * An animated GIF, written from pictures of the same size. Colours are those that most pixels
+ * An animated GIF, written from pictures of the same size, of which each holds what changed. Colours are those that most pixels
  * have, 256 at most; a colour that is not among them is shown as the nearest that is.
  */
 
@@ -70,18 +70,43 @@ export class Gif {
     this.bytes.push(0x21, 0xff, 11, ...ascii("NETSCAPE2.0"), 3, 1, 0, 0, 0);
   }
 
+  /** The picture before, as colours of the palette. @type {Uint8Array | null} */
+  before = null;
+
   /** @param {Uint8ClampedArray} rgba @param {number} seconds  how long it is shown */
   add(rgba, seconds) {
-    const { bytes } = this;
-    bytes.push(0x21, 0xf9, 4, 0, ...u16(Math.max(2, Math.round(seconds * 100))), 0, 0);
-    bytes.push(0x2c, 0, 0, 0, 0, ...u16(this.width), ...u16(this.height), 0, 8);
-    const coded = lzw(this.palette.apply(rgba));
+    const { bytes, width } = this;
+    const pixels = this.palette.apply(rgba);
+    const [left, top, right, bottom] = this.#changed(pixels);
+    this.before = pixels;
+    // What was there stays under what is drawn: only the part that changed is written.
+    bytes.push(0x21, 0xf9, 4, 1 << 2, ...u16(Math.max(2, Math.round(seconds * 100))), 0, 0);
+    bytes.push(0x2c, ...u16(left), ...u16(top), ...u16(right - left), ...u16(bottom - top), 0, 8);
+    const part = new Uint8Array((right - left) * (bottom - top));
+    for (let y = top; y < bottom; y += 1) part.set(pixels.subarray(y * width + left, y * width + right), (y - top) * (right - left));
+    const coded = lzw(part);
     for (let i = 0; i < coded.length; i += 255) {
       const block = coded.slice(i, i + 255);
       bytes.push(block.length);
       for (const byte of block) bytes.push(byte);
     }
     bytes.push(0);
+  }
+
+  /** The box around all pixels that are other than before, one at least: left, top, right, bottom. @param {Uint8Array} pixels @returns {[number, number, number, number]} */
+  #changed(pixels) {
+    const { before, width, height } = this;
+    if (!before) return [0, 0, width, height];
+    let [left, top, right, bottom] = [width, height, 0, 0];
+    for (let i = 0; i < pixels.length; i += 1) {
+      if (pixels[i] === before[i]) continue;
+      const [x, y] = [i % width, Math.floor(i / width)];
+      left = Math.min(left, x);
+      right = Math.max(right, x + 1);
+      top = Math.min(top, y);
+      bottom = y + 1;
+    }
+    return right > 0 ? [left, top, right, bottom] : [0, 0, 1, 1];
   }
 
   /** @returns {Uint8Array<ArrayBuffer>} the file */

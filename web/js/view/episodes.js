@@ -244,11 +244,15 @@ export class Episodes {
   #follow() {
     const { pages } = this;
     const { state } = this.session;
-    if (state.live) this.revealed = NOWHERE;
+    if (state.live && this.revealed !== NOWHERE) {
+      this.revealed = NOWHERE;
+      // Back at the newest: so is the list.
+      if (pages.top !== null) this.#scrollTo(0);
+    }
     if (state.live || state.episode === null || pages.resetting || state.episode === this.revealed.episode) return;
     const index = pages.indexOf(state.episode);
     // The list is older than what was paused: once more, now that it stands still.
-    if (pages.top !== null && state.episode > pages.top && state.episode !== this.sought && this.#within(0)) {
+    if (pages.top !== null && state.episode > pages.top && state.episode !== this.sought && (!state.playing || this.#within(0))) {
       this.sought = state.episode;
       return this.refresh(true);
     }
