@@ -244,7 +244,8 @@ async def test_the_grid_is_walked_with_the_keyboard_and_each_cell_says_what_it_i
             end = "wall$"
         elif table.visits[cell]:
             best = int(table.values[cell].argmax())
-            end = re.escape(f"best {names[best]} {table.values[cell].max():.2f}") + "$"
+            worth = f"{table.values[cell].max():.2f}".replace("-", "\u2212")
+            end = re.escape(f"best {names[best]} {worth}") + "$"
         label = re.compile(f"^row {row} column {column}\\b.*{end}")
         await expect(focused).to_have_attribute("aria-label", label)
     # The playhead stood still: in the grid arrows walk, elsewhere they step.

@@ -209,3 +209,11 @@ test("an axis has one unit, and the decimals that tell its ticks apart", () => {
   assert.deepEqual(text.tickTexts([]), []);
   for (const ticks of [[1.5e6, 2e6], [0, 1e-4], [99_990, 100_000]]) assert.equal(new Set(text.tickTexts(ticks)).size, 2, `${ticks}`);
 });
+
+test("times of day tell ticks apart by seconds or parts of one", () => {
+  const at = new Date(2026, 10, 21, 9, 5, 34).getTime() / 1000;
+  assert.deepEqual(text.clockTexts([at, at + 0.2, at + 0.4]), ["09:05:34.0", "09:05:34.2", "09:05:34.4"]);
+  assert.deepEqual(text.clockTexts([at, at + 30]), ["09:05:34", "09:06:04"]);
+  assert.deepEqual(text.clockTexts([at + 0.05, at + 0.1]), ["09:05:34.05", "09:05:34.10"]);
+  assert.deepEqual(text.clockTexts([]), []);
+});

@@ -85,6 +85,18 @@ export function tickTexts(ticks) {
   return ticks.map((tick) => (tick === 0 ? "0" : fixed(tick / unit, digits) + letter));
 }
 
+/** Times of day along an axis, with the parts of a second that tell them apart. @param {number[]} ticks  unix seconds */
+export function clockTexts(ticks) {
+  const gap = ticks.length > 1 ? Math.abs(ticks[1] - ticks[0]) : 1;
+  const digits = gap >= 1 ? 0 : gap >= 0.1 ? 1 : gap >= 0.01 ? 2 : 3;
+  return ticks.map((tick) => {
+    const at = new Date(Math.round(tick * 1000));
+    const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+    const part = digits > 0 ? `.${String(at.getMilliseconds()).padStart(3, "0").slice(0, digits)}` : "";
+    return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}${part}`;
+  });
+}
+
 /**
  * How an episode ended, in one word, with the class that colours it. Where the presentation
  * says what the last reward means, the word is that of the environment.

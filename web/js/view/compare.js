@@ -5,7 +5,7 @@
 
 import { beside, divergence } from "../logic/compare.js";
 import { EpisodeCache } from "../logic/cache.js";
-import { count, ending, reward, runTitle } from "../logic/format.js";
+import { count, ending, reward } from "../logic/format.js";
 import { api } from "../net/api.js";
 import { whole } from "../net/whole.js";
 import { byId, on, setAttribute, setText, show } from "./dom.js";
@@ -171,5 +171,5 @@ export class Compare {
 function caption({ run, episode, step, length, info }, same) {
   if (!run || episode === null) return "";
   const end = info ? ending({ ...info, running: length === null }, run.presentation).word : "";
-  return `${same ? "" : `${runTitle(run)} · `}ep ${count(episode)} · step ${count(step)} / ${length === null || length === undefined ? "…" : count(length)} · return ${reward(info?.episode_return)} · ${end}`;
+  return `${same ? "" : `${run.name ?? run.run} · `}ep ${count(episode)} · step ${count(step)} / ${length === null || length === undefined ? "…" : count(length)} · return ${reward(info?.episode_return)} · ${end}`;
 }

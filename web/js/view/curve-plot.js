@@ -5,7 +5,7 @@
  */
 
 import uPlot from "uplot";
-import { count, tickTexts } from "../logic/format.js";
+import { clockTexts, count, tickTexts } from "../logic/format.js";
 
 /** Colours of further series, with a dash each, so that colour alone says nothing. */
 export const FURTHER = {
@@ -13,6 +13,9 @@ export const FURTHER = {
   epsilon: { colour: "#CC79A7", dash: [2, 4] },
   episode_return: { colour: "#E69F00", dash: [9, 3, 2, 3] },
 };
+
+/** Below this, seconds, a time axis shows the seconds. */
+const MINUTES_S = 120;
 
 /**
  * @param {object} options
@@ -35,6 +38,8 @@ export function makePlot({ host, tokens, axis, span, reach, further, hooks }, da
   /** @type {any} */
   const xAxis = { ...common, size: 20, gap: 4, space: 84, grid: { show: false } };
   if (axis !== "time") xAxis.values = (/** @type {any} */ _u, /** @type {number[]} */ ticks) => ticks.map((t) => (Number.isInteger(t) ? count(t) : ""));
+  // A training of seconds: the time of day, to the part of a second that tells ticks apart.
+  else if (reach()[1] - reach()[0] < MINUTES_S) xAxis.values = (/** @type {any} */ _u, /** @type {number[]} */ ticks) => clockTexts(ticks);
   return new uPlot(
     {
       width: host.clientWidth,

@@ -3,7 +3,7 @@
  * that are ticked, over each other.
  */
 
-import { count, fixed } from "../logic/format.js";
+import { brief, count, fixed } from "../logic/format.js";
 import { age, matches, parameters, size, tagsOf } from "../logic/runs.js";
 import { api } from "../net/api.js";
 import { byId, make, on, setText, show } from "./dom.js";
@@ -117,7 +117,7 @@ export class Runs {
       this.ticked = tick.checked ? [...this.ticked, run.run].slice(-MOST_CURVES) : this.ticked.filter((id) => id !== run.run);
       void this.curves.show(this.#tickedRuns());
     });
-    const open = make("button", { class: "link", text: run.name ?? run.run, title: `Open ${run.run}`, "data-testid": "run-open" });
+    const open = make("button", { class: "link", text: run.name ?? run.run, title: `Open ${run.name ?? run.run}`, "data-testid": "run-open" });
     on(open, "click", () => {
       this.dialog.close();
       this.acts.open(run.run);
@@ -125,8 +125,8 @@ export class Runs {
     const name = make("td", { class: "name" }, [open, ...(run.tags ?? []).map((tag) => make("span", { class: "tag", text: tag })), ...(run.note ? [make("p", { class: "dim", text: run.note })] : [])]);
     const facts = broken
       ? [make("td", { colspan: "8", class: "dim", text: run.error ?? "cannot be read" })]
-      : [run.env_id ?? "–", run.algorithm ?? "–", parameters(run) || "–", count(run.episodes), fixed(run.best_return, 1), fixed(run.last_return_100, 1), age(run.created_at, Date.now()), size(run.size_bytes)].map((text, i) =>
-          make("td", { class: i === 2 ? "parameters" : i > 2 ? "number" : undefined, title: i === 2 ? text : undefined, text }),
+      : [run.env_id ?? "–", run.algorithm ?? "–", parameters(run) || "–", count(run.episodes), returns(run.best_return), returns(run.last_return_100), age(run.created_at, Date.now()), size(run.size_bytes)].map((text, i) =>
+          make("td", { class: i === 2 ? "parameters" : i > 2 ? "number" : undefined, title: i === 1 || i === 2 ? text : undefined, text }),
         );
     const row = make("tr", { "data-testid": "run-row", "data-run": run.run }, [
       make("td", {}, [tick]),
@@ -217,3 +217,6 @@ export class Runs {
     show(note, true);
   }
 }
+
+/** @param {number | null | undefined} value */
+const returns = (value) => (Math.abs(value ?? 0) >= 1e5 ? brief(value) : fixed(value, 1));
