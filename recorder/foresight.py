@@ -202,7 +202,7 @@ class _View:
 
     def count(self, where: Expression) -> int | None:
         """How many match a filter that asks for kinds only."""
-        if self._told is None or not self._is_told(_all_fields(where)):
+        if self._told is None or not self._is_told(fields_of(where)):
             return None
         return sum(t.episodes for t in self._told if self._asked_of(where, t.kind, 0.0, False))
 
@@ -287,18 +287,19 @@ def _fields(leaf: Leaf) -> frozenset[str]:
             return frozenset((field.name,))
 
 
-def _all_fields(expression: Expression) -> frozenset[str]:
+def fields_of(expression: Expression) -> frozenset[str]:
+    """Return the names of all fields that a filter asks for."""
     match expression:
         case Not(term):
-            return _all_fields(term)
+            return fields_of(term)
         case Every(terms) | Some(terms):
-            return frozenset().union(*(_all_fields(term) for term in terms))
+            return frozenset().union(*(fields_of(term) for term in terms))
     return _fields(expression)
 
 
 def _is_of_kinds(expression: Expression) -> bool:
     """Whether the kind of an episode alone decides."""
-    return _all_fields(expression) <= _OF_KINDS - {"success", "stage_changed"}
+    return fields_of(expression) <= _OF_KINDS - {"success", "stage_changed"}
 
 
 def _holds(told: Told, word: str) -> bool:

@@ -20,12 +20,13 @@ from recorder.errors import DamagedTape, ListingError
 from recorder.expression import ascii_lower, parse
 from recorder.expression_tree import Expression
 from recorder.filters import Clause, joined, labelled, like, to_sql
+from recorder.foresight import fields_of
 from recorder.labels import Labels
 from recorder.orders import Order, Place, cursor, order_named, place_of
 from recorder.runrow import Rows
 from recorder.stretches import Stretch, among, gathered
 from recorder.tape import EPISODE_COLUMNS
-from recorder.zones import Zones
+from recorder.zones import BLOCK, Zones
 
 LIMIT_MAX: Final = 10_000
 TEXT_MAX: Final = 200  # characters
@@ -181,9 +182,11 @@ class _Page:
     ) -> None:
         self._rows = rows
         self._order = order
+        self._finished = condition  # of blocks in which nothing runs
         self._condition = condition
         if not order.by_number:  # a running episode has no result to be ranked by
-            self._condition = joined("AND", [Clause("running = 0"), self._condition])
+            self._condition = joined("AND", [Clause("running = 0"), condition])
+        self._filter_first = not listing.words and _reads_less(listing.expression, order.column)
         self._blocks = blocks(rows, zones, listing.expression, order, labels, listing.words)
 
     def read(self, count: int, after: Place | None) -> list[Place]:
@@ -217,16 +220,18 @@ class _Page:
     def _by_key(self, count: int, after: Place | None) -> list[Place]:
         """Best block first; done when what is left can hold nothing that belongs here."""
         order, sign = self._order, self._order.sign
-        condition = self._condition
+        behind = Clause("1")
         if after is not None:
             side = "<" if sign > 0 else ">"
-            condition = joined("AND", [condition, Clause(
+            behind = Clause(
                 f"({order.key} {side} ? OR ({order.key} = ? AND episode < ?))",
                 (after.key, after.key, after.episode),
-            )])  # fmt: skip
+            )
         top: list[tuple[float, int]] = []  # rank, episode
         for block in sorted(self._blocks, key=lambda b: (b.bound, b.first), reverse=True):
-            spans, asked = block.spans, condition
+            whole = block.rolled is not None and block.rolled.episodes == BLOCK
+            terms = [self._finished if whole else self._condition, behind]
+            spans = block.spans
             if len(top) == count:
                 if (block.bound, block.stop - 1) < top[0]:
                     break
@@ -235,14 +240,15 @@ class _Page:
                 plain = math.isfinite(top[0][0]) and not order.unknown_first
                 column = order.column if plain else order.key
                 value = sign * top[0][0]
-                asked = joined("AND", [Clause(
+                better_only = Clause(
                     f"({column} {'>=' if sign > 0 else '<='} ? AND ({column} <> ? OR episode > ?))",
                     (value, value, top[0][1]),
-                ), condition])  # fmt: skip
+                )
+                terms.insert(1 if self._filter_first else 0, better_only)
             if not spans:
                 continue
             rows = self._read(
-                f"{order.key}, episode", block.stretches(spans), asked,
+                f"{order.key}, episode", block.stretches(spans), joined("AND", terms),
                 f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?", count,
             )  # fmt: skip
             for key, number in rows:
@@ -279,6 +285,15 @@ class _Page:
             f"{source.text.format(what=what)} AND {condition.text} {end}",
             (*source.values, *condition.values, *ends),
         )
+
+
+def _reads_less(expression: Expression | None, column: str) -> bool:
+    """Whether a filter asks for columns only that stand before another: SQLite finds a column by
+    going through those before it.
+    """
+    names = fields_of(expression) if expression is not None else frozenset()
+    depths = [EPISODE_COLUMNS.index(name) for name in names if name in EPISODE_COLUMNS]
+    return len(depths) == len(names) and max(depths, default=0) < EPISODE_COLUMNS.index(column)
 
 
 def _summaries(rows: Rows, places: Sequence[Place]) -> list[EpisodeSummary]:

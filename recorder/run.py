@@ -374,6 +374,8 @@ class Run(Asking):
     ) -> Curve:
         """Return a metric over finished episodes `[first, last)` in at most `points` points.
 
+        Over more than 20,000 episodes there are at most 4,000 of them.
+
         Args:
             metric: `episode_return`, `length` or `epsilon`.
             first: first episode.

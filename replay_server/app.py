@@ -140,7 +140,7 @@ def make_app(
     async def start(_: web.Application) -> None:
         await archive.call(site.refresh)
         await hub.start()
-        archive.learn_runs()
+        archive.look_ahead()
         await training.open()
 
     async def shut_down(_: web.Application) -> None:

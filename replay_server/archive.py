@@ -61,6 +61,7 @@ class Archive:
         self._turn = asyncio.Lock()  # of the list of runs: who waits for it takes no thread
         self._surveys: dict[str, asyncio.Task[None]] = {}
         self._learning: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Task[None] | None = None
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in a reader thread."""
@@ -92,6 +93,11 @@ class Archive:
             self._surveys[run_id] = task
             task.add_done_callback(lambda _: self._surveys.pop(run_id, None))
 
+    @property
+    def surveying(self) -> list[str]:
+        """Ids of the runs that are surveyed at this moment."""
+        return sorted(self._surveys)
+
     async def _survey(self, run_id: str) -> None:
         # What cannot be read is told to whoever asks for it.
         with contextlib.suppress(RecorderError, OSError):
@@ -120,6 +126,16 @@ class Archive:
             newest = await self.call(self._runs.newest)
         self.learn_runs()
         return newest
+
+    def look_ahead(self) -> None:
+        """Begin what whoever comes first would wait for: most open the newest run."""
+        self._ahead = asyncio.get_running_loop().create_task(self._look_ahead())
+
+    async def _look_ahead(self) -> None:
+        with contextlib.suppress(RecorderError):  # told to whoever asks
+            newest = await self.newest_run()
+            if newest is not None:
+                self.survey(newest)
 
     def learn_runs(self) -> None:
         """Look, while nobody waits for it, at the runs that no list has shown yet."""
@@ -239,7 +255,8 @@ class Archive:
 
     async def close(self) -> None:
         """Close all tapes and end the threads."""
-        tasks = [*self._surveys.values(), *([self._learning] if self._learning else [])]
+        begun = (self._ahead, self._learning, *self._surveys.values())
+        tasks = [task for task in begun if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

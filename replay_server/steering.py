@@ -176,6 +176,7 @@ class Steering:
         self._leave_live()
         self._next_epoch()
         self._hub.watch(run_id, self._watcher)
+        self._archive.survey(run_id)
         self._episodes = run["episodes"]
         playback = self.playback
         if message.autoplay is not None:

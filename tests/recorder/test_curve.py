@@ -137,6 +137,13 @@ def test_every_point_knows_where_it_stands_on_the_other_axes(run: Run, points):
     assert curve.time.tolist() == [summary.started_at for summary in began]
 
 
+def test_a_curve_of_roll_ups_has_so_many_points_at_most(run: Run, monkeypatch):
+    """Over more episodes than that each point would have to be sought on the tape."""
+    monkeypatch.setattr("recorder.curve.ROLLED_POINTS_MAX", 2)
+    assert len(run.curve("length", points=4).episode) == 2
+    assert len(run.curve("length", points=300).episode) == 300
+
+
 def test_the_finest_curve_is_the_episodes_themselves(run: Run, values):
     """One point each, and the range is exactly what was asked for."""
     curve = run.curve("episode_return", 7, 290, 1000)
