@@ -107,6 +107,11 @@ def place_of(text: str, sort: str, listing: str) -> Place:
         number = int(found[4])
         if math.isnan(key) or abs(number) >= 1 << 63 or (whole and abs(key) >= 1 << 63):
             raise ValueError(text)
+        # As it was given out, to the letter.
+        if cursor(sort, listing, Place(key, number)) != text:
+            raise ValueError(text)
+        if order_named(sort).by_number and key != number:
+            raise ValueError(text)
     except ValueError as error:
         raise ListingError(
             f"expected the 'next' of a page sorted by {sort} as cursor, and of the same filter, "

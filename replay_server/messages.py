@@ -163,6 +163,15 @@ def without_place(text: str, runs_dir: Path) -> str:
     return re.sub(rf"(?<![\w/.-]){place}/?(?![\w/-])", "the server's runs directory", text)
 
 
+def without_paths(text: str) -> str:
+    """`text` of another program with absolute paths cut down to their last names.
+
+    >>> without_paths("can't open file '/home/ann/reel/train.py': see http://localhost/help")
+    "can't open file 'train.py': see http://localhost/help"
+    """
+    return re.sub(r"(?<![\w/.:~-])~?/(?:[^\s/'\"]+/)*([^\s/'\"]+)/?", r"\1", text)
+
+
 def error_code(fault: RecorderError) -> str:
     """The protocol's word for an error of the tape."""
     code = fault.code

@@ -11,13 +11,14 @@ tapes were last written to: no run began after that. The others are looked at in
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Literal
 
-from recorder import ListingError, RecorderError
+from recorder import ListingError, RecorderError, is_run_id
 from replay_server.encoding import dumps
 from replay_server.shelf import Shelf, Signature, describe
 
@@ -205,16 +206,24 @@ def _key(entry: _Entry, sort: RunSort) -> _Key:
 
 
 def _cursor(entry: _Entry, sort: RunSort) -> str:
-    first, value, run_id = _key(entry, sort)
+    return _text(_key(entry, sort), sort)
+
+
+def _text(key: _Key, sort: RunSort) -> str:
+    first, value, run_id = key
     return f"{sort}:{int(first)}:{run_id}:{value}"
 
 
 def _parse(cursor: str, sort: RunSort) -> _Key:
     try:
         of, first, run_id, value = cursor.split(":", 3)
-        if of != sort or first not in ("0", "1"):
+        key = (first == "1", value if sort == "name" else float(value), run_id)
+        # As it was given out, to the letter: that leaves out what is no place in a list.
+        if of != sort or _text(key, sort) != cursor or not is_run_id(run_id):
             raise ValueError(cursor)
-        return (first == "1", value if sort == "name" else float(value), run_id)
+        if sort != "name" and math.isnan(float(value)):
+            raise ValueError(cursor)
+        return key
     except ValueError as error:
         raise ListingError(
             f"expected the 'next' of a page of runs sorted by {sort} as cursor, got "

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from replay_server.messages import without_paths, without_place
 from replay_server.trainer import reel_command
 from replay_server.training import schema as schemas
 from replay_server.training.errors import TrainingError
@@ -84,7 +85,7 @@ class Manager:
                 link, about = found
                 trainee = Trainee(
                     folder.name, link, about["parameters"], self._told,
-                    started_at=about["started_at"], run=about["run"],
+                    started_at=about["started_at"], run=about["run"], told=self._said,
                 )  # fmt: skip
                 trainee.speed = about.get("speed", trainee.speed)
                 self._admit(trainee)
@@ -256,9 +257,13 @@ class Manager:
                 f"expected to start a trainer process, got {error.strerror or error}; "
                 "free what it lacks and try again",
             ) from None
-        trainee = Trainee(id, link, parameters, self._told, started_at=now)
+        trainee = Trainee(id, link, parameters, self._told, started_at=now, told=self._said)
         self._admit(trainee)
         return trainee
+
+    def _said(self, text: str) -> str:
+        """A trainer's own words, for those who need not learn where the server keeps things."""
+        return without_paths(without_place(text, self._runs_dir))
 
     async def _begin(self, trainee: Trainee) -> Trainee:
         try:

@@ -11,8 +11,10 @@ import json
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Final, NoReturn
 
+from replay_server.messages import without_paths
 from replay_server.parsing import show
 from replay_server.trainer import environment
 from replay_server.training.errors import TrainingError
@@ -176,7 +178,8 @@ async def ask(command: Sequence[str]) -> Schema:
         )  # fmt: skip
     except OSError as error:
         raise TrainingError(
-            "training_failed", f"expected to run {command[0]}, got {error.strerror}; see to it"
+            "training_failed",
+            f"expected to run {PurePath(command[0]).name}, got {error.strerror}; see to it",
         ) from None
     try:
         async with asyncio.timeout(ASK_SECONDS):
@@ -186,8 +189,8 @@ async def ask(command: Sequence[str]) -> Schema:
         said = "nothing in time" if isinstance(fault, TimeoutError) else _last(err)
         raise TrainingError(
             "training_failed",
-            f"expected the schema of the training command, got {said}; "
-            f"try `{shlex.join(command)} --schema` by hand",
+            f"expected the schema of the training command, got {without_paths(said)}; "
+            f"try `{without_paths(shlex.join(command))} --schema` by hand",
         ) from None
     finally:
         if process.returncode is None:

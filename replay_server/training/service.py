@@ -197,7 +197,7 @@ def news(trainee: Trainee, name: str, data: Data) -> Answer | None:
     if name == "checkpoint":
         return "qtable_saved", table_told(trainee, data)
     if name == "warning":
-        return "training_warning", {**which, "message": str(data.get("message", ""))}
+        return "training_warning", {**which, "message": trainee.told(str(data.get("message", "")))}
     if name == "state":
         if trainee.state in ("ended", "failed"):
             complete = trainee.state == "ended" and trainee.outcome == "complete"

@@ -45,6 +45,7 @@ class Trainee:
         tell: called with it, the name and the data of every event.
         run: id of its run, where that is known already.
         started_at: Unix seconds.
+        told: what of the process's own words clients are told.
 
     Attributes:
         state: where it stands.
@@ -67,8 +68,10 @@ class Trainee:
         *,
         started_at: float,
         run: str | None = None,
+        told: Callable[[str], str] = str,
     ) -> None:
         self.id = id
+        self.told = told
         self.link = link
         self.parameters = parameters
         self.started_at = started_at
@@ -149,7 +152,8 @@ class Trainee:
         finally:
             del self._due[id]
         if isinstance(answer, Refusal):
-            raise TrainingError(_CODES.get(answer.code, "wrong_state"), _sentence(answer.message))
+            message = self.told(_sentence(answer.message))
+            raise TrainingError(_CODES.get(answer.code, "wrong_state"), message)
         self._mirror(answer.data.get("status"))
         return answer.data
 
@@ -197,7 +201,7 @@ class Trainee:
                 except Exception:  # one event is lost, and not all that follow
                     log.exception("an event of training %s could not be told", self.id)
             elif isinstance(said, Refusal) and said.id is None:
-                self.problem = _sentence(said.message)  # of what it was started with
+                self.problem = self.told(_sentence(said.message))  # of what it was started with
             elif said is not None and (due := self._due.get(said.id or 0)) and not due.done():
                 due.set_result(said)
         # A process that closed its side and lives on hears nothing any more.
@@ -237,7 +241,9 @@ class Trainee:
     async def _ended(self) -> None:
         well = self.outcome is not None or self.state == "stopping"
         if not well or self.exit_code not in (0, None, 130, 143, 129):
-            self.last_lines = await self.link.log()
+            lines = await self.link.log()
+            log.warning("training %s: %s", self.id, " / ".join(lines[-1:]) or "not a word")
+            self.last_lines = [self.told(line) for line in lines]
             self.problem = self.problem or _problem(
                 self.exit_code, self.last_lines, self.started.is_set()
             )

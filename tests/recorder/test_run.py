@@ -391,6 +391,23 @@ def test_a_cursor_that_no_page_of_this_sort_gave_is_refused(mixed, cursor):
         run.page(sort="newest", cursor=cursor)
 
 
+@pytest.mark.parametrize("sort", ["newest", "best", "-length", "epsilon"])
+def test_a_cursor_is_taken_to_the_letter(mixed, sort):
+    with open_run(mixed) as run:
+        given = run.page(sort=sort, limit=2).next
+        assert run.page(sort=sort, limit=2, cursor=given).episodes
+        name, digest, key, number = given.split(":")
+        spoilt = [
+            (f"+{key}", number), (f"0{key}", number), ("nan", number), ("1e1", number),
+            (key, f"0{number}"), (key, "-0"), (key.upper() + "A", number), ("infinity", number),
+        ]  # fmt: skip
+        if sort == "newest":
+            spoilt += [("inf", number), (str(int(key) + 1), number)]
+        for key, number in spoilt:
+            with pytest.raises(ListingError, match=f"sorted by {sort} as cursor"):
+                run.page(sort=sort, cursor=f"{name}:{digest}:{key}:{number}")
+
+
 @pytest.mark.parametrize("options", [{"sort": "random"}, {"limit": 0}, {"limit": 10_001}])
 def test_a_sort_or_limit_that_does_not_exist_is_told_with_those_that_do(mixed, options):
     """In the message."""

@@ -1,7 +1,7 @@
 """A trainer that trains nothing and speaks the protocol of docs/training.md.
 
 It starts at once, and misbehaves where the name of its run asks for it: `crash`, `refuse`,
-`hang`, `noise`, `stubborn`, `deaf`.
+`hang`, `noise`, `stubborn`, `deaf`; `lost`, `fallen` and `tell` speak of places on the disk.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ def main() -> int:
     if name == "refuse":
         print("Error: the map cannot be solved.", file=sys.stderr)
         return 2
+    places = f"{option('runs-dir')}/x/run.db and /opt/hidden/place.py"
+    if name == "lost":
+        print(f"Error: expected to read {places}.", file=sys.stderr)
+        return 2
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None if name == "stubborn" else stop.set())
@@ -82,6 +86,9 @@ def main() -> int:
         if name == "crash":
             print("about to fall\nTraceback: it fell", file=sys.stderr, flush=True)
             return 3
+        if name == "fallen":
+            print(f'File "/opt/hidden/place.py"\nTraceback: {places}', file=sys.stderr, flush=True)
+            return 3
         if name == "noise":
             os.write(1, b"no JSON\n\xff\xfe\n[1, 2]\n" + b"x" * 3_000_000 + b"\n")
             name = ""
@@ -97,6 +104,10 @@ def main() -> int:
             continue
         kind, id = command.pop("command"), command.pop("id")
         if name == "deaf":
+            continue
+        if name == "tell":
+            say({"event": "warning", "message": f"see {places}"})
+            say({"error": "not_saved", "message": f"expected {places}.", "id": id})
             continue
         if kind == "resume" and status == "running":
             say({"error": "already_running", "message": "it is running.", "id": id})

@@ -121,7 +121,15 @@ async def test_runs_are_searched_sorted_and_paged(many: Path) -> None:
         assert await ids(session, "?text=BEST+keep-me") == ["run-3"]
         assert await ids(session, "?text=run-5") == ["run-5"]
         assert await ids(session, "?status=unreadable") == ["broken"]
-        for query in ("limit=0", "limit=1001", "sort=x", "status=x", "cursor=x", "cursor=a:b:c:d"):
+        cursors = (
+            "x", "a:b:c:d", "", "newest:1:x:nan", "newest:1:x:1_0.0", "newest:1:x:%201.0",
+            "newest:1:x:1", "newest:1:x:1e3", "newest:2:x:-1.0", "newest::x:-1.0",
+            "newest:1::-1.0", "newest:1:..:-1.0", "newest:1:x", "newest:1:x:-1.0:2",
+            "oldest:1:x:1.0", "name:1:x:y",
+        )  # fmt: skip
+        refused = [f"cursor={cursor}" for cursor in cursors]
+        assert (await get(session, "/api/runs?cursor=newest:1:x:-1.0"))["total"] == 7
+        for query in ("limit=0", "limit=1001", "sort=x", "status=x", *refused):
             error = (await get(session, f"/api/runs?{query}", 400))["error"]
             assert error["code"] == "bad_field"
 

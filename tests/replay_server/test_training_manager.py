@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from server_kit import PATIENCE
 
-from replay_server.training import link, trainee
+from replay_server.training import link, service, trainee
 from replay_server.training.errors import TrainingError
 from replay_server.training.manager import FOLDER, Manager, TrainingConfig
 
@@ -183,6 +183,30 @@ async def test_a_crash_is_told_with_the_log_and_harms_nobody(runs_dir: Path) -> 
         assert manager.find(None) is well
 
 
+async def test_what_a_trainer_says_names_no_place_on_the_server(runs_dir: Path) -> None:
+    """A run's files are named from the runs directory on, others by their last name."""
+    async with managing(runs_dir) as (manager, news):
+        with pytest.raises(TrainingError) as caught:
+            await manager.start({"name": "lost"})
+        said = [str(caught.value)]
+        fallen = await manager.start({"name": "fallen"})
+        await news.until(lambda: fallen.state == "failed")
+        assert fallen.last_lines == ['File "place.py"', "Traceback: x/run.db and place.py"]
+        said.append(str(fallen.problem))
+        telling = await manager.start({"name": "tell"})
+        with pytest.raises(TrainingError) as caught:
+            await manager.command(telling, "save")
+        said.append(str(caught.value))
+        (warning,) = [data for _, name, data in news.told if name == "warning"]
+        kind, data = service.news(telling, "warning", warning) or ("", {})
+        assert kind == "training_warning"
+        said.append(data["message"])
+    for text in said:
+        assert "x/run.db and place.py" in text
+        assert "hidden" not in text
+        assert str(runs_dir) not in text
+
+
 async def test_a_killed_trainer_is_seen_and_harms_nobody(runs_dir: Path) -> None:
     async with managing(runs_dir) as (manager, news):
         well, victim = [await manager.start({"name": name}) for name in ("well", "victim")]
@@ -306,6 +330,7 @@ async def test_a_training_command_that_does_not_work_is_told(runs_dir: Path) -> 
             with pytest.raises(TrainingError) as caught:
                 await manager.start({})
             assert caught.value.code == "training_failed"
+            assert str(Path(command[0]).parent) not in str(caught.value)
 
 
 def test_lines_of_a_log_are_fit_to_be_shown() -> None:
