@@ -131,3 +131,30 @@ test("while a list is read anew, nothing is asked of the old one", async () => {
   await settle();
   assert.equal(pages.row(3000).episode, 1999);
 });
+
+test("a page that cannot be read is asked for once, and again when there is reason to", async () => {
+  let broken = true;
+  let asked = 0;
+  let changes = 0;
+  const pages = new EpisodePages(async (cursor) => {
+    const at = Number(cursor ?? 0);
+    if (at > 0) asked += 1;
+    if (at > 0 && broken) throw new Error("no connection");
+    return { episodes: Array.from({ length: PAGE }, (_, i) => ({ episode: 999 - at - i })), next: String(at + PAGE), total: 1000 };
+  }, () => { changes += 1; });
+  await pages.reset();
+  for (let look = 0; look < 4; look += 1) {
+    pages.want(PAGE, PAGE + 30);
+    await settle();
+  }
+  assert.equal(asked, 1, "a look at each answer would ask for ever");
+  assert.equal(pages.error, "no connection");
+  broken = false;
+  const before = changes;
+  pages.retry();
+  assert.ok(changes > before, "it is looked at again");
+  pages.want(PAGE, PAGE + 30);
+  await settle();
+  assert.equal(pages.row(PAGE).episode, 899);
+  assert.equal(pages.error, null);
+});

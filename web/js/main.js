@@ -201,6 +201,7 @@ const socket = new Socket(
       else address.open();
       void readRuns();
       void trainer.connected();
+      episodes.connected();
       redraw();
     },
     message: (payload) => {

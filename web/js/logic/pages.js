@@ -42,6 +42,8 @@ export class EpisodePages {
     this.error = null;
     /** What the server says of the question itself. @type {{message: string, position?: number} | null} */
     this.problem = null;
+    /** Pages that could not be read: not asked for again and again, but once there is reason to. @type {Set<number>} */
+    this.failed = new Set();
     /** Rises with each reset: answers to older questions are dropped. */
     this.generation = 0;
   }
@@ -51,7 +53,16 @@ export class EpisodePages {
     this.generation += 1;
     this.loading.clear();
     this.resetting = true;
+    this.failed.clear();
     return this.#load(0, true);
+  }
+
+  /** What could not be read may be asked for again, as after a lost connection. */
+  retry() {
+    if (this.failed.size === 0) return;
+    this.failed.clear();
+    this.error = this.problem = null;
+    this.changed();
   }
 
   /** Rows that can be scrolled to: all that are known, and one page to come. */
@@ -94,7 +105,7 @@ export class EpisodePages {
     // Pages of the list before have no place in the one to come.
     if (this.resetting) return;
     for (let page = Math.floor(Math.max(0, first) / PAGE); page <= Math.floor(last / PAGE); page += 1) {
-      if (!this.pages.has(page) && (page < this.cursors.length || this.top !== null) && page * PAGE < this.total) void this.#load(page, false);
+      if (!this.pages.has(page) && !this.failed.has(page) && (page < this.cursors.length || this.top !== null) && page * PAGE < this.total) void this.#load(page, false);
     }
   }
 
@@ -133,6 +144,7 @@ export class EpisodePages {
       this.#evict(page);
     } catch (error) {
       if (generation !== this.generation) return;
+      this.failed.add(page);
       this.error = error instanceof Error ? error.message : String(error);
       const { status, position } = /** @type {any} */ (error);
       this.problem = status === 400 ? { message: this.error, position } : null;

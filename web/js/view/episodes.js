@@ -170,6 +170,11 @@ export class Episodes {
     this.look();
   }
 
+  /** The connection is there again: so may be what could not be read. */
+  connected() {
+    this.pages.retry();
+  }
+
   /** With every frame of the page: looks where anything that the table shows is another. */
   draw() {
     const { state } = this.session;
