@@ -147,3 +147,13 @@ async def test_the_other_colour_map_changes_the_picture_and_the_legend(
     await viewer.page.wait_for_function(
         f"before => {picture}.every((one, i) => one !== before[i])", arg=before
     )
+    # It stays so, and over a reload too.
+    await viewer.resting()
+    after = await viewer.page.evaluate(picture)
+    assert all(one != other for one, other in zip(after, before, strict=True))
+    await viewer.page.reload()
+    await viewer.shows(4000, 0)
+    await expect(viewer.part("palette")).to_have_text("viridis")
+    await viewer.page.wait_for_function(
+        f"after => {picture}.every((one, i) => one === after[i])", arg=after
+    )
