@@ -104,7 +104,9 @@ async def test_new_episodes_are_a_badge_on_the_list_of_who_watches_history(
         await viewer.part("goto").press("Enter")
         await viewer.until("!s.live && s.episode === 1 && s.waitingSince === null")
         badge = viewer.part("new-episodes")
-        await expect(badge).to_have_text(re.compile(r"^↑ [\d,]+ new$"))
+        await expect(badge).to_be_visible()
+        # So many that no answer that was on its way holds them.
+        await expect(badge).to_have_text(re.compile(r"^↑ [\d,]*\d\d new$"))
         newest = (await viewer.state())["metrics"]["episodes"] - 1
         await badge.click()
         first = viewer.part("episode-row").filter(visible=True).first

@@ -123,7 +123,9 @@ async def test_deleting_asks_first_and_a_run_that_trains_stays(
         await row(viewer, "drop").get_by_test_id("run-delete").click()
         asked = viewer.page.get_by_role("alertdialog")
         await expect(asked).to_contain_text("its 20 episodes")
-        await asked.get_by_role("button", name="Keep it").click()
+        # Enter alone, on what is focused by itself, deletes nothing.
+        await expect(asked.get_by_role("button", name="Keep it")).to_be_focused()
+        await viewer.page.keyboard.press("Enter")
         await expect(asked).to_be_hidden()
         assert (server.runs_dir / "drop").is_dir()
         await row(viewer, "drop").get_by_test_id("run-delete").click()

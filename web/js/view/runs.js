@@ -147,7 +147,8 @@ export class Runs {
     on(button, "click", () => {
       this.asking = { run: run.run, what };
       this.#show();
-      const first = this.body.querySelector(".asking input, .asking button");
+      // Of what cannot be undone, Enter must not be the answer at once.
+      const first = this.body.querySelector(".asking input, .asking button:not(.danger)");
       if (first instanceof HTMLElement) first.focus();
     });
     return button;
