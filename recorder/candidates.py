@@ -16,6 +16,7 @@ from recorder.foresight import Foresight
 from recorder.labels import Labels
 from recorder.orders import Order
 from recorder.runrow import Rows
+from recorder.scans import Scans
 from recorder.stretches import Stretch
 from recorder.zones import (
     BLOCK,
@@ -93,7 +94,7 @@ def vouched(rows: Rows) -> tuple[range, dict[int, RollUp]]:
 
 
 def blocks(
-    rows: Rows,
+    rows: Scans,
     zones: Zones,
     where: Expression | None,
     order: Order,
@@ -103,7 +104,7 @@ def blocks(
     """Return the blocks that may hold a match, oldest first.
 
     Args:
-        rows: runs a query.
+        rows: run queries.
         zones: what was learned of blocks.
         where: the filter.
         order: for bounds.
@@ -125,7 +126,7 @@ def blocks(
             bound = _bound(order, foresight, number, rolled, zone)
             found.append(Block(first, stop, bound, matching, holds, rolled, zone, not fails))
     if _asks_for_changes(where):
-        found = [block for block in found if block.zone or _has_change(rows, block)]
+        found = _with_changes(rows, found)
     return found
 
 
@@ -181,15 +182,22 @@ def _asks_for_changes(where: Expression | None) -> bool:
     return Compare(Field("stage_changed"), "==", Value(True)) in terms
 
 
-def _has_change(rows: Rows, block: Block) -> bool:
-    """Whether the stage is not all the time the one before; quicker than to compare each row."""
-    return bool(
-        rows(
-            "SELECT 1 FROM episodes WHERE episode >= ? AND episode < ? AND stage IS NOT "
-            "(SELECT stage FROM episodes WHERE episode = ?) LIMIT 1",
-            (block.first, block.stop, block.first - 1),
-        )
+def _with_changes(rows: Scans, found: list[Block]) -> list[Block]:
+    """The blocks that were learned of, and those in which the stage is not all the time the one
+    before; quicker than to compare each row with the one before."""
+    unknown = [block for block in found if block.zone is None]
+    changes = rows.each(
+        [
+            (
+                "SELECT 1 FROM episodes WHERE episode >= ? AND episode < ? AND stage IS NOT "
+                "(SELECT stage FROM episodes WHERE episode = ?) LIMIT 1",
+                (block.first, block.stop, block.first - 1),
+            )
+            for block in unknown
+        ]
     )
+    left = {block.first for block, change in zip(unknown, changes, strict=True) if not change}
+    return [block for block in found if block.first not in left]
 
 
 def _bound(

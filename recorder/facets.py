@@ -13,7 +13,7 @@ from recorder.foresight import summary_of_kind
 from recorder.labels import Labels
 from recorder.listing import Listing
 from recorder.orders import ORDERS
-from recorder.runrow import Rows
+from recorder.scans import Scans
 from recorder.stretches import Stretch, among, gathered
 from recorder.zones import BLOCK, Told, Zone, Zones, data_version
 
@@ -48,7 +48,7 @@ class _Tally:
 
 
 def read_facets(
-    rows: Rows, zones: Zones, listing: Listing, recording: bool, labels: Labels
+    rows: Scans, zones: Zones, listing: Listing, recording: bool, labels: Labels
 ) -> dict[str, Facet]:
     """Return the facets by name. See `Run.facets`."""
     condition = listing.condition(recording, labels)
@@ -87,7 +87,7 @@ def read_facets(
 
 def _add_learned(
     tallies: dict[str, _Tally],
-    rows: Rows,
+    rows: Scans,
     block: Block,
     zone: Zone,
     kinds: Sequence[Told],
@@ -106,7 +106,7 @@ def _add_learned(
 
 
 def _add_values(
-    tally: _Tally, rows: Rows, name: str, stretches: Sequence[Stretch], count: int
+    tally: _Tally, rows: Scans, name: str, stretches: Sequence[Stretch], count: int
 ) -> None:
     """Count the values of a column that are not all NULL; what is left of `count` is."""
     if stretches:
@@ -123,7 +123,7 @@ def _add_values(
 
 def _add_read(
     tallies: dict[str, _Tally],
-    rows: Rows,
+    rows: Scans,
     stretches: Sequence[Stretch],
     condition: Clause,
     outcome: str,

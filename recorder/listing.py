@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from recorder.candidates import better, blocks
+from recorder.candidates import Block, better, blocks
 from recorder.episode import EpisodeSummary
 from recorder.errors import DamagedTape, ListingError
 from recorder.expression import ascii_lower, parse
@@ -24,14 +24,18 @@ from recorder.foresight import fields_of
 from recorder.labels import Labels
 from recorder.orders import Order, Place, cursor, order_named, place_of
 from recorder.runrow import Rows
+from recorder.scans import Asked, Scans
 from recorder.stretches import Stretch, among, gathered
 from recorder.tape import EPISODE_COLUMNS
 from recorder.zones import BLOCK, Zones
 
+T = TypeVar("T")
 LIMIT_MAX: Final = 10_000
 TEXT_MAX: Final = 200  # characters
 WORDS_MAX: Final = 8
 COUNT_ROWS: Final = 1 << 16  # rows that are read only to count what matches
+PORTION: Final = 1 << 14  # rows to a statement: few enough to share them out evenly
+WAVE_MAX: Final = 32  # blocks that are read at once: with what is known before the first of them
 _ROWS_AT_ONCE: Final = 500
 _ROW: Final = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
@@ -128,7 +132,7 @@ def _worded(word: str, labels: Labels) -> Clause:
 
 
 def read_page(
-    rows: Rows,
+    rows: Scans,
     zones: Zones,
     listing: Listing,
     *,
@@ -142,7 +146,7 @@ def read_page(
     """Return one page. See `Run.page`.
 
     Args:
-        rows: runs a query.
+        rows: run queries.
         zones: what was learned of the tape's blocks.
         listing: which episodes.
         sort: the order's name.
@@ -173,7 +177,7 @@ def read_page(
 class _Page:
     def __init__(
         self,
-        rows: Rows,
+        rows: Scans,
         zones: Zones,
         listing: Listing,
         order: Order,
@@ -207,58 +211,76 @@ class _Page:
             if max(first, least) < min(stop, end)
         ]
         found: list[Place] = []
-        for some in gathered(stretches, newest_first):
-            rows = self._read(
-                "episode", some, self._condition,
-                f"ORDER BY episode {'DESC' if newest_first else 'ASC'} LIMIT ?", count - len(found),
-            )  # fmt: skip
-            found += [Place(number, number) for (number,) in rows]
+        ending = f"ORDER BY episode {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        for portions in _waves(gathered(stretches, newest_first)):
+            asked = [self._asked("episode", p, self._condition, ending, count) for p in portions]
+            for rows in self._rows.each(asked):
+                found += [Place(number, number) for (number,) in rows]
             if len(found) >= count:
                 break
-        return found
+        return found[:count]
 
     def _by_key(self, count: int, after: Place | None) -> list[Place]:
         """Best block first; done when what is left can hold nothing that belongs here."""
-        order, sign = self._order, self._order.sign
+        sign = self._order.sign
         behind = Clause("1")
         if after is not None:
-            side = "<" if sign > 0 else ">"
+            key, side = self._order.key, "<" if sign > 0 else ">"
             behind = Clause(
-                f"({order.key} {side} ? OR ({order.key} = ? AND episode < ?))",
+                f"({key} {side} ? OR ({key} = ? AND episode < ?))",
                 (after.key, after.key, after.episode),
             )
         top: list[tuple[float, int]] = []  # rank, episode
-        for block in sorted(self._blocks, key=lambda b: (b.bound, b.first), reverse=True):
-            whole = block.rolled is not None and block.rolled.episodes == BLOCK
-            terms = [self._finished if whole else self._condition, behind]
-            spans = block.spans
-            if len(top) == count:
-                if (block.bound, block.stop - 1) < top[0]:
-                    break
-                spans = better(self._rows, block, order, top[0][0])
-                # Plain column where a NULL cannot be meant: it is read faster.
-                plain = math.isfinite(top[0][0]) and not order.unknown_first
-                column = order.column if plain else order.key
-                value = sign * top[0][0]
-                better_only = Clause(
-                    f"({column} {'>=' if sign > 0 else '<='} ? AND ({column} <> ? OR episode > ?))",
-                    (value, value, top[0][1]),
-                )
-                terms.insert(1 if self._filter_first else 0, better_only)
-            if not spans:
-                continue
-            rows = self._read(
-                f"{order.key}, episode", block.stretches(spans), joined("AND", terms),
-                f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?", count,
-            )  # fmt: skip
-            for key, number in rows:
-                if len(top) < count:
-                    heapq.heappush(top, (sign * key, number))
-                elif (sign * key, number) > top[0]:
-                    heapq.heapreplace(top, (sign * key, number))
-                else:
-                    break
+        ordered = sorted(self._blocks, key=lambda b: (b.bound, b.first), reverse=True)
+        for some in _waves(ordered):
+            worst = top[0] if len(top) == count else None
+            may = [block for block in some if worst is None or _before(block) >= worst]
+            if not may:
+                break
+            for rows in self._rows.each(self._asked_of(may, behind, worst, count)):
+                for key, number in rows:
+                    if len(top) < count:
+                        heapq.heappush(top, (sign * key, number))
+                    elif (sign * key, number) > top[0]:
+                        heapq.heapreplace(top, (sign * key, number))
+                    else:
+                        break
         return [Place(sign * rank, number) for rank, number in sorted(top, reverse=True)]
+
+    def _asked_of(
+        self, some: Sequence[Block], behind: Clause, worst: tuple[float, int] | None, count: int
+    ) -> list[Asked]:
+        """What to ask of blocks for the first of those that come before the worst."""
+        order, sign = self._order, self._order.sign
+        better_only = Clause("1")
+        if worst is not None:
+            # Plain column where a NULL cannot be meant: it is read faster.
+            plain = math.isfinite(worst[0]) and not order.unknown_first
+            column = order.column if plain else order.key
+            value = sign * worst[0]
+            better_only = Clause(
+                f"({column} {'>=' if sign > 0 else '<='} ? AND ({column} <> ? OR episode > ?))",
+                (value, value, worst[1]),
+            )
+        stretches: dict[bool, list[Stretch]] = {True: [], False: []}  # by whether all have ended
+        for block in some:
+            spans = block.spans
+            if worst is not None:
+                spans = better(self._rows, block, order, worst[0])
+            full = block.rolled is not None and block.rolled.episodes == BLOCK
+            stretches[full] += block.stretches(spans)
+        asked = []
+        for full, there in stretches.items():
+            terms = [self._finished if full else self._condition, behind]
+            terms.insert(1 if self._filter_first else 0, better_only)
+            asked += [
+                self._asked(
+                    f"{order.key}, episode", portion, joined("AND", terms),
+                    f"ORDER BY 1 {'DESC' if sign > 0 else 'ASC'}, 2 DESC LIMIT ?", count,
+                )
+                for portion in gathered(sorted(there), True, PORTION)
+            ]  # fmt: skip
+        return asked
 
     def count(self) -> tuple[int, bool]:
         """Return how many match, and whether that is all; reads `COUNT_ROWS` rows at most."""
@@ -273,18 +295,32 @@ class _Page:
             if left < 0:
                 break
             looked = stretches + looked
-        for some in gathered(looked, newest_first=True):
-            total += self._read("count(*)", some, self._condition)[0][0]
+        portions = gathered(looked, True, PORTION)
+        asked = [self._asked("count(*)", some, self._condition) for some in portions]
+        total += sum(rows[0][0] for rows in self._rows.each(asked))
         return total, left >= 0
 
-    def _read(
+    def _asked(
         self, what: str, stretches: Sequence[Stretch], condition: Clause, end: str = "", *ends: int
-    ) -> list[Any]:
+    ) -> Asked:
         source = among(stretches)
-        return self._rows(
+        return (
             f"{source.text.format(what=what)} AND {condition.text} {end}",
             (*source.values, *condition.values, *ends),
         )
+
+
+def _before(block: Block) -> tuple[float, int]:
+    """No episode of a block comes before one of this rank and number."""
+    return block.bound, block.stop - 1
+
+
+def _waves(ordered: Sequence[T]) -> Iterator[Sequence[T]]:
+    """One, then more and more at a time: the longer it takes, the more there is to read."""
+    at, wave = 0, 1
+    while at < len(ordered):
+        yield ordered[at : at + wave]
+        at, wave = at + wave, min(2 * wave, WAVE_MAX)
 
 
 def _reads_less(expression: Expression | None, column: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from dataclasses import replace
 from functools import cached_property
@@ -36,6 +35,7 @@ from recorder.runrow import (
     read_counts,
     read_summary,
 )
+from recorder.scans import Scans
 from recorder.schema import FILE_NAME
 from recorder.stepping import EpisodeReader, whole
 from recorder.tape import EPISODE_COLUMNS, Event
@@ -62,8 +62,7 @@ class Run(Asking):
         self._file = self.path / FILE_NAME
         self._connection = open_tape(self.path)
         self._lock = threading.RLock()
-        self._scanning: sqlite3.Connection | None = None
-        self._scan_lock = threading.Lock()
+        self._scan = Scans(self.path)
         self._zones = Zones()
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
         self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
@@ -77,13 +76,6 @@ class Run(Asking):
     def _rows(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock, reading(self._file):
             return self._connection.execute(statement, values).fetchall()
-
-    def _scan(self, statement: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """The same through a connection of its own: who seeks is not to wait for who lists."""
-        with self._scan_lock, reading(self._file):
-            if self._scanning is None:
-                self._scanning = open_tape(self.path)
-            return self._scanning.execute(statement, values).fetchall()
 
     @cached_property
     def layout(self) -> Layout:
@@ -405,10 +397,9 @@ class Run(Asking):
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock, self._scan_lock:
+        with self._lock:
             self._connection.close()
-            if self._scanning is not None:
-                self._scanning.close()
+        self._scan.close()
 
     def __enter__(self) -> Self:
         return self

@@ -15,17 +15,20 @@ _ROWS: Final = 1 << 16  # read by one statement, so that nobody waits long for t
 _STRETCHES: Final = 256
 
 
-def gathered(stretches: Sequence[Stretch], newest_first: bool) -> list[list[Stretch]]:
+def gathered(
+    stretches: Sequence[Stretch], newest_first: bool, most: int = _ROWS
+) -> list[list[Stretch]]:
     """Return stretches in portions that one statement reads each, neighbours made one.
 
     Args:
         stretches: in order, none touching another but at its end.
         newest_first: whether the portions go from the last to the first.
+        most: rows of a portion, where a stretch alone has not more.
     """
     portions: list[list[Stretch]] = []
     rows = 0
     for first, stop in reversed(stretches) if newest_first else stretches:
-        if portions and rows + stop - first <= _ROWS and len(portions[-1]) < _STRETCHES:
+        if portions and rows + stop - first <= most and len(portions[-1]) < _STRETCHES:
             low, high = portions[-1][-1]
             if first == high or stop == low:
                 portions[-1][-1] = (min(first, low), max(stop, high))
