@@ -36,6 +36,7 @@ from replay_server.stretches import StepsCache, cut, fitting_rows, from_memory, 
 T = TypeVar("T")
 SURVEY_BLOCKS = 4  # learned at a time: some 20 ms, so that others get a thread in between
 LEARN_RUNS = 64  # likewise
+AHEAD_SECONDS = 0.3  # after the start, which is to be over first
 Status = tuple[Signature, bool]  # of a run: its tape's signature, and whether it records
 
 
@@ -128,10 +129,11 @@ class Archive:
         return newest
 
     def look_ahead(self) -> None:
-        """Begin what whoever comes first would wait for: most open the newest run."""
+        """Do soon what whoever comes first would wait for: most open the newest run."""
         self._ahead = asyncio.get_running_loop().create_task(self._look_ahead())
 
     async def _look_ahead(self) -> None:
+        await asyncio.sleep(AHEAD_SECONDS)
         with contextlib.suppress(RecorderError):  # told to whoever asks
             newest = await self.newest_run()
             if newest is not None:
