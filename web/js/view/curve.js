@@ -134,7 +134,9 @@ export class Curve {
         this.#drop();
         this.draw();
       }
-      setText(byId("curve-note"), `The curve could not be read: ${error instanceof Error ? error.message : error}`);
+      const why = `The curve could not be read: ${error instanceof Error ? error.message : error}`;
+      setText(byId("curve-note"), why);
+      setAttribute(byId("curve-note"), "title", why);
     } finally {
       this.busy = false;
     }
