@@ -81,8 +81,8 @@ def settled(run_dir: Path, of: Callable[[Listed], T]) -> list[T]:
         try:
             with closing(open_settled(run_dir)) as connection:
                 answer = of(_Settled(run_dir, connection))
-        except (RecorderError, sqlite3.Error, OSError):
-            return []
+        except (RecorderError, sqlite3.Error, OSError, ValueError):
+            return []  # ValueError: text in the file that is none
         # Others than recorders heed no lock.
         return [answer] if _state(run_dir) == before else []
 

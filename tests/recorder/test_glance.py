@@ -91,13 +91,15 @@ def test_a_tape_that_is_written_to_during_the_look_is_looked_at_again(path):
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("spoil", ["none", "cut", "row", "newer", "tables"])
+@pytest.mark.parametrize("spoil", ["none", "cut", "row", "newer", "tables", "text"])
 def test_what_is_wrong_with_a_tape_is_told_in_the_words_of_opening_it(path, spoil):
     file = path / "run.db"
     if spoil == "none":
         file.unlink()
     elif spoil == "cut":
         file.write_bytes(file.read_bytes()[:5000])
+    elif spoil == "text":
+        file.write_bytes(file.read_bytes().replace(b"run_id TEXT", b"run_i\xff TEXT", 1))
     else:
         statement = {
             "row": "UPDATE run SET name = 'forged'",
