@@ -127,7 +127,7 @@ def records() -> Design:
 
 
 def _packer(packer: Packer) -> Design:
-    return packer, lambda: packer.take(STEPS_HELD)
+    return packer.record, lambda: packer.take(STEPS_HELD)
 
 
 def python_packer() -> Design:

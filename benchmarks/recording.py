@@ -69,7 +69,7 @@ def main() -> None:
     """Measure and print."""
     options = arguments(__doc__)
     episodes, bare_episodes, count = (
-        (60_000, 60_000, 5) if options.quick else (400_000, 300_000, 15)
+        (250_000, 60_000, 5) if options.quick else (400_000, 300_000, 15)
     )
     _, grid_steps = gridworld_seconds(episodes, recorded=False)
     grid = pairs(

@@ -1,6 +1,6 @@
 /* The hot lines of recording: one step into columns, in C.
  *
- * A Packer is called once a step with the step's values. It writes each into its column
+ * `Packer.record` is called once a step with the step's values. It writes each into its column
  * as machine numbers, so that nothing is left to convert later. What it does not take as
  * it comes (a numpy scalar, a tuple for a row) goes through the column's `coerce`, which
  * is Python and returns what it does take, or raises the typed error.
@@ -22,7 +22,8 @@
 typedef struct {
     char code;          /* q int of 1, 2, 4 or 8 bytes, d double, ? bool, D row of doubles, a array, o object */
     Py_ssize_t width;   /* bytes of one row; 0 for objects */
-    char *data;         /* capacity * width bytes */
+    char *data;         /* rows of the block that is filled */
+    Py_ssize_t at;      /* where they are in a block's memory */
     char *scratch;      /* one row: a step is written whole or not at all */
     PyObject *objects;  /* list, for o */
     PyObject *pending;  /* the object of the step at hand, for o */
@@ -44,10 +45,49 @@ typedef struct {
 
 enum { TERMINATED = 1, TRUNCATED = 2, INCOMPLETE = 4, ODD = 256 };
 
+/* What goes to the writer's process before a block: `BLOCK` in recorder/frames.py. */
+typedef struct {
+    unsigned long long length;
+    long long position, episodes, begun, events, rows;
+    double started;
+} Head;
+
+static const unsigned long long BLOCK = 1ULL << 63; /* in a head's length */
+
+/* Memory of blocks that are done with, for those to come: it is in the cache, and mapped.
+ * All of it is used under the interpreter's lock. */
+typedef struct {
+    Py_ssize_t users, held;
+    char *memory[16];
+} Pool;
+
+/* Rows, column behind column, and the ends of episodes among them, all in one piece of memory
+ * with room for a head before them: a full block is a message as it is. A block that is
+ * full is sealed. Nothing of it changes any more, so it is sent without the interpreter's lock. */
+typedef struct Block {
+    PyObject_HEAD
+    Pool *pool;
+    char *memory;
+    Py_ssize_t rows, taken; /* of the rows, how many are gone from the front */
+    Py_ssize_t ends, ends_taken, odd;
+    long long first; /* position of row 0 */
+    double started;  /* when the episode that runs behind it began, unix seconds */
+    Py_ssize_t size; /* bytes as a message */
+    PyObject *packer; /* of a block that was sent: tells where its columns are */
+    struct Block *next; /* of those sealed; written once, when the block is sealed no more */
+} Block;
+
 typedef struct {
     PyObject_HEAD
-    vectorcallfunc vectorcall;
-    Py_ssize_t head, count, capacity; /* rows head to head + count are held */
+    Py_ssize_t rows;  /* in the block that is filled */
+    Py_ssize_t open;  /* so many rows it takes before `record_slowly` has to look */
+    Py_ssize_t room;  /* of a block, in rows */
+    Py_ssize_t sealed_rows, limit; /* rows that wait in sealed blocks; most that may wait */
+    Py_ssize_t ends_at, memory_size; /* of a block's memory */
+    Block *current, *sealed, *last; /* the sealed ones are a list */
+    Pool *pool;
+    int plain; /* no column holds objects: full blocks can be sent as they are */
+    int wake_fd;
     long long position;
     int columns, positional, closed;
     Column *column, *reward; /* the last by position, if it is a number */
@@ -57,15 +97,14 @@ typedef struct {
     /* Of the episode that runs, and of the one that ended last. */
     long long ended, episode;
     double open_return, started, woken;
-    /* Ends that are not taken yet: `end[end_head]` and the `end_count - 1` behind it. */
-    End *end;
-    Py_ssize_t end_head, end_count, end_room;
-    PyObject *odd;
+    PyObject *odd; /* marks that are not common, of all blocks */
     /* What `finish` needs; see `arm`. */
-    PyObject *wake, *finish, *clock;
+    PyObject *finish, *clock;
     double wall_offset, wake_s;
     int plain_final;
 } Packer;
+
+enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20 };
 
 static PyObject *word_terminated, *word_truncated, *word_incomplete;
 static PyObject *word_epsilon, *word_seed, *word_stage;
@@ -311,34 +350,193 @@ recorded(Packer *self, PyObject *given)
     return PyFloat_FromDouble(reward);
 }
 
-/* Move what is held to the front, where the room behind it is used up. */
 static void
-to_front(Packer *self)
+leave_pool(Pool *pool)
 {
-    for (int i = 0; i < self->columns; i++) {
-        Column *c = &self->column[i];
-        if (c->code != 'o')
-            memmove(c->data, c->data + self->head * c->width, (size_t)(self->count * c->width));
+    if (pool == NULL || --pool->users > 0)
+        return;
+    while (pool->held)
+        free(pool->memory[--pool->held]);
+    PyMem_Free(pool);
+}
+
+static void
+block_dealloc(Block *block)
+{
+    Pool *pool = block->pool;
+    if (pool != NULL) {
+        if (pool->held < (Py_ssize_t)(sizeof pool->memory / sizeof *pool->memory))
+            pool->memory[pool->held++] = block->memory;
+        else
+            free(block->memory);
+        leave_pool(pool);
     }
-    self->head = 0;
+    Py_XDECREF(block->packer);
+    PyObject_Free(block);
+}
+
+static int
+block_buffer(Block *block, Py_buffer *view, int flags)
+{
+    return PyBuffer_FillInfo(view, (PyObject *)block, block->memory, block->size, 1, flags);
+}
+
+static PyObject *
+block_parts(Block *block, PyObject *unused)
+{
+    (void)unused;
+    Packer *packer = (Packer *)block->packer;
+    PyObject *whole = PyMemoryView_FromObject((PyObject *)block);
+    PyObject *parts = whole == NULL ? NULL : PyTuple_New(packer->columns);
+    for (int i = 0; parts != NULL && i < packer->columns; i++) {
+        const Column *c = &packer->column[i];
+        PyObject *part = PySequence_GetSlice(whole, c->at, c->at + block->rows * c->width);
+        if (part == NULL)
+            Py_CLEAR(parts);
+        else
+            PyTuple_SET_ITEM(parts, i, part);
+    }
+    Py_XDECREF(whole);
+    return parts;
+}
+
+static PyObject *
+block_ends(Block *block, PyObject *unused)
+{
+    (void)unused;
+    Py_ssize_t size = block->ends * (Py_ssize_t)sizeof(End);
+    return PyBytes_FromStringAndSize(block->memory + block->size - size, size);
+}
+
+static PyMethodDef block_methods[] = {
+    {"parts", (PyCFunction)block_parts, METH_NOARGS, "parts() -> a memoryview for each column"},
+    {"ends", (PyCFunction)block_ends, METH_NOARGS, "ends() -> bytes of END for each end"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef block_members[] = {
+    {"first", T_LONGLONG, offsetof(Block, first), READONLY, "position of its first row"},
+    {"rows", T_PYSSIZET, offsetof(Block, rows), READONLY, "steps in it"},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyBufferProcs block_as_buffer = {.bf_getbuffer = (getbufferproc)block_buffer};
+
+static PyTypeObject BlockType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "recorder._packer.Block",
+    .tp_doc = "A full block that was sent; its bytes are the message.",
+    .tp_basicsize = sizeof(Block),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = (destructor)block_dealloc,
+    .tp_as_buffer = &block_as_buffer,
+    .tp_methods = block_methods,
+    .tp_members = block_members,
+};
+
+/* Where a block's memory holds the ends. */
+static inline End *
+ends_of(const Packer *self, const Block *block)
+{
+    return (End *)(block->memory + self->ends_at);
+}
+
+/* Rows of the open block and of the sealed ones that are not taken yet. */
+static inline Py_ssize_t
+held(const Packer *self)
+{
+    return self->sealed_rows + self->rows - self->current->taken;
+}
+
+/* Say how far the open block can be filled without looking again. */
+static inline void
+set_open(Packer *self)
+{
+    Py_ssize_t left = self->limit - held(self);
+    Py_ssize_t open = self->rows + (left > 0 ? left : 0);
+    self->open = self->closed ? 0 : open < self->room ? open : self->room;
+}
+
+static inline void
+say(const Packer *self, char what)
+{
+    /* A pipe that is full wakes as well. */
+    if (self->wake_fd >= 0 && write(self->wake_fd, &what, 1) < 0)
+        errno = 0;
+}
+
+/* Put an empty block where rows are written from now on. */
+static int
+open_block(Packer *self)
+{
+    Block *block = PyObject_New(Block, &BlockType);
+    if (block == NULL)
+        return -1;
+    Pool *pool = self->pool;
+    block->pool = NULL;
+    block->packer = NULL;
+    block->next = NULL;
+    block->rows = block->taken = block->ends = block->ends_taken = block->odd = block->size = 0;
+    block->memory = pool->held ? pool->memory[--pool->held] : malloc((size_t)self->memory_size);
+    if (block->memory == NULL) {
+        Py_DECREF(block);
+        PyErr_NoMemory();
+        return -1;
+    }
+    block->pool = pool;
+    pool->users++;
+    block->first = self->position;
+    self->current = block;
+    self->rows = 0;
+    for (int i = 0; i < self->columns; i++)
+        self->column[i].data = block->memory + self->column[i].at;
+    return 0;
+}
+
+/* Close the block that is full, and open another. */
+static int
+seal(Packer *self)
+{
+    Block *full = self->current;
+    full->rows = self->rows;
+    full->started = self->wall_offset + self->started;
+    full->size = self->ends_at + full->ends * (Py_ssize_t)sizeof(End);
+    if (open_block(self) < 0)
+        return -1;
+    self->sealed_rows += full->rows - full->taken;
+    /* Whoever reads the list without the lock sees all of a block or nothing. */
+    __atomic_store_n(self->sealed == NULL ? &self->sealed : &self->last->next, full, __ATOMIC_RELEASE);
+    self->last = full;
+    say(self, 'b');
+    return 0;
+}
+
+/* Take the first sealed block off the list and return it; the caller has the reference. */
+static Block *
+unseal(Packer *self)
+{
+    Block *block = self->sealed;
+    self->sealed = block->next;
+    block->next = NULL;
+    self->sealed_rows -= block->rows - block->taken;
+    return block;
 }
 
 static PyObject *record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names);
 
+/* A method, and not the packer's own call: the interpreter has an instruction for those. */
 static PyObject *
-record(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *names)
+record(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 {
-    Packer *self = (Packer *)object;
-    Py_ssize_t given = PyVectorcall_NARGS(nargsf);
-    Py_ssize_t at = self->head + self->count;
+    Py_ssize_t at = self->rows;
 
     /* Behind the last position by name come the values by keyword, in `args` too. */
-    if (given == self->positional && !self->closed && at < self->capacity && in_order(self, names)) {
+    if (given == self->positional && at < self->open && in_order(self, names)) {
         int i = 0, columns = self->columns;
         while (i < columns && write_fast(&self->column[i], args[i], at))
             i++;
         if (i == columns) {
-            self->count++;
+            self->rows++;
             self->position++;
             return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
         }
@@ -371,7 +569,7 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
     }
     if (used != keywords)
         return unexpected(self, names, keywords);
-    while (self->count >= self->capacity) {
+    while (held(self) >= self->limit) {
         PyObject *go_on = PyObject_CallNoArgs(self->full);
         if (go_on == NULL)
             return NULL;
@@ -379,9 +577,10 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
         if (PyErr_CheckSignals() < 0)
             return NULL;
     }
-    if (self->head + self->count == self->capacity)
-        to_front(self);
-    Py_ssize_t at = self->head + self->count;
+    if (self->rows == self->room && seal(self) < 0)
+        return NULL;
+    set_open(self);
+    Py_ssize_t at = self->rows;
     /* Nothing below can fail but for want of memory: the columns stay of one length. */
     for (int i = 0; i < self->columns; i++) {
         Column *c = &self->column[i];
@@ -395,30 +594,20 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
         else
             memcpy(c->data + at * c->width, c->scratch, (size_t)c->width);
     }
-    self->count++;
+    self->rows++;
     self->position++;
     return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
 }
 
-/* Return room for one more end, or NULL. */
-static End *
+/* Return where the next end goes. There is room: each has a step of its own behind the one
+ * before, but the first, whose steps may all have been taken. */
+static inline End *
 next_end(Packer *self)
 {
-    if (self->end_head > 0 && self->end_head + self->end_count == self->end_room) {
-        memmove(self->end, self->end + self->end_head, (size_t)self->end_count * sizeof(End));
-        self->end_head = 0;
-    }
-    if (self->end_count == self->end_room) {
-        Py_ssize_t room = self->end_room ? 2 * self->end_room : 1024;
-        End *grown = PyMem_Realloc(self->end, (size_t)room * sizeof(End));
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return NULL;
-        }
-        self->end = grown;
-        self->end_room = room;
-    }
-    return &self->end[self->end_head + self->end_count];
+    if (self->current->ends < self->room + 2)
+        return ends_of(self, self->current) + self->current->ends;
+    PyErr_SetString(PyExc_ValueError, "more ends than steps");
+    return NULL;
 }
 
 /* Note an end that is not of the common form, given as a mark. */
@@ -436,31 +625,9 @@ packer_end(Packer *self, PyObject *mark)
     if (end == NULL || PyList_Append(self->odd, mark) < 0)
         return NULL;
     *end = (End){.position = position, .flags = ODD};
-    self->end_count++;
+    self->current->ends++;
+    self->current->odd++;
     Py_RETURN_NONE;
-}
-
-/* Remove the ends up to a position: (bytes of End, list of the odd ones among them). */
-static PyObject *
-take_ends(Packer *self, PyObject *until_object)
-{
-    long long until = PyLong_AsLongLong(until_object);
-    if (until == -1 && PyErr_Occurred())
-        return NULL;
-    const End *held = self->end + self->end_head;
-    Py_ssize_t n = 0, odd = 0;
-    while (n < self->end_count && held[n].position <= until)
-        odd += (held[n++].flags & ODD) != 0;
-    PyObject *ends = PyBytes_FromStringAndSize((const char *)held, n * (Py_ssize_t)sizeof(End));
-    PyObject *marks = PyList_GetSlice(self->odd, 0, odd);
-    if (ends == NULL || marks == NULL || PyList_SetSlice(self->odd, 0, odd, NULL) < 0) {
-        Py_XDECREF(ends);
-        Py_XDECREF(marks);
-        return NULL;
-    }
-    self->end_head += n;
-    self->end_count -= n;
-    return Py_BuildValue("(NN)", ends, marks);
 }
 
 static int
@@ -523,16 +690,13 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         .started = self->wall_offset + self->started,
         .duration = now - self->started,
     };
-    self->end_count++;
+    self->current->ends++;
     self->ended = self->position;
     self->open_return = 0.0;
     self->started = now;
     if (now - self->woken > self->wake_s) {
         self->woken = now;
-        PyObject *woke = PyObject_CallNoArgs(self->wake);
-        if (woke == NULL)
-            return NULL;
-        Py_DECREF(woke);
+        say(self, 'e');
     }
     return PyLong_FromLongLong(self->episode++);
 }
@@ -540,14 +704,25 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 static PyObject *
 arm(Packer *self, PyObject *args)
 {
-    PyObject *wake, *finish_slowly, *clock;
-    if (!PyArg_ParseTuple(args, "OOOddp", &wake, &finish_slowly, &clock,
+    PyObject *finish_slowly, *clock;
+    if (!PyArg_ParseTuple(args, "iOOddp", &self->wake_fd, &finish_slowly, &clock,
                           &self->wall_offset, &self->wake_s, &self->plain_final))
         return NULL;
-    Py_XSETREF(self->wake, Py_NewRef(wake));
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
     Py_XSETREF(self->clock, Py_NewRef(clock));
     Py_RETURN_NONE;
+}
+
+/* Of a block, how many of its ends lie up to a position, and of them the odd ones. */
+static Py_ssize_t
+ends_until(const Packer *self, const Block *block, long long until, Py_ssize_t *odd)
+{
+    const End *end = ends_of(self, block) + block->ends_taken;
+    Py_ssize_t n = 0;
+    *odd = 0;
+    while (block->ends_taken + n < block->ends && end[n].position <= until)
+        *odd += (end[n++].flags & ODD) != 0;
+    return n;
 }
 
 static PyObject *
@@ -556,33 +731,49 @@ take(Packer *self, PyObject *most_object)
     Py_ssize_t most = PyLong_AsSsize_t(most_object);
     if (most == -1 && PyErr_Occurred())
         return NULL;
-    Py_ssize_t n = self->count < most ? self->count : most;
-    long long first = self->position - self->count;
+    Block *block = self->sealed != NULL ? self->sealed : self->current;
+    Py_ssize_t left = (self->sealed != NULL ? block->rows : self->rows) - block->taken;
+    Py_ssize_t n = left < most ? left : most, odd;
+    long long first = block->first + block->taken;
+    Py_ssize_t ended = ends_until(self, block, first + n, &odd);
+    PyObject *ends = PyBytes_FromStringAndSize(
+        (char *)(ends_of(self, block) + block->ends_taken), ended * (Py_ssize_t)sizeof(End));
+    PyObject *marks = PyList_GetSlice(self->odd, 0, odd);
     PyObject *parts = PyTuple_New(self->columns);
-    if (parts == NULL)
-        return NULL;
-    for (int i = 0; i < self->columns; i++) {
+    int failed = ends == NULL || marks == NULL || parts == NULL;
+    for (int i = 0; i < self->columns && !failed; i++) {
         Column *c = &self->column[i];
         PyObject *part = c->code == 'o'
             ? PyList_GetSlice(c->objects, 0, n)
-            : PyBytes_FromStringAndSize(c->data + self->head * c->width, n * c->width);
-        if (part == NULL) {
-            Py_DECREF(parts);
-            return NULL;
-        }
+            : PyBytes_FromStringAndSize(block->memory + c->at + block->taken * c->width, n * c->width);
+        failed = part == NULL;
         PyTuple_SET_ITEM(parts, i, part);
+    }
+    if (failed) {
+        Py_XDECREF(ends);
+        Py_XDECREF(marks);
+        Py_XDECREF(parts);
+        return NULL;
     }
     /* All parts are made: only now does anything leave the columns. */
     for (int i = 0; i < self->columns; i++)
         if (self->column[i].code == 'o')
             PyList_SetSlice(self->column[i].objects, 0, n, NULL);
-    self->head += n;
-    self->count -= n;
-    /* What is left goes to the front where it is no more than what left: each row is moved
-     * once at most, and the same memory, still in the cache, is filled again. */
-    if (self->count <= n)
-        to_front(self);
-    return Py_BuildValue("(nLN)", n, first, parts);
+    PyList_SetSlice(self->odd, 0, odd, NULL);
+    block->taken += n;
+    block->ends_taken += ended;
+    block->odd -= odd;
+    if (block != self->current) {
+        self->sealed_rows -= n;
+        if (n == left)
+            Py_DECREF(unseal(self));
+    }
+    else if (n == left) { /* the same memory, still in the cache, is filled again */
+        block->taken = block->ends = block->ends_taken = self->rows = 0;
+        block->first = self->position;
+    }
+    set_open(self);
+    return Py_BuildValue("(nLNNN)", n, first, parts, ends, marks);
 }
 
 static PyObject *
@@ -590,11 +781,12 @@ packer_close(Packer *self, PyObject *error)
 {
     Py_XSETREF(self->error, Py_NewRef(error));
     self->closed = 1;
+    self->open = 0;
     Py_RETURN_NONE;
 }
 
 static int
-make_column(Column *c, PyObject *spec, Py_ssize_t capacity)
+make_column(Column *c, PyObject *spec)
 {
     const char *code;
     PyObject *shape;
@@ -620,9 +812,8 @@ make_column(Column *c, PyObject *spec, Py_ssize_t capacity)
         c->shape[i] = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, i));
     if (c->code == 'o')
         return (c->objects = PyList_New(0)) == NULL ? -1 : 0;
-    c->data = PyMem_Malloc((size_t)(capacity * c->width));
     c->scratch = PyMem_Malloc((size_t)(c->width ? c->width : 1));
-    if (c->data == NULL || c->scratch == NULL) {
+    if (c->scratch == NULL) {
         PyErr_NoMemory();
         return -1;
     }
@@ -643,7 +834,6 @@ packer_clear(Packer *self)
     Py_CLEAR(self->full);
     Py_CLEAR(self->error);
     Py_CLEAR(self->odd);
-    Py_CLEAR(self->wake);
     Py_CLEAR(self->finish);
     Py_CLEAR(self->clock);
     return 0;
@@ -663,7 +853,6 @@ packer_traverse(Packer *self, visitproc visit, void *arg)
     Py_VISIT(self->full);
     Py_VISIT(self->error);
     Py_VISIT(self->odd);
-    Py_VISIT(self->wake);
     Py_VISIT(self->finish);
     Py_VISIT(self->clock);
     return 0;
@@ -676,13 +865,15 @@ packer_dealloc(Packer *self)
     packer_clear(self);
     for (int i = 0; i < self->columns; i++) {
         Column *c = &self->column[i];
-        PyMem_Free(c->data);
         PyMem_Free(c->scratch);
         Py_CLEAR(c->name);
         Py_CLEAR(c->dtype);
     }
     PyMem_Free(self->column);
-    PyMem_Free(self->end);
+    while (self->sealed != NULL)
+        Py_DECREF(unseal(self));
+    Py_XDECREF(self->current);
+    leave_pool(self->pool);
     Py_TYPE(self)->tp_free((PyObject *)self);
 }
 
@@ -691,37 +882,56 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *specs, *full;
     int positional;
-    Py_ssize_t capacity;
+    Py_ssize_t limit;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Packer() takes no keyword arguments");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "O!inO", &PyTuple_Type, &specs, &positional, &capacity, &full))
+    if (!PyArg_ParseTuple(args, "O!inO", &PyTuple_Type, &specs, &positional, &limit, &full))
         return NULL;
+    if (limit < 1) {
+        PyErr_SetString(PyExc_ValueError, "at least one step is held");
+        return NULL;
+    }
     Packer *self = (Packer *)type->tp_alloc(type, 0);
     if (self == NULL)
         return NULL;
-    self->vectorcall = record;
-    self->capacity = capacity;
+    self->limit = limit;
     self->positional = positional;
+    self->plain = 1;
+    self->wake_fd = -1;
     self->full = Py_NewRef(full);
-    if ((self->odd = PyList_New(0)) == NULL) {
-        Py_DECREF(self);
-        return NULL;
-    }
-    Py_ssize_t n = PyTuple_GET_SIZE(specs);
-    self->column = PyMem_Calloc((size_t)n, sizeof(Column));
-    if (self->column == NULL) {
+    Py_ssize_t n = PyTuple_GET_SIZE(specs), width = 0;
+    if ((self->odd = PyList_New(0)) == NULL
+        || (self->pool = PyMem_Calloc(1, sizeof(Pool))) == NULL
+        || (self->column = PyMem_Calloc((size_t)n + 1, sizeof(Column))) == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    self->pool->users = 1;
     for (Py_ssize_t i = 0; i < n; i++) {
         self->columns = (int)i + 1;
-        if (make_column(&self->column[i], PyTuple_GET_ITEM(specs, i), capacity) < 0) {
+        if (make_column(&self->column[i], PyTuple_GET_ITEM(specs, i)) < 0) {
             Py_DECREF(self);
             return NULL;
         }
+        width += self->column[i].width;
+        self->plain &= self->column[i].code != 'o';
     }
+    /* A multiple of 8, so that each column begins where a double may. */
+    self->room = width ? BLOCK_BYTES / width & ~7 : BLOCK_ROWS;
+    self->room = self->room < 8 ? 8 : self->room > BLOCK_ROWS ? BLOCK_ROWS : self->room;
+    self->ends_at = sizeof(Head); /* a multiple of 8 too */
+    for (Py_ssize_t i = 0; i < n; i++) {
+        self->column[i].at = self->ends_at;
+        self->ends_at += self->column[i].width * self->room;
+    }
+    self->memory_size = self->ends_at + (self->room + 2) * (Py_ssize_t)sizeof(End);
+    if (open_block(self) < 0) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    set_open(self);
     if (positional > 0 && positional <= n && self->column[positional - 1].code == 'd')
         self->reward = &self->column[positional - 1];
     return (PyObject *)self;
@@ -731,14 +941,7 @@ static PyObject *
 get_count(Packer *self, void *unused)
 {
     (void)unused;
-    return PyLong_FromSsize_t(self->count);
-}
-
-static PyObject *
-get_ends(Packer *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromSsize_t(self->end_count);
+    return PyLong_FromSsize_t(held(self));
 }
 
 static PyObject *
@@ -767,12 +970,68 @@ enum { MOST_BUFFERS = 64, HEAR_BYTES = 1 << 16 };
 
 typedef struct {
     struct iovec parts[MOST_BUFFERS];
-    int parts_given, more, woken, failed;
-    Py_ssize_t written, heard; /* heard: -1 for nothing, 0 for its end */
+    int parts_given, more, woken, failed, heard_end;
+    Py_ssize_t written, heard;
     char words[HEAR_BYTES];
+    /* Of `carry`: */
+    Packer *packer;      /* or NULL */
+    int eager, prompt;   /* return for an episode's end; return for what is heard */
+    Head place;          /* where the next block goes */
+    Block *block;        /* the last that was begun; NULL for none */
+    int blocks;          /* how many were begun */
+    Py_ssize_t block_written;
 } Talk;
 
-/* The part of `exchange` that runs without the interpreter's lock. */
+/* Write to a pipe that does not block what it takes. Returns the bytes, or -1 and sets errno. */
+static ssize_t
+write_some(int sink, const struct iovec *parts, int count)
+{
+    ssize_t some = writev(sink, parts, count);
+    if (some < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
+        return 0;
+    return some;
+}
+
+/* Begin with the next sealed block, if there is one: 1; if it cannot be sent as it is: -1. */
+static int
+next_block(Talk *t)
+{
+    Block *block = __atomic_load_n(t->block == NULL ? &t->packer->sealed : &t->block->next, __ATOMIC_ACQUIRE);
+    if (block == NULL)
+        return 0;
+    if (block->taken || block->odd || !t->packer->plain)
+        return -1;
+    Head *head = (Head *)block->memory;
+    *head = t->place;
+    head->length = BLOCK | (unsigned long long)(block->size - (Py_ssize_t)sizeof head->length);
+    head->position = block->first;
+    head->rows = block->rows;
+    head->started = block->started;
+    t->place.episodes += block->ends;
+    if (block->ends)
+        t->place.begun = (ends_of(t->packer, block) + block->ends - 1)->position;
+    t->block = block;
+    t->block_written = 0;
+    t->blocks++;
+    return 1;
+}
+
+/* Empty the pipe that wakes. Said were an episode's end ('e'), a full block ('b'), or that
+ * somebody waits: whether to return for it. */
+static int
+is_asked(const Talk *t, int wake)
+{
+    char said[512];
+    ssize_t count = read(wake, said, sizeof said);
+    if (t->packer == NULL)
+        return count > 0;
+    for (ssize_t i = 0; i < count; i++)
+        if (said[i] != 'b' && (said[i] != 'e' || t->eager))
+            return 1;
+    return 0;
+}
+
+/* The part that runs without the interpreter's lock. */
 static void
 talk(Talk *t, int sink, int source, int wake, double timeout)
 {
@@ -782,12 +1041,22 @@ talk(Talk *t, int sink, int source, int wake, double timeout)
         int writing = at < t->parts_given;
         if (!writing && t->more)
             return;
+        int carrying = t->block != NULL && t->block_written < t->block->size;
+        double left = deadline - seconds_now();
+        if (!writing && !carrying && t->packer != NULL && left > 0) {
+            struct pollfd asked = {.fd = wake, .events = POLLIN};
+            int found = poll(&asked, 1, 0) > 0 && is_asked(t, wake) ? -1 : next_block(t);
+            if (found < 0) {
+                t->woken = 1;
+                return;
+            }
+            carrying = found;
+        }
         struct pollfd ends[3] = {
             {.fd = source, .events = POLLIN}, /* poll passes over a negative one */
-            {.fd = writing ? -1 : wake, .events = POLLIN},
-            {.fd = writing ? sink : -1, .events = POLLOUT},
+            {.fd = writing || carrying ? -1 : wake, .events = POLLIN},
+            {.fd = writing || carrying ? sink : -1, .events = POLLOUT},
         };
-        double left = deadline - seconds_now();
         int ready = poll(ends, 3, left > 0 ? (int)(left * 1000 + 0.999) : 0);
         if (ready == 0 || (ready < 0 && errno != EINTR)) {
             t->failed = ready < 0 ? errno : 0;
@@ -796,30 +1065,88 @@ talk(Talk *t, int sink, int source, int wake, double timeout)
         if (ready < 0)
             continue;
         if (ends[0].revents) {
-            t->heard = read(source, t->words, HEAR_BYTES);
-            t->failed = t->heard < 0 ? errno : 0;
+            ssize_t got = read(source, t->words + t->heard, (size_t)(HEAR_BYTES - t->heard));
+            if (got < 0) {
+                t->failed = errno;
+                return;
+            }
+            t->heard += got;
+            t->heard_end = got == 0;
+            if (got == 0 || t->prompt || t->heard == HEAR_BYTES)
+                return;
+        }
+        if (ends[1].revents && is_asked(t, wake)) {
+            t->woken = 1;
             return;
         }
-        if (ends[1].revents) {
-            char drained[512];
-            t->woken = read(wake, drained, sizeof drained) > 0;
-            return;
+        if (ends[2].revents && writing) {
+            ssize_t some = write_some(sink, t->parts + at, t->parts_given - at);
+            if (some < 0) {
+                t->failed = errno;
+                return;
+            }
+            t->written += some;
+            while (at < t->parts_given && (size_t)some >= t->parts[at].iov_len)
+                some -= (ssize_t)t->parts[at++].iov_len;
+            if (at < t->parts_given) {
+                t->parts[at].iov_base = (char *)t->parts[at].iov_base + some;
+                t->parts[at].iov_len -= (size_t)some;
+            }
         }
-        ssize_t some = writev(sink, t->parts + at, t->parts_given - at);
-        if (some < 0) {
-            if (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK)
-                continue;
-            t->failed = errno;
-            return;
-        }
-        t->written += some;
-        while (at < t->parts_given && (size_t)some >= t->parts[at].iov_len)
-            some -= (ssize_t)t->parts[at++].iov_len;
-        if (at < t->parts_given) {
-            t->parts[at].iov_base = (char *)t->parts[at].iov_base + some;
-            t->parts[at].iov_len -= (size_t)some;
+        else if (ends[2].revents) {
+            struct iovec rest = {t->block->memory + t->block_written, (size_t)(t->block->size - t->block_written)};
+            ssize_t some = write_some(sink, &rest, 1);
+            if (some < 0) {
+                t->failed = errno;
+                return;
+            }
+            t->block_written += some;
         }
     }
+}
+
+/* Talk, the buffers of a list first: 0, or -1 with an error set. */
+static int
+talk_with(Talk *t, int sink, int source, int wake, PyObject *buffers, double timeout)
+{
+    Py_buffer views[MOST_BUFFERS];
+    t->more = PyList_GET_SIZE(buffers) > MOST_BUFFERS;
+    int given = t->more ? MOST_BUFFERS : (int)PyList_GET_SIZE(buffers);
+    for (; t->parts_given < given; t->parts_given++) {
+        Py_buffer *view = &views[t->parts_given];
+        if (PyObject_GetBuffer(PyList_GET_ITEM(buffers, t->parts_given), view, PyBUF_SIMPLE) < 0)
+            break;
+        t->parts[t->parts_given] = (struct iovec){view->buf, (size_t)view->len};
+    }
+    int held_all = t->parts_given == given;
+    if (held_all) {
+        Py_BEGIN_ALLOW_THREADS
+        talk(t, sink, source, wake, timeout);
+        Py_END_ALLOW_THREADS
+    }
+    for (int i = 0; i < t->parts_given; i++)
+        PyBuffer_Release(&views[i]);
+    return held_all ? 0 : -1;
+}
+
+static Talk *
+new_talk(void)
+{
+    Talk *t = PyMem_Malloc(sizeof(Talk));
+    if (t == NULL)
+        return (Talk *)PyErr_NoMemory();
+    memset(t, 0, offsetof(Talk, words));
+    memset(&t->packer, 0, sizeof(Talk) - offsetof(Talk, packer));
+    t->prompt = 1;
+    return t;
+}
+
+static PyObject *
+what_was_heard(const Talk *t)
+{
+    if (!t->heard && !t->heard_end)
+        return Py_NewRef(Py_None);
+    return PyBytes_FromStringAndSize(t->words, t->heard);
 }
 
 /* Write buffers, hear, be woken: all that the pump waits for, in one wait without the
@@ -831,43 +1158,68 @@ exchange(PyObject *module, PyObject *args)
     (void)module;
     int sink, source, wake;
     double timeout;
-    PyObject *buffers;
-    Py_buffer views[MOST_BUFFERS];
+    PyObject *buffers, *result = NULL, *heard;
     if (!PyArg_ParseTuple(args, "iiiO!d", &sink, &source, &wake, &PyList_Type, &buffers, &timeout))
         return NULL;
-    Talk *t = PyMem_Malloc(sizeof(Talk));
+    Talk *t = new_talk();
     if (t == NULL)
-        return PyErr_NoMemory();
-    t->parts_given = t->woken = t->failed = 0;
-    t->written = 0;
-    t->heard = -1;
-    t->more = PyList_GET_SIZE(buffers) > MOST_BUFFERS;
-    int given = t->more ? MOST_BUFFERS : (int)PyList_GET_SIZE(buffers);
-    for (; t->parts_given < given; t->parts_given++) {
-        Py_buffer *view = &views[t->parts_given];
-        if (PyObject_GetBuffer(PyList_GET_ITEM(buffers, t->parts_given), view, PyBUF_SIMPLE) < 0)
-            break;
-        t->parts[t->parts_given] = (struct iovec){view->buf, (size_t)view->len};
-    }
-    PyObject *result = NULL;
-    if (t->parts_given == given) {
-        Py_BEGIN_ALLOW_THREADS
-        talk(t, sink, source, wake, timeout);
-        Py_END_ALLOW_THREADS
+        return NULL;
+    if (talk_with(t, sink, source, wake, buffers, timeout) == 0) {
         if (t->failed) {
             errno = t->failed;
             PyErr_SetFromErrno(PyExc_OSError);
         }
-        else {
-            PyObject *heard = t->heard < 0 ? Py_NewRef(Py_None)
-                                           : PyBytes_FromStringAndSize(t->words, t->heard);
-            result = heard == NULL
-                ? NULL
-                : Py_BuildValue("(nNO)", t->written, heard, t->woken ? Py_True : Py_False);
-        }
+        else if ((heard = what_was_heard(t)) != NULL)
+            result = Py_BuildValue("(nNO)", t->written, heard, t->woken ? Py_True : Py_False);
     }
-    for (int i = 0; i < t->parts_given; i++)
-        PyBuffer_Release(&views[i]);
+    PyMem_Free(t);
+    return result;
+}
+
+/* Take the blocks that were begun off the list. */
+static PyObject *
+blocks_begun(Packer *self, int count)
+{
+    PyObject *blocks = PyList_New(count);
+    for (int i = 0; blocks != NULL && i < count; i++) {
+        Block *block = unseal(self);
+        block->packer = Py_NewRef((PyObject *)self);
+        PyList_SET_ITEM(blocks, i, (PyObject *)block);
+    }
+    set_open(self);
+    return blocks;
+}
+
+/* `exchange`, and behind the buffers the blocks that are full, as they become so: while training
+ * runs fast, its steps go to the writer and nobody needs the lock. */
+static PyObject *
+carry(Packer *self, PyObject *args)
+{
+    int sink, source, wake, eager, prompt;
+    double timeout;
+    PyObject *buffers, *result = NULL;
+    Head place = {0};
+    if (!PyArg_ParseTuple(args, "iiiO!d(LLLL)pp", &sink, &source, &wake, &PyList_Type, &buffers,
+                          &timeout, &place.position, &place.episodes, &place.begun, &place.events,
+                          &eager, &prompt))
+        return NULL;
+    Talk *t = new_talk();
+    if (t == NULL)
+        return NULL;
+    t->packer = self;
+    t->eager = eager;
+    t->prompt = prompt;
+    t->place = place;
+    if (talk_with(t, sink, source, wake, buffers, timeout) == 0) {
+        Py_ssize_t left = t->block == NULL ? 0 : t->block->size - t->block_written;
+        PyObject *blocks = blocks_begun(self, t->blocks);
+        PyObject *heard = blocks == NULL ? NULL : what_was_heard(t);
+        if (heard == NULL)
+            Py_XDECREF(blocks);
+        else
+            result = Py_BuildValue("(nNONni)", t->written, heard, t->woken ? Py_True : Py_False,
+                                   blocks, left, t->failed);
+    }
     PyMem_Free(t);
     return result;
 }
@@ -879,11 +1231,15 @@ static PyMethodDef functions[] = {
 };
 
 static PyMethodDef methods[] = {
-    {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first position, parts)"},
+    {"record", (PyCFunction)(void (*)(void))record, METH_FASTCALL | METH_KEYWORDS,
+     "See EpisodeRecorder.record_step."},
+    {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first, parts, ends, odd marks)"},
+    {"carry", (PyCFunction)carry, METH_VARARGS,
+     "carry(sink, source, wake, buffers, timeout, place, eager, prompt)\n"
+     "-> (written, heard, woken, blocks, left, error)"},
     {"end", (PyCFunction)packer_end, METH_O, "end(mark): note an end of another form"},
-    {"take_ends", (PyCFunction)take_ends, METH_O, "take_ends(until) -> (ends, odd marks)"},
     {"arm", (PyCFunction)arm, METH_VARARGS,
-     "arm(wake, finish, clock, wall_offset, wake_s, plain_final)"},
+     "arm(wake_fd, finish, clock, wall_offset, wake_s, plain_final)"},
     {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL | METH_KEYWORDS,
      "See EpisodeRecorder.finish_episode."},
     {"open_episode", (PyCFunction)open_episode, METH_NOARGS, "open_episode() -> (length, return)"},
@@ -896,13 +1252,15 @@ static PyMemberDef members[] = {
     {"episode", T_LONGLONG, offsetof(Packer, episode), 0, "number of the episode that runs"},
     {"open_return", T_DOUBLE, offsetof(Packer, open_return), 0, "its sum of rewards so far"},
     {"started", T_DOUBLE, offsetof(Packer, started), 0, "when it began, on the clock"},
+    {"wake_s", T_DOUBLE, offsetof(Packer, wake_s), 0, "seconds between two ends that wake it"},
+    {"block_steps", T_PYSSIZET, offsetof(Packer, room), READONLY, "steps in a full block"},
+    {"wake_fd", T_INT, offsetof(Packer, wake_fd), 0, "says when there is work; -1 for none"},
     {"woken", T_DOUBLE, offsetof(Packer, woken), 0, "when the pump was woken last"},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
     {"count", (getter)get_count, NULL, "steps held", NULL},
-    {"ends", (getter)get_ends, NULL, "ends of episodes held", NULL},
     {"position", (getter)get_position, NULL, "steps recorded so far", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -912,9 +1270,7 @@ static PyTypeObject PackerType = {
     .tp_name = "recorder._packer.Packer",
     .tp_doc = "See recorder/packer.py.",
     .tp_basicsize = sizeof(Packer),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_HAVE_GC,
-    .tp_vectorcall_offset = offsetof(Packer, vectorcall),
-    .tp_call = PyVectorcall_Call,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_new = packer_new,
     .tp_dealloc = (destructor)packer_dealloc,
     .tp_traverse = (traverseproc)packer_traverse,
@@ -932,7 +1288,7 @@ static struct PyModuleDef module = {
 PyMODINIT_FUNC
 PyInit__packer(void)
 {
-    if (PyType_Ready(&PackerType) < 0)
+    if (PyType_Ready(&PackerType) < 0 || PyType_Ready(&BlockType) < 0)
         return NULL;
     word_terminated = PyUnicode_InternFromString("terminated");
     word_truncated = PyUnicode_InternFromString("truncated");

@@ -44,14 +44,14 @@ class Capture:
         self.record_step = self._make_record_step()
 
     def _make_record_step(self) -> Callable[..., float]:
-        packer, flatten, flatten_action = self.packer, self._flatten, self._flatten_action
+        record, flatten, flatten_action = self.packer.record, self._flatten, self._flatten_action
         if flatten is None and flatten_action is None:
-            return packer
+            return record
 
         def record_step(observation: Any, action: Any, reward: Any, **channels: Any) -> float:
             observations = (observation,) if flatten is None else flatten(observation)
             actions = (action,) if flatten_action is None else flatten_action(action)
-            return packer(*observations, *actions, reward, **channels)
+            return record(*observations, *actions, reward, **channels)
 
         return record_step
 
@@ -79,7 +79,7 @@ class Capture:
         names = declared + (["info"] if layout.infos else [])
         positional = len(columns) - len(names)
         for row in zip(*columns, strict=True):
-            self.packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
+            self.packer.record(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
     def extend_columns(self, columns: Sequence[Any], count: int) -> None:
         """Record `count` steps given as the layout's columns, of the layout's dtypes."""
@@ -89,9 +89,9 @@ class Capture:
             for spec, column in zip(self._specs, columns, strict=True)
         ]
         names = [column.name for column in self.layout.steps[self._positional :]]
-        packer, positional = self.packer, self._positional
+        record, positional = self.packer.record, self._positional
         for row in zip(*rows, strict=True):
-            packer(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
+            record(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
     def end(self, mark: Mark) -> None:
         """Note the end of an episode."""
@@ -104,8 +104,8 @@ class Capture:
             How many steps, the position of the first, their columns' parts (see `Packer`),
             and the marks.
         """
-        count, first, parts = self.packer.take(most)
-        return count, first, parts, Marks(*self.packer.take_ends(first + count))
+        count, first, parts, ends, odd = self.packer.take(most)
+        return count, first, parts, Marks(ends, odd)
 
 
 def _leaf_columns(

@@ -2,7 +2,8 @@
 
 A frame is the length of its head, the head, and then the bytes of columns as they are,
 so that they are not copied on the way: `length (u64), marshal of (lengths, message)`,
-columns. Both ends are the same interpreter of the same run, so `marshal` serves: it is
+columns. A block of steps that the compiled packer sends by itself is a `BLOCK` and then its bytes.
+Both ends are the same interpreter of the same run, so `marshal` serves: it is
 several times faster than anything that must be read elsewhere too. Nothing of it
 reaches a file.
 """
@@ -15,6 +16,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 _LENGTH = struct.Struct("<Q")
+
+BLOCK = struct.Struct("<Qqqqqqd")
+"""What stands before a block: how many bytes follow the length, `_BLOCK` set in it; position,
+episodes, beginning of the running episode and events before it (`Place`); rows; when the
+episode that runs behind it began (unix seconds)."""
+
+_BLOCK = 1 << 63
 
 Message = tuple[Any, ...]
 
@@ -46,6 +54,15 @@ class FrameReader:
         self._held += data
         while len(self._held) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._held)
+            if length & _BLOCK:
+                end = _LENGTH.size + (length ^ _BLOCK)
+                if len(self._held) < end:
+                    break
+                _, *before, rows, started_at = BLOCK.unpack_from(self._held)
+                body = bytes(self._held[BLOCK.size : end])
+                del self._held[:end]
+                yield ("block", tuple(before), rows, started_at), [body]
+                continue
             at = _LENGTH.size + length
             if len(self._held) < at:
                 break

@@ -23,6 +23,7 @@ from typing import Any
 
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.marks import Marks
+from recorder.packer import Block, Carry
 from recorder.pipes import HEAR_BYTES, Buffers, exchange, without
 from recorder.place import Place
 from recorder.processes import command_of
@@ -40,12 +41,14 @@ _ASKED = {"flushed": "flush", "stopped": "stop"}
 
 log = logging.getLogger(__name__)
 
+Buffer = bytes | memoryview | Block
+
 
 @dataclass(frozen=True)
 class _Kept:
     before: Place
     after: Place
-    buffers: list[bytes]
+    buffers: list[memoryview]
     size: int
 
 
@@ -155,43 +158,69 @@ class WriterLink:
 
     def _send(self, message: Message, parts: Sequence[Any], before: Place, after: Place) -> None:
         buffers = to_frame(message, parts)
-        size = sum(map(len, buffers))
-        self._kept.append(_Kept(before, after, buffers, size))
+        self._keep(before, after, buffers)
+        self._queue(buffers)
+
+    def _keep(self, before: Place, after: Place, buffers: Sequence[Buffer]) -> None:
+        views = [memoryview(data) for data in buffers]
+        size = sum(view.nbytes for view in views)
+        self._kept.append(_Kept(before, after, views, size))
         self._kept_bytes += size
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= self._kept.popleft().size
-        self._queue(buffers)
 
     @property
     def is_behind(self) -> bool:
         """Whether something waits for the writer to take it."""
         return bool(self._unsent)
 
-    def listen(self, timeout: float, wake: int | None = None) -> bool:
-        """Write what waits, then hear what the writer says.
+    def listen(
+        self, timeout: float, wake: int = -1, carry: Carry | None = None, eager: bool = True
+    ) -> tuple[bool, list[Block]]:
+        """Write what waits, then what `carry` has; hear what the writer says.
 
         Returns when it said something, when all is written and `wake` can be read, or when
-        `timeout` has passed.
+        `timeout` has passed. With `carry`, what it says is no reason unless it was asked, and
+        neither is the end of an episode, unless `eager`.
+
+        Args:
+            timeout: seconds.
+            wake: descriptor of a pipe that wakes; -1 for none.
+            carry: `Packer.carry` of what was taken up to now, to send its full blocks.
+            eager: see above.
 
         Returns:
-            Whether `wake` could be read.
+            Whether `wake` could be read; and the blocks that went, or are on their way.
         """
         self._tend()
         process, sink, source = self._process, -1, -1
         if process is not None:
             sink, source = process.stdin.fileno(), process.stdout.fileno()  # type: ignore[union-attr]
-        wake = -1 if wake is None else wake
+        blocks: list[Block] = []
         try:
-            written, heard, woken = exchange(sink, source, wake, self._unsent, timeout)
+            if carry is None or process is None:
+                written, heard, woken = exchange(sink, source, wake, self._unsent, timeout)
+                left = error = 0
+            else:
+                written, heard, woken, blocks, left, error = carry(
+                    sink, source, wake, self._unsent, timeout, astuple(self._place), eager,
+                    bool(self._asked),
+                )  # fmt: skip
             self._unsent = without(self._unsent, written)
+            for block in blocks:
+                self._keep(*self.move(block.first, block.rows, Marks(block.ends())), [block])
+            if left:
+                self._unsent.append(memoryview(blocks[-1])[-left:])
+            if error:
+                raise OSError(error, os.strerror(error))
             if heard is not None:
                 self._hear(heard)
             elif self._unsent and not written and process and process.poll() is not None:
                 raise BrokenPipeError("it has ended")
         except OSError as error:
             self._died(error)
-            return False
-        return woken
+            return False, blocks
+        return woken, blocks
 
     def finish(self, status: str) -> None:
         """Have the writer end, with all that was sent and the run's status on the tape.
@@ -241,7 +270,7 @@ class WriterLink:
                 break
             self._kept_bytes -= self._kept.popleft().size
 
-    def _queue(self, buffers: Sequence[bytes]) -> None:
+    def _queue(self, buffers: Sequence[Buffer]) -> None:
         """Have `listen` write them."""
         if self._process is not None:
             self._unsent += [memoryview(data) for data in buffers if data]

@@ -71,6 +71,11 @@ class LiveQueue:
             except Exception:
                 log.exception("a live-queue listener failed; recording goes on")
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody is called at each put."""
+        return bool(self._listeners)
+
     def skip(self, episodes: int) -> None:
         """Count episodes that were never built because newer ones were there already."""
         with self._lock:

@@ -42,7 +42,7 @@ class Marks(Sequence[Mark]):
         odd: the marks that are not common, in order.
     """
 
-    def __init__(self, ends: bytes = b"", odd: Sequence[Mark] = ()) -> None:
+    def __init__(self, ends: bytes | memoryview = b"", odd: Sequence[Mark] = ()) -> None:
         self.ends = ends
         self.odd = odd
 

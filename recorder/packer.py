@@ -1,8 +1,8 @@
 """One step into columns: what a step's values become, and who writes them down.
 
 `make_packer` returns the compiled packer (`_packer.c`, 40 ns a step) where it could be
-built, and its twin in Python, `PythonPacker`, where it could not. Both are called once a
-step, by the training thread, and emptied by `take`, by the pump's thread.
+built, and its twin in Python, `PythonPacker`, where it could not. Both `record` a step
+at a time, in the training thread, and emptied by `take`, by the pump's thread.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ ROW_WIDTH_MAX = 16
 _REQUIRED = ...
 _PLAIN: dict[str, type] = {"q": int, "d": float, "?": bool}
 _FLOATS = {float}
+
+ASKED, ENDED = b"w", b"e"
+"""What is written to wake the pump: somebody wants it to look now; an episode ended. The
+compiled packer has one more, for a full block."""
 _ITEM = {"d": "d", "?": "B", "D": "d"}
 
 Array = np.ndarray[Any, Any]
-Parts = tuple[int, int, tuple[Any, ...]]
+Parts = tuple[int, int, tuple[Any, ...], bytes, list[Mark]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,9 @@ class Spec:
     def piece(self, part: Any, start: int, stop: int) -> Array:
         """Return some of the rows that `take` gave for this column, as `rows` does."""
         width = 1 if self.code == "o" else self.column.width * self.stored.itemsize
-        return self.rows(part[start * width : stop * width], stop - start)
+        piece = part[start * width : stop * width]
+        # Of a block a copy, so that the rows hold on to nothing else of it.
+        return self.rows(bytes(piece) if isinstance(piece, memoryview) else piece, stop - start)
 
     def rows(self, part: Any, count: int) -> Array:
         """Return what `take` gave for this column as an array, `(count, *shape)`."""
@@ -95,6 +101,60 @@ class Spec:
         return values.astype(column.dtype)
 
 
+class Block(Protocol):
+    """A full block that was sent; its bytes are the message (`frames.BLOCK`).
+
+    Attributes:
+        first: position of its first step.
+        rows: how many steps.
+    """
+
+    first: int
+    rows: int
+
+    def parts(self) -> tuple[memoryview, ...]:
+        """Return the columns."""
+
+    def ends(self) -> bytes:
+        """Return the ends of episodes within it, as `Marks` takes them."""
+
+    def __buffer__(self, flags: int, /) -> memoryview:
+        """Be a message."""
+
+
+class Carry(Protocol):
+    """Sends blocks as they become full, as `pipes.exchange` does buffers."""
+
+    def __call__(
+        self,
+        sink: int,
+        source: int,
+        wake: int,
+        buffers: list[memoryview],
+        timeout: float,
+        place: tuple[int, ...],
+        eager: bool,
+        prompt: bool,
+        /,
+    ) -> tuple[int, bytes | None, bool, list[Block], int, int]:
+        """Write buffers, then each block that is full; without the interpreter's lock.
+
+        Args:
+            sink: see `exchange`.
+            source: see `exchange`.
+            wake: see `exchange`; that a block is full wakes nobody else.
+            buffers: see `exchange`.
+            timeout: see `exchange`.
+            place: where the first block goes (`Place`, as a tuple).
+            eager: return where an episode ended too.
+            prompt: return where something was heard too.
+
+        Returns:
+            What `exchange` returns; the blocks begun, no longer held here; of the last one, how
+            many bytes are not written yet; and the number of the system's error, or 0.
+        """
+
+
 class Packer(Protocol):
     """What both packers are.
 
@@ -104,6 +164,8 @@ class Packer(Protocol):
         open_return: its sum of rewards so far.
         started: when it began, on the clock that `arm` was given.
         woken: when the pump was woken last.
+        wake_fd: descriptor that wakes it, not blocking; -1 for none.
+        wake_s: seconds between two ends of episodes that wake it.
     """
 
     ended: int
@@ -111,41 +173,45 @@ class Packer(Protocol):
     open_return: float
     started: float
     woken: float
+    wake_fd: int
+    wake_s: float
+
+    @property
+    def block_steps(self) -> int:
+        """Steps in a full block; 0 where there are none."""
+
+    @property
+    def carry(self) -> Carry | None:
+        """Sends full blocks; None where all must be taken."""
 
     @property
     def count(self) -> int:
         """Steps held."""
 
     @property
-    def ends(self) -> int:
-        """Ends of episodes held."""
-
-    @property
     def position(self) -> int:
         """Steps recorded so far, taken ones included."""
 
-    def __call__(self, *values: Any, **channels: Any) -> float:
+    def record(self, *values: Any, **channels: Any) -> float:
         """Record one step, whole or not at all, and return its reward as it was recorded."""
 
     def open_episode(self) -> tuple[int, float]:
         """Return the length and the return so far of the episode that runs."""
 
     def take(self, most: int, /) -> Parts:
-        """Remove up to `most` steps from the front.
+        """Remove up to `most` steps from the front, and the ends of episodes up to there.
 
         Returns:
-            How many, the position of the first, and for each column bytes or a list.
+            How many, which may be less than there are; the position of the first; for each
+            column bytes or a list; and the ends, as `Marks` takes them.
         """
 
     def end(self, mark: Mark, /) -> None:
         """Note the end of an episode that `finish` does not note itself."""
 
-    def take_ends(self, until: int, /) -> tuple[bytes, list[Mark]]:
-        """Remove the ends of episodes up to a position; see `Marks`."""
-
     def arm(
         self,
-        wake: Callable[[], None],
+        wake_fd: int,
         finish: Callable[..., int],
         clock: Callable[[], float],
         wall_offset: float,
@@ -156,7 +222,7 @@ class Packer(Protocol):
         """Make `finish` ready.
 
         Args:
-            wake: called at an end, at most every `wake_s`.
+            wake_fd: descriptor that `ENDED` is written to at an end, at most every `wake_s`.
             finish: `EpisodeRecorder.finish_episode`, for all but the commonest calls.
             clock: monotonic seconds.
             wall_offset: what makes unix seconds of them.
@@ -199,7 +265,13 @@ def is_compiled() -> bool:
 
 
 class PythonPacker:
-    """The packer where no compiler was: the same columns, some ten times the time."""
+    """The packer where no compiler was: the same columns, some ten times the time.
+
+    It has no `carry`: all that it holds is taken.
+    """
+
+    carry = None
+    block_steps = 0
 
     def __init__(
         self, specs: tuple[Spec, ...], positional: int, capacity: int, full: Callable[[], None]
@@ -220,6 +292,8 @@ class PythonPacker:
         self._reward = positional - 1
         self._finish: Callable[..., int] | None = None
         self.position = self.ended = self.episode = 0
+        self.wake_fd = -1
+        self.wake_s = 0.0
         self.open_return = self.started = self.woken = 0.0
 
     @property
@@ -227,12 +301,7 @@ class PythonPacker:
         """Steps held."""
         return len(self._rows)
 
-    @property
-    def ends(self) -> int:
-        """Ends of episodes held."""
-        return len(self._ends)
-
-    def __call__(self, *values: Any, **channels: Any) -> float:
+    def record(self, *values: Any, **channels: Any) -> float:
         """Record one step, whole or not at all, and return its reward as it was recorded."""
         if self._error is not None:
             raise self._error
@@ -274,29 +343,25 @@ class PythonPacker:
         return given
 
     def take(self, most: int, /) -> Parts:
-        """Remove up to `most` steps from the front."""
+        """Remove up to `most` steps from the front; the ends are all told the long way."""
         rows = self._rows[:most]
         del self._rows[: len(rows)]
         first = self._taken
         self._taken += len(rows)
         columns = list(zip(*rows, strict=True)) or [()] * len(self._specs)
         parts = [_part(spec, column) for spec, column in zip(self._specs, columns, strict=True)]
-        return len(rows), first, tuple(parts)
+        within = bisect_right(self._ends, self._taken, key=itemgetter(0))
+        odd = self._ends[:within]
+        del self._ends[:within]
+        return len(rows), first, tuple(parts), bytes(Marks.of(odd).ends), odd
 
     def end(self, mark: Mark, /) -> None:
         """Note the end of an episode."""
         self._ends.append(mark)
 
-    def take_ends(self, until: int, /) -> tuple[bytes, list[Mark]]:
-        """Remove the ends of episodes up to a position; all are told the long way."""
-        within = bisect_right(self._ends, until, key=itemgetter(0))
-        odd = self._ends[:within]
-        del self._ends[:within]
-        return Marks.of(odd).ends, odd
-
     def arm(self, *how: Any) -> None:
         """Make `finish` ready; here it always takes the long way."""
-        self._finish = how[1]
+        self.wake_fd, self._finish, self.wake_s = how[0], how[1], how[4]
 
     def finish(self, *values: Any, **facts: Any) -> int:
         """End the episode; see `EpisodeRecorder.finish_episode`."""
@@ -344,6 +409,16 @@ def _part(spec: Spec, column: tuple[Any, ...]) -> Any:
         return np.array(column, spec.stored).tobytes()
     values = chain.from_iterable(column) if spec.code == "D" else column
     return array(_ITEM[spec.code], values).tobytes()
+
+
+def cut_block(specs: Iterable[Spec], body: bytes, rows: int) -> list[memoryview]:
+    """Return the columns of a block (`frames.BLOCK`) and, last, the ends within it."""
+    parts, at, view = [], 0, memoryview(body)
+    for spec in specs:
+        size = spec.column.width * spec.stored.itemsize * rows
+        parts.append(view[at : at + size])
+        at += size
+    return [*parts, view[at:]]
 
 
 def spec_for(column: Column, fallback: Any = _REQUIRED) -> Spec:

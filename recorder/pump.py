@@ -22,12 +22,18 @@ from recorder.frames import Message
 from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe
 from recorder.link import WriterLink
+from recorder.marks import Marks
+from recorder.packer import ASKED, ENDED, Block
 from recorder.pruning import Decision
 from recorder.showcase import Showcase
 from recorder.tape import Event
 from recorder.writer import Counters
 
-TAKE_STEPS = 16384
+_TAKE_STEPS = 16384
+_LEAST_S = 0.005  # between two looks, whatever the interval
+_LOOK_S = 0.1
+_WATCHED_LOOK_S = 0.04
+_FAST_S = 0.2  # so long after it was fast, training counts as fast
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +67,10 @@ class Pump(threading.Thread):
         self._capture = capture
         self._showcase = showcase
         self._started_at = started_at
-        self._interval = interval
+        self._interval = max(interval, _LEAST_S)
         self._judge = judge
-        self._outbox: list[tuple[Message, Sequence[Any]]] = []
+        # With how many steps go before each.
+        self._outbox: list[tuple[int, Message, Sequence[Any]]] = []
         self._state = threading.Condition()
         self._flushes = 0
         self._flushed: dict[int, bool] = {}
@@ -73,6 +80,13 @@ class Pump(threading.Thread):
         os.set_blocking(self._wake_write, False)
         self._link = WriterLink(run_dir, start, inherit, self._answer)
         self._lost_told = (0, 0)
+        # What a judge decides on has to pass by here.
+        self._carrier = None if judge else capture.packer.carry
+
+    @property
+    def wake_fd(self) -> int:
+        """What `Packer.arm` wants."""
+        return self._wake_write
 
     @property
     def counters(self) -> Counters:
@@ -86,10 +100,10 @@ class Pump(threading.Thread):
 
     # Called from the training thread.
 
-    def wake(self) -> None:
-        """Let the thread look for work now."""
+    def wake(self, word: bytes = ASKED) -> None:
+        """Let the thread look for work now; or soon, where something has `ENDED`."""
         with contextlib.suppress(OSError):  # full means it is awake already
-            os.write(self._wake_write, b"w")
+            os.write(self._wake_write, word)
 
     def wait_for_room(self, limit: int) -> None:
         """Wait until fewer than `limit` steps stand in the capture buffer."""
@@ -105,7 +119,7 @@ class Pump(threading.Thread):
         with self._state:
             self._flushes += 1
             number = self._flushes
-            self._outbox.append((("flush", number), ()))
+            self._put(("flush", number))
             self.wake()
             self._state.wait_for(lambda: number in self._flushed or not self.is_alive())
             written = self._flushed.pop(number, False)
@@ -120,8 +134,8 @@ class Pump(threading.Thread):
             "event", event.at, event.episode, event.global_step, event.kind, event.text,
             json.dumps(event.data),
         )  # fmt: skip
-        self._outbox.append((message, ()))
-        self.wake()
+        self._put(message)
+        self.wake(ENDED)
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store a keyframe with the next commit."""
@@ -130,8 +144,11 @@ class Pump(threading.Thread):
             "keyframe", keyframe.name, keyframe.global_step, keyframe.episode,
             values.dtype.str, values.shape, keyframe.replaced, keyframe.visited_only,
         )  # fmt: skip
-        self._outbox.append((message, (values.tobytes(),)))
-        self.wake()
+        self._put(message, (values.tobytes(),))
+        self.wake(ENDED)
+
+    def _put(self, message: Message, values: Sequence[Any] = ()) -> None:
+        self._outbox.append((self._capture.packer.position, message, values))
 
     def stop(self, status: str) -> None:
         """Write everything and the final status, and end. Blocks until done."""
@@ -146,6 +163,7 @@ class Pump(threading.Thread):
         self._link.abandon()
 
     def _close_wake(self) -> None:
+        self._capture.packer.wake_fd = -1  # the number may be another file's from now on
         ends, self._wake_read, self._wake_write = (self._wake_read, self._wake_write), -1, -1
         for descriptor in ends:
             with contextlib.suppress(OSError):
@@ -161,19 +179,39 @@ class Pump(threading.Thread):
             self._done.set()
 
     def _run(self) -> None:
-        failed = False
-        due = time.monotonic() + self._interval
+        packer = self._capture.packer
+        failed = woken = False
+        since = time.monotonic()
+        due = since + self._interval
+        fast_until = 0.0
+        came = 0
         while self._stopping is None:
             try:
-                left = due - time.monotonic()
-                wait = self._interval if self._link.is_behind else max(0.0, left)
-                woken = self._link.listen(wait, self._wake_read)
+                now = time.monotonic()
+                wait = min(_LOOK_S, self._interval if self._link.is_behind else max(0.0, due - now))
+                watched = self._showcase.is_watched
+                packer.wake_s = _WATCHED_LOOK_S if watched else _LOOK_S
+                # Who fetches a few steps often never lets a block fill up and go by itself.
+                eager = watched or now > fast_until
+                was_woken, blocks = self._link.listen(wait, self._wake_read, self._carrier, eager)
+                woken = woken or was_woken
+                now = time.monotonic()
+                self._carried(blocks)
+                came += sum(block.rows for block in blocks)
                 # What the writer answers is no reason to look for steps. And what it has not
                 # taken yet waits for it: the training thread's buffer is bounded, this is not.
-                if self._link.is_behind or (left > 0 and not woken):
+                if self._link.is_behind or not (woken or now >= due):
                     continue
-                due = time.monotonic() + self._interval
-                self._carry()
+                due = now + self._interval
+                # Of a fast training, what stands in the open block goes with it, soon.
+                if woken or not blocks:
+                    woken = False
+                    came += self._carry()
+                else:
+                    self._send_waiting(blocks[-1].first + blocks[-1].rows)
+                if came * self._interval >= packer.block_steps * (now - since):
+                    fast_until = now + _FAST_S
+                came, since = 0, now
             except BaseException:  # a SystemExit of a user's function among them
                 # A fault of ours costs what was in hand: the writer will miss and count it.
                 # It must not stop the training loop for want of room.
@@ -194,36 +232,57 @@ class Pump(threading.Thread):
             with self._state:
                 self._state.notify_all()
 
-    def _carry(self) -> None:
-        """Send all that has gathered, then what waits behind it."""
-        waiting = self._outbox[:]
-        del self._outbox[: len(waiting)]
+    def _carry(self) -> int:
+        """Send all that has gathered, then what waits behind it; return how many steps."""
+        position = self._capture.packer.position
         try:
-            self._carry_steps()
+            return self._carry_steps()
         finally:  # whatever happened to steps: somebody may wait for the answer to a flush
-            for message, values in waiting:
-                if message[0] == "flush":
-                    self._link.ask(*message)
-                else:
-                    self._link.send_event(message, values)
+            self._send_waiting(position)
 
-    def _carry_steps(self) -> None:
+    def _send_waiting(self, position: int) -> None:
+        """Send what was put there up to a position; the steps before it are sent."""
+        while self._outbox and self._outbox[0][0] <= position:
+            _, message, values = self._outbox.pop(0)
+            if message[0] == "flush":
+                self._link.ask(*message)
+            else:
+                self._link.send_event(message, values)
+
+    def _carried(self, blocks: Sequence[Block]) -> None:
+        """Note and show what went by itself."""
+        if not blocks:
+            return
+        with self._state:
+            self._state.notify_all()
+        for block in blocks:
+            marks = Marks(block.ends())
+            self._show(block.parts(), marks, block.first, block.rows, block is not blocks[-1])
+
+    def _carry_steps(self) -> int:
+        # And not what comes meanwhile, of which there may be no end.
+        held = left = self._capture.packer.count
         while True:
-            count, first, parts, marks = self._capture.take(TAKE_STEPS)
+            count, first, parts, marks = self._capture.take(_TAKE_STEPS)
             if not count and not marks:
                 break
+            left -= count
             places = self._link.move(first, count, marks)
             with self._state:
                 self._state.notify_all()
             self._link.send_steps(places, self._started_at(), marks, parts)
             if self._judge is not None:
                 self._tell(self._judge.see(parts, marks, first, count))
-            try:
-                self._showcase.add(parts, marks, first, count, more=bool(self._capture.packer.ends))
-            except Exception:
-                log.exception("an episode could not be shown; recording goes on")
-            if count < TAKE_STEPS:
+            self._show(parts, marks, first, count, left > 0)
+            if left <= 0:
                 break
+        return held
+
+    def _show(self, parts: Sequence[Any], marks: Marks, first: int, count: int, more: bool) -> None:
+        try:
+            self._showcase.add(parts, marks, first, count, more)
+        except Exception:
+            log.exception("an episode could not be shown; recording goes on")
 
     def _tell(self, decisions: list[Decision]) -> None:
         if decisions:
@@ -233,7 +292,7 @@ class Pump(threading.Thread):
         """Make room without sending."""
         self._judge = None  # it has missed something: from here on everything is kept
         with contextlib.suppress(Exception):
-            count, first, _, marks = self._capture.take(TAKE_STEPS)
+            count, first, _, marks = self._capture.take(_TAKE_STEPS)
             self._link.move(first, count, marks)
         with self._state:
             self._state.notify_all()

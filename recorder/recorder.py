@@ -28,6 +28,7 @@ from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.packer import ENDED
 from recorder.policy import Keep, Policy
 from recorder.policy_text import as_policy
 from recorder.pruning import check_quota
@@ -47,7 +48,6 @@ COMMIT_INTERVAL_MOST_S = 3600
 # Half a second of a fast loop: what the writer's process takes to start, and more.
 BUFFER_STEPS = 1 << 19
 BUFFER_BYTES = 64 << 20
-_WAKE_S = 0.04
 
 log = logging.getLogger(__name__)
 
@@ -257,8 +257,8 @@ class EpisodeRecorder:
             else RewardJudge(policy, self.layout, opened.episode, opened.first_step),
         )
         packer.arm(
-            self._pump.wake, self.finish_episode, time.perf_counter,
-            self._wall_offset, _WAKE_S, self._capture.plain_final,
+            self._pump.wake_fd, self.finish_episode, time.perf_counter,
+            self._wall_offset, 0.0, self._capture.plain_final,
         )  # fmt: skip
         # Does the common form itself, and calls the method for the others.
         self.__dict__["finish_episode"] = packer.finish
@@ -363,9 +363,9 @@ class EpisodeRecorder:
         number = packer.episode
         packer.ended, packer.episode = position, number + 1
         packer.started, packer.open_return = now, 0.0
-        if now - packer.woken > _WAKE_S:
+        if now - packer.woken > packer.wake_s:
             packer.woken = now
-            self._pump.wake()
+            self._pump.wake(ENDED)
         return number
 
     def __call__(self, episode: Episode) -> None:

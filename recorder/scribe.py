@@ -7,9 +7,9 @@ is killed: what had reached the pipe is still written.
 
     python -m recorder.scribe RUN_DIR
 
-Messages in: `start`, `steps`, `decide`, `event`, `keyframe`, `flush`, `stop`. Out:
-`counters` after each commit, `flushed`, `stopped`. A new writer in the place of one that
-died is told from where the work is sent again; what it finds on the tape already it leaves
+Messages in: `start`, `steps`, `block` (of steps), `decide`, `event`, `keyframe`, `flush`,
+`stop`. Out: `counters` after each commit, `flushed`, `stopped`. A new writer in the place of one
+that died is told from where the work is sent again; what it finds on the tape already it leaves
 out, and what neither it nor the tape has it counts as lost.
 """
 
@@ -38,9 +38,9 @@ from recorder.frames import FrameReader, Message, to_frame
 from recorder.keeping import keeping_for
 from recorder.keyframes import Keyframe
 from recorder.layout import Layout
-from recorder.marks import Marks
+from recorder.marks import Mark, Marks
 from recorder.oddities import NOT_FINITE, OUTSIDE_SPACE, Watch
-from recorder.packer import spec_for
+from recorder.packer import cut_block, spec_for
 from recorder.place import Place
 from recorder.pruning import Decision
 from recorder.redaction import Redaction
@@ -106,27 +106,12 @@ class Scribe:
         kind, *fields = message
         if kind == "steps":
             at, count, started_at, odd = fields
-            *parts, ends = parts
-            marks = [*Marks(ends, odd)]
-            before = Place(*at)
-            behind = (before.position + count, before.episodes + len(marks))
-            if behind[0] <= self._position and behind[1] <= self._episodes:
-                self.writer.pass_over(count, len(marks))
-                return None
-            self._reach(before)
-            try:
-                columns = {
-                    spec.column.name: spec.rows(part, count)
-                    for spec, part in zip(self._specs, parts, strict=True)
-                }
-                self.writer.add(columns, marks, before.position, started_at)
-            except Exception:
-                # A fault of ours. A new process would be sent the same and meet it again.
-                log.exception("%d steps could not be made sense of; recording goes on", count)
-                self.writer.counters.errors += 1
-                begun = marks[-1][0] if marks else before.begun
-                self._reach(Place(*behind, begun=begun))
-            self._position, self._episodes = behind
+            *columns, ends = parts
+            self._add(Place(*at), count, started_at, columns, [*Marks(ends, odd)])
+        elif kind == "block":
+            at, count, started_at = fields
+            *columns, ends = cut_block(self._specs, parts[0], count)
+            self._add(Place(*at), count, started_at, columns, [*Marks(ends)])
         elif kind == "event":
             when, episode, step, name, text, data = fields
             event = Event(when, episode, step, name, text, json.loads(data))
@@ -147,6 +132,29 @@ class Scribe:
             self._reach(Place(*fields[1]))
             return self.stop(fields[0])
         return None
+
+    def _add(
+        self, before: Place, count: int, started_at: float, parts: Sequence[Any], marks: list[Mark]
+    ) -> None:
+        """Take steps, and the ends within them, as `Packer.take` gives them."""
+        behind = (before.position + count, before.episodes + len(marks))
+        if behind[0] <= self._position and behind[1] <= self._episodes:
+            self.writer.pass_over(count, len(marks))
+            return
+        self._reach(before)
+        try:
+            columns = {
+                spec.column.name: spec.rows(part, count)
+                for spec, part in zip(self._specs, parts, strict=True)
+            }
+            self.writer.add(columns, marks, before.position, started_at)
+        except Exception:
+            # A fault of ours. A new process would be sent the same and meet it again.
+            log.exception("%d steps could not be made sense of; recording goes on", count)
+            self.writer.counters.errors += 1
+            begun = marks[-1][0] if marks else before.begun
+            self._reach(Place(*behind, begun=begun))
+        self._position, self._episodes = behind
 
     def _reach(self, place: Place) -> None:
         """Count as lost what lies between what came and a place that follows."""

@@ -63,6 +63,11 @@ class Showcase:
         self._carried: list[Columns] = []
         self._carried_steps = 0
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for each episode."""
+        return self._callback is not None or self._live.is_watched
+
     def add(
         self,
         parts: Sequence[Any],

@@ -172,9 +172,9 @@ class Shown:
         """Show `steps` more steps, with ends at these positions of the run."""
         for _ in range(steps):
             image = np.full((10, 10), self.step % 250, np.uint8)
-            self.packer(image, self.step, 1.0, q_values=[0.0, float(self.step)])
+            self.packer.record(image, self.step, 1.0, q_values=[0.0, float(self.step)])
             self.step += 1
-        count, first, parts = self.packer.take(10_000)
+        count, first, parts, *_ = self.packer.take(10_000)
         final = (np.full((10, 10), 255, np.uint8).tobytes(),)
         marks = [(end, final, 1, 0.5, None, None, 0.0, 0.0, ()) for end in ends]
         self.showcase.add(parts, Marks.of(marks), first, count, more)

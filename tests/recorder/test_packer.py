@@ -77,7 +77,7 @@ def call(packer, values: dict[str, Any]) -> Any:
     values = dict(values)
     positional = [values.pop(column.name) for column in COLUMNS[:3]]
     try:
-        reward = packer(*positional, **values)
+        reward = packer.record(*positional, **values)
     except (RecorderError, TypeError) as error:
         return type(error), str(error)
     assert type(reward) is float
@@ -108,7 +108,7 @@ def test_a_step_with_one_value_that_does_not_fit_leaves_nothing_behind(packer, n
     assert call(columns, GOOD) == "1.0"
     assert call(columns, GOOD | {name: object()}) is not None
     assert call(columns, GOOD) == "1.0"
-    count, first, parts = columns.take(99)
+    count, first, parts, *_ = columns.take(99)
     assert (count, first) == (2, 0)
     for spec, part in zip(specs, parts, strict=True):
         rows = spec.rows(part, count)
@@ -131,7 +131,7 @@ def test_a_step_called_wrongly_says_what_is_missing_or_too_much(packer, values, 
     for name in ("observation", "action", "reward"):
         channels.pop(name, None)
     with pytest.raises(TypeError, match=words):
-        columns(*values, **channels)
+        columns.record(*values, **channels)
     assert columns.count == 0
 
 
@@ -143,7 +143,7 @@ def test_a_first_step_without_its_channels_is_refused(packer):
     for _ in range(3):
         fresh = make_packer(tuple(map(spec_for, columns)), 2, 64, pytest.fail)
         with pytest.raises(TypeError, match="'value'"):
-            fresh(*(1, 1.0))
+            fresh.record(*(1, 1.0))
         assert fresh.count == 0
 
 
@@ -152,7 +152,7 @@ def test_keywords_may_come_in_any_order(packer):
     columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)
     assert call(columns, dict(reversed(GOOD.items()))) == "1.0"
     assert call(columns, GOOD) == "1.0"
-    _, _, parts = columns.take(2)
+    _, _, parts, *_ = columns.take(2)
     for spec, part in zip(map(spec_for, COLUMNS), parts, strict=True):
         rows = spec.rows(part, 2)
         assert rows[0].tobytes() == rows[1].tobytes() if spec.code != "o" else rows[0] == rows[1]
@@ -162,10 +162,10 @@ def test_take_removes_from_the_front_and_says_where_it_began(packer):
     """In pieces of any size, nothing twice and nothing missing."""
     columns = make_packer((spec_for(Column("observation", "int64")),), 1, 64, pytest.fail)
     for number in range(10):
-        columns(number)
+        columns.record(number)
     taken, at = [], 0
     for most in (0, 3, 1, 99, 5):
-        count, first, (part,) = columns.take(most)
+        count, first, (part,), *_ = columns.take(most)
         assert first == at
         taken += np.frombuffer(part, np.int64).tolist()
         at += count
@@ -181,7 +181,7 @@ def test_steps_come_out_as_they_went_in_however_puts_and_takes_alternate(packer,
     taken: list[int] = []
 
     def take(most: int) -> None:
-        count, first, (numbers, rewards, rows, things) = columns.take(most)
+        count, first, (numbers, rewards, rows, things), *_ = columns.take(most)
         states = np.frombuffer(numbers, np.int64).tolist()
         assert first == len(taken)
         assert np.frombuffer(rewards).tolist() == states
@@ -193,7 +193,7 @@ def test_steps_come_out_as_they_went_in_however_puts_and_takes_alternate(packer,
     put = 0
     for puts, most in turns:
         for _ in range(puts):
-            columns(put, float(put), row=[float(put)] * 3, thing=None)
+            columns.record(put, float(put), row=[float(put)] * 3, thing=None)
             put += 1
         take(most)
     take(99)
@@ -208,13 +208,13 @@ def test_a_full_packer_asks_for_room_until_there_is_some(packer):
         assert columns.count == 4
         asked.append(columns.position)
         if len(asked) % 3 == 0:  # the third time it asks, there is room
-            _, _, (part,) = columns.take(3)
+            _, _, (part,), *_ = columns.take(3)
             taken.extend(np.frombuffer(part, np.int64).tolist())
 
     asked: list[int] = []
     columns = make_packer((spec_for(Column("observation", "int64")),), 1, 4, full)
     for number in range(11):
-        columns(number)
+        columns.record(number)
     taken += np.frombuffer(columns.take(99)[2][0], np.int64).tolist()
     assert taken == list(range(11))
     assert len(asked) == 9
@@ -227,20 +227,20 @@ def test_an_error_while_waiting_for_room_leaves_the_step_unrecorded(packer):
         raise KeyboardInterrupt
 
     columns = make_packer((spec_for(Column("observation", "int64")),), 1, 1, full)
-    columns(7)
+    columns.record(7)
     with pytest.raises(KeyboardInterrupt):
-        columns(8)
-    assert columns.take(9) == (1, 0, (np.int64(7).tobytes(),))
+        columns.record(8)
+    assert columns.take(9) == (1, 0, (np.int64(7).tobytes(),), b"", [])
 
 
 def test_a_closed_packer_raises_what_it_was_told(packer):
     """Whoever still holds on to it."""
     columns = make_packer((spec_for(Column("observation", "int64")),), 1, 4, pytest.fail)
-    columns(1)
+    columns.record(1)
     columns.close(LookupError("closed"))
     for _ in range(2):
         with pytest.raises(LookupError, match="closed"):
-            columns(2)
+            columns.record(2)
     assert columns.count == 1
 
 
@@ -254,7 +254,7 @@ def test_columns_stay_aligned_while_another_thread_takes(packer):
 
     def take() -> None:
         while len(seen) < steps:
-            count, first, (numbers, rewards, rows, things) = columns.take(37)
+            count, first, (numbers, rewards, rows, things), *_ = columns.take(37)
             states = np.frombuffer(numbers, np.int64)
             aligned.append(
                 first == len(seen)
@@ -268,7 +268,7 @@ def test_columns_stay_aligned_while_another_thread_takes(packer):
     taker.start()
     for number in range(steps):
         value = float(number)
-        columns(number, value, row=[value, value, value], thing=None)
+        columns.record(number, value, row=[value, value, value], thing=None)
     taker.join()
     assert all(aligned)
     assert seen == list(range(steps))

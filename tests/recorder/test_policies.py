@@ -396,11 +396,11 @@ def test_a_judge_of_rewards_decides_as_one_of_assembled_pieces(run, size):
         part = rewards[start : start + size]
         packer = make_packer(specs, 3, 100, lambda: None)
         for reward in part:
-            packer(np.zeros(2, np.float32), 0, float(reward), x=1.0)
+            packer.record(np.zeros(2, np.float32), 0, float(reward), x=1.0)
         # An end may be told with the step after it.
         within = [m for m in marks if m[0] + m[0] % 2 <= start + len(part)]
         marks = marks[len(within) :]
-        count, _, parts = packer.take(100)
+        count, _, parts, *_ = packer.take(100)
         decided[0].extend(by_rewards.see(parts, within, start, count))
         piece = assembler.add({"reward": part}, within, start, 0.0)
         decided[1].extend(by_pieces.see(piece.ended, last_rewards(part, piece.segment.ends, last)))

@@ -40,10 +40,10 @@ def frames() -> list[tuple]:
         for _ in range(EPISODES_A_FRAME):
             stop = step + length_of(episode)
             for at, reward in enumerate(rewards_at(step, stop), step):
-                packer(at % STATES, at % ACTIONS, reward)
+                packer.record(at % STATES, at % ACTIONS, reward)
             marks.append((stop, (stop % STATES,), TERMINATED, 0.5, None, None, 1.0, 0.1, ()))
             step, episode = stop, episode + 1
-        count, _, parts = packer.take(1000)
+        count, _, parts, *_ = packer.take(1000)
         made.append(
             (("steps", astuple(place), count, 1.0, marks), (*parts, Marks.of(marks).ends), place)
         )
