@@ -38,7 +38,7 @@ def main() -> None:
     if find_spec("stable_baselines3") is None:
         report({"skipped": 'pip install "episode-reel[sb3]"'}, options.json)
         return
-    steps, count = (6_000, 3) if options.quick else (20_000, 9)
+    steps, count = (12_000, 3) if options.quick else (20_000, 9)
     timed = pairs(lambda: learn_seconds(steps, False), lambda: learn_seconds(steps, True), count)
     report(
         {

@@ -7,10 +7,11 @@ Needs the extra: pip install "episode-reel[sb3]"
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -315,11 +316,37 @@ class _Channels:
         """Training ended."""
 
 
+class _Heard:
+    """A network's `forward` whose answers are told to somebody. A copy of it tells nobody.
+
+    Args:
+        network: a `torch.nn.Module`.
+        tell: is called with each answer.
+    """
+
+    def __init__(self, network: Any, tell: Callable[[Any], None] | None) -> None:
+        self._network = network
+        self._forward = type(network).forward.__get__(network)
+        self._tell = tell
+
+    def __call__(self, *asked: Any, **how: Any) -> Any:
+        answer = self._forward(*asked, **how)
+        if self._tell is not None:
+            self._tell(answer)
+        return answer
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Heard:
+        return _Heard(copy.deepcopy(self._network, memo), None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Heard, (self._network, None)
+
+
 class _QValues(_Channels):
     """DQN: what its network answered when it was asked for the action.
 
-    Asking it again would cost a forward pass a step. A hook sees each answer instead. Of
-    them, that to the policy's question is the one without gradients (training asks with),
+    Asking it again would cost a forward pass a step. What it answers is heard instead. Of
+    that, that to the policy's question is the one without gradients (training asks with),
     while the step count and the last observation are those before the step (an evaluation
     in another callback asks after it).
     """
@@ -338,9 +365,10 @@ class _QValues(_Channels):
         )
 
     def open(self) -> None:
-        self._hook = self._model.q_net.register_forward_hook(self._hear)
+        # A forward hook would do, but takes each call of the network the long way.
+        self._model.q_net.forward = _Heard(self._model.q_net, self._hear)
 
-    def _hear(self, module: Any, asked: Any, answer: Any) -> None:
+    def _hear(self, answer: Any) -> None:
         if not answer.requires_grad:
             self._answers[self._model.num_timesteps] = self._model._last_obs, answer
 
@@ -364,7 +392,7 @@ class _QValues(_Channels):
         return {"q_values": said.tolist()[0], "explored": False}
 
     def close(self) -> None:
-        self._hook.remove()
+        self._model.q_net.__dict__.pop("forward", None)
 
 
 class _ValueAndLogProb(_Channels):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +189,38 @@ def test_dqn_is_recorded_with_its_q_values_and_whether_it_explored(
         assert (info.algorithm, info.seed) == ("DQN", 0)
         assert info.hyperparameters["batch_size"] == 8
         assert run.episode(0).epsilon > run.newest().epsilon > 0
+
+
+@needs_sb3
+def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_path):
+    """A checkpoint or a copy made by another callback, and the network itself afterwards."""
+    import torch
+
+    copies: list[Any] = []
+
+    class Copying(BaseCallback):
+        def _on_step(self) -> bool:
+            if self.n_calls == 5:
+                stored = io.BytesIO()
+                torch.save(self.model.q_net, stored)
+                stored.seek(0)
+                copies.append(torch.load(stored, weights_only=False))
+                copies.append(copy.deepcopy(self.model.q_net))
+            return True
+
+    made, env = games(1, "box")
+    record, witness = RecordCallback(tmp_path, infos=False), Witness()
+    model = dqn(env)
+    model.learn(120, callback=CallbackList([record, Copying(), witness]))
+    assert_as_logged(record.recorder.path, made, witness)
+    assert "forward" not in vars(model.q_net)
+    seen = model.policy.obs_to_tensor(env.reset())[0]
+    for network in copies:
+        with torch.no_grad():
+            for weights in network.parameters():
+                weights.zero_()
+        assert not network(seen).any()
+    assert model.q_net(seen).any()
 
 
 @needs_sb3
