@@ -144,8 +144,7 @@ class Pump(threading.Thread):
             "keyframe", keyframe.name, keyframe.global_step, keyframe.episode,
             values.dtype.str, values.shape, keyframe.replaced, keyframe.visited_only,
         )  # fmt: skip
-        self._put(message, (values.tobytes(),))
-        self.wake(ENDED)
+        self._put(message, (values.tobytes(),))  # and wakes nobody: there are many of them
 
     def _put(self, message: Message, values: Sequence[Any] = ()) -> None:
         self._outbox.append((self._capture.packer.position, message, values))
@@ -192,7 +191,7 @@ class Pump(threading.Thread):
                 watched = self._showcase.is_watched
                 packer.wake_s = _WATCHED_LOOK_S if watched else _LOOK_S
                 # Who fetches a few steps often never lets a block fill up and go by itself.
-                eager = watched or now > fast_until
+                eager = watched or (now > fast_until and not self._blocks_wait())
                 was_woken, blocks = self._link.listen(wait, self._wake_read, self._carrier, eager)
                 woken = woken or was_woken
                 now = time.monotonic()
@@ -204,12 +203,14 @@ class Pump(threading.Thread):
                     continue
                 due = now + self._interval
                 # Of a fast training, what stands in the open block goes with it, soon.
-                if woken or not blocks:
+                go_by_themselves = bool(blocks) or self._blocks_wait()
+                if woken or not go_by_themselves:
                     woken = False
                     came += self._carry()
-                else:
+                elif blocks:
                     self._send_waiting(blocks[-1].first + blocks[-1].rows)
-                if came * self._interval >= packer.block_steps * (now - since):
+                pace = came / max(now - since, _LEAST_S)
+                if go_by_themselves or pace * self._interval >= packer.block_steps:
                     fast_until = now + _FAST_S
                 came, since = 0, now
             except BaseException:  # a SystemExit of a user's function among them
@@ -231,6 +232,12 @@ class Pump(threading.Thread):
             self._close_wake()
             with self._state:
                 self._state.notify_all()
+
+    def _blocks_wait(self) -> bool:
+        """Whether there are full blocks that go when the writer has time for them."""
+        packer = self._capture.packer
+        there = self._carrier is not None and self._link.pid is not None
+        return there and packer.count > packer.block_steps
 
     def _carry(self) -> int:
         """Send all that has gathered, then what waits behind it; return how many steps."""
