@@ -57,7 +57,7 @@ static const unsigned long long BLOCK = 1ULL << 63; /* in a head's length */
 /* Memory of blocks that are done with, for those to come: it is in the cache, and mapped.
  * All of it is used under the interpreter's lock. */
 typedef struct {
-    Py_ssize_t users, held;
+    Py_ssize_t users, held, most;
     char *memory[16];
 } Pool;
 
@@ -104,7 +104,7 @@ typedef struct {
     int plain_final;
 } Packer;
 
-enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20 };
+enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20, POOL_BYTES = 32 << 20 };
 
 static PyObject *word_terminated, *word_truncated, *word_incomplete;
 static PyObject *word_epsilon, *word_seed, *word_stage;
@@ -365,7 +365,7 @@ block_dealloc(Block *block)
 {
     Pool *pool = block->pool;
     if (pool != NULL) {
-        if (pool->held < (Py_ssize_t)(sizeof pool->memory / sizeof *pool->memory))
+        if (pool->held < pool->most)
             pool->memory[pool->held++] = block->memory;
         else
             free(block->memory);
@@ -576,6 +576,10 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
         Py_DECREF(go_on);
         if (PyErr_CheckSignals() < 0)
             return NULL;
+    }
+    if (self->closed) { /* by another thread, or a signal's handler, meanwhile */
+        PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
+        return NULL;
     }
     if (self->rows == self->room && seal(self) < 0)
         return NULL;
@@ -927,6 +931,9 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         self->ends_at += self->column[i].width * self->room;
     }
     self->memory_size = self->ends_at + (self->room + 2) * (Py_ssize_t)sizeof(End);
+    Py_ssize_t slots = (Py_ssize_t)(sizeof self->pool->memory / sizeof *self->pool->memory);
+    Py_ssize_t most = POOL_BYTES / self->memory_size;
+    self->pool->most = most < 2 ? 2 : most > slots ? slots : most;
     if (open_block(self) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -942,6 +949,16 @@ get_count(Packer *self, void *unused)
 {
     (void)unused;
     return PyLong_FromSsize_t(held(self));
+}
+
+static PyObject *
+get_ends(Packer *self, void *unused)
+{
+    (void)unused;
+    Py_ssize_t ends = self->current->ends - self->current->ends_taken;
+    for (const Block *block = self->sealed; block != NULL; block = block->next)
+        ends += block->ends - block->ends_taken;
+    return PyLong_FromSsize_t(ends);
 }
 
 static PyObject *
@@ -1261,6 +1278,7 @@ static PyMemberDef members[] = {
 
 static PyGetSetDef properties[] = {
     {"count", (getter)get_count, NULL, "steps held", NULL},
+    {"ends", (getter)get_ends, NULL, "ends of episodes held", NULL},
     {"position", (getter)get_position, NULL, "steps recorded so far", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

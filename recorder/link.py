@@ -171,8 +171,8 @@ class WriterLink:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something waits for the writer to take it."""
-        return bool(self._unsent)
+        """Whether something waits for the writer to take it: one that is about to be there too."""
+        return bool(self._unsent) or (self._process is None and self._clock() >= self._retry_at)
 
     def listen(
         self, timeout: float, wake: int = -1, carry: Carry | None = None, eager: bool = True
@@ -220,6 +220,9 @@ class WriterLink:
         except OSError as error:
             self._died(error)
             return False, blocks
+        except BaseException:  # for want of memory, say: nobody knows what was written
+            self._bury(0.0)
+            raise
         return woken, blocks
 
     def finish(self, status: str) -> None:

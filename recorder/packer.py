@@ -189,6 +189,10 @@ class Packer(Protocol):
         """Steps held."""
 
     @property
+    def ends(self) -> int:
+        """Ends of episodes held."""
+
+    @property
     def position(self) -> int:
         """Steps recorded so far, taken ones included."""
 
@@ -301,6 +305,11 @@ class PythonPacker:
         """Steps held."""
         return len(self._rows)
 
+    @property
+    def ends(self) -> int:
+        """Ends of episodes held."""
+        return len(self._ends)
+
     def record(self, *values: Any, **channels: Any) -> float:
         """Record one step, whole or not at all, and return its reward as it was recorded."""
         if self._error is not None:
@@ -315,6 +324,8 @@ class PythonPacker:
             row[index] = _plain(spec, row[index])
         while len(self._rows) >= self._capacity:
             self._full()
+        if self._error is not None:  # by another thread, or a signal's handler, meanwhile
+            raise self._error
         self._rows.append(row)
         self.position += 1
         reward: float = row[self._reward]

@@ -262,9 +262,11 @@ class Pump(threading.Thread):
             return
         with self._state:
             self._state.notify_all()
-        for block in blocks:
-            marks = Marks(block.ends())
-            self._show(block.parts(), marks, block.first, block.rows, block is not blocks[-1])
+        ends = [Marks(block.ends()) for block in blocks]
+        later = sum(map(len, ends))
+        for block, marks in zip(blocks, ends, strict=True):
+            later -= len(marks)
+            self._show(block.parts(), marks, block.first, block.rows, later > 0)
 
     def _carry_steps(self) -> int:
         # And not what comes meanwhile, of which there may be no end.
@@ -280,7 +282,7 @@ class Pump(threading.Thread):
             self._link.send_steps(places, self._started_at(), marks, parts)
             if self._judge is not None:
                 self._tell(self._judge.see(parts, marks, first, count))
-            self._show(parts, marks, first, count, left > 0)
+            self._show(parts, marks, first, count, left > 0 and self._capture.packer.ends > 0)
             if left <= 0:
                 break
         return held

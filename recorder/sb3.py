@@ -321,12 +321,16 @@ class _Heard:
 
     Args:
         network: a `torch.nn.Module`.
+        own: the `forward` that was set on it, and not on its class; None where none was.
         tell: is called with each answer.
     """
 
-    def __init__(self, network: Any, tell: Callable[[Any], None] | None) -> None:
+    def __init__(
+        self, network: Any, own: Any = None, tell: Callable[[Any], None] | None = None
+    ) -> None:
         self._network = network
-        self._forward = type(network).forward.__get__(network)
+        self.own = own
+        self._forward = own or type(network).forward.__get__(network)
         self._tell = tell
 
     def __call__(self, *asked: Any, **how: Any) -> Any:
@@ -336,10 +340,10 @@ class _Heard:
         return answer
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Heard:
-        return _Heard(copy.deepcopy(self._network, memo), None)
+        return _Heard(copy.deepcopy(self._network, memo), copy.deepcopy(self.own, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Heard, (self._network, None)
+        return _Heard, (self._network, self.own)
 
 
 class _QValues(_Channels):
@@ -366,7 +370,8 @@ class _QValues(_Channels):
 
     def open(self) -> None:
         # A forward hook would do, but takes each call of the network the long way.
-        self._model.q_net.forward = _Heard(self._model.q_net, self._hear)
+        network = self._model.q_net
+        network.forward = _Heard(network, vars(network).get("forward"), self._hear)
 
     def _hear(self, answer: Any) -> None:
         if not answer.requires_grad:
@@ -392,7 +397,9 @@ class _QValues(_Channels):
         return {"q_values": said.tolist()[0], "explored": False}
 
     def close(self) -> None:
-        self._model.q_net.__dict__.pop("forward", None)
+        heard = vars(self._model.q_net).pop("forward", None)
+        if isinstance(heard, _Heard) and heard.own is not None:
+            self._model.q_net.forward = heard.own
 
 
 class _ValueAndLogProb(_Channels):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Discrete
 
-from recorder import EpisodeRecorder, open_run
+from recorder import EpisodeRecorder, link, open_run
 from recorder.bulk import scan
 from recorder.check import check_run
 from recorder.columns import Channel, Column
@@ -338,3 +338,41 @@ def test_a_fast_training_is_on_tape_whole_though_its_writer_is_killed(tmp_path, 
         assert at == total
         assert run.counts().episodes == -(-total // LENGTH)
     assert check_run(recorder.path).clean
+
+
+def test_an_end_is_shown_though_the_steps_behind_it_fill_blocks(tmp_path):
+    """Steps without an end are no newer episode that would take its place."""
+    with EpisodeRecorder(
+        tmp_path, observation_space=Discrete(1000), action_space=Discrete(5)
+    ) as recorder:
+        for step in range(60_000):
+            recorder.record_step(step % 1000, step % 5, 1.0)
+            if step == 9_999:
+                recorder.finish_episode(3, terminated=True)
+        assert recorder.flush()
+        assert [episode.episode for episode in recorder.live.drain()] == [0]
+        assert recorder.live.dropped == 0
+
+
+def test_a_full_buffer_waits_for_the_writer_that_follows_a_killed_one(tmp_path, monkeypatch):
+    """What was not on its way yet is not taken before there is somebody to send it to."""
+    monkeypatch.setattr(link, "KEPT_BYTES", 4 << 20)
+    recorder = EpisodeRecorder(
+        tmp_path,
+        observation_space=Discrete(1000),
+        action_space=Discrete(5),
+        commit_interval=0.01,  # so that it is time to look when the writer dies
+    )
+    assert recorder.flush()
+    writer = recorder._pump.writer_pid
+    os.kill(writer, signal.SIGSTOP)
+    steps = 500_000
+    for step in range(steps):
+        recorder.record_step(step % 1000, step % 5, 1.0)
+        if step % 7 == 6:
+            recorder.finish_episode(3, terminated=True)
+    assert recorder._capture.packer.count * recorder.layout.bytes_per_step > link.KEPT_BYTES
+    os.kill(writer, signal.SIGKILL)
+    assert recorder.flush()
+    recorder.close()
+    assert (recorder.stats.steps, recorder.stats.lost_steps) == (steps, 0)

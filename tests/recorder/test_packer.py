@@ -233,6 +233,20 @@ def test_an_error_while_waiting_for_room_leaves_the_step_unrecorded(packer):
     assert columns.take(9) == (1, 0, (np.int64(7).tobytes(),), b"", [])
 
 
+def test_a_step_that_waits_for_room_while_the_packer_is_closed_is_refused(packer):
+    """By another thread, or a signal's handler: what nobody will take is not taken."""
+
+    def full() -> None:
+        columns.close(LookupError("closed"))
+        columns.take(9)
+
+    columns = make_packer((spec_for(Column("observation", "int64")),), 1, 1, full)
+    columns.record(7)
+    with pytest.raises(LookupError, match="closed"):
+        columns.record(8)
+    assert (columns.count, columns.position) == (0, 1)
+
+
 def test_a_closed_packer_raises_what_it_was_told(packer):
     """Whoever still holds on to it."""
     columns = make_packer((spec_for(Column("observation", "int64")),), 1, 4, pytest.fail)

@@ -214,6 +214,17 @@ def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_p
     model.learn(120, callback=CallbackList([record, Copying(), witness]))
     assert_as_logged(record.recorder.path, made, witness)
     assert "forward" not in vars(model.q_net)
+    asked: list[Any] = []
+    forward = model.q_net.forward
+
+    def own(observation: Any) -> Any:
+        asked.append(observation)
+        return forward(observation)
+
+    model.q_net.forward = own  # somebody else's, which stays
+    model.learn(20, callback=RecordCallback(tmp_path, infos=False))
+    assert asked
+    assert vars(model.q_net).pop("forward") is own
     seen = model.policy.obs_to_tensor(env.reset())[0]
     for network in copies:
         with torch.no_grad():
