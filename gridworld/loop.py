@@ -140,7 +140,10 @@ def train(
     steps = finished = 0
     incomplete = False
     act, update, step = agent.act, agent.update, env.step
-    record = recorder.record_step if recorder is not None else None
+    record = finish = open_episode = None
+    if recorder is not None:
+        record, finish = recorder.record_step, recorder.finish_episode
+        open_episode = recorder.open_episode
     frames = None if recorder is None else Keyframes(recorder, agent)
     visit = (set() if visited is None else visited).add
     began = perf_counter()
@@ -172,14 +175,14 @@ def train(
                 break
 
         incomplete = not (terminated or truncated)
-        if recorder is not None:
-            length, episode_return = recorder.open_episode()
+        if open_episode is not None:
+            length, episode_return = open_episode()
         if not length:  # stopped before its first step: it never was
             incomplete = False
             break
         epsilon = agent.epsilon
-        if recorder is not None:
-            recorder.finish_episode(
+        if finish is not None:
+            finish(
                 observation,
                 terminated=bool(terminated),
                 truncated=bool(truncated),

@@ -101,7 +101,7 @@ typedef struct {
     /* What `finish` needs; see `arm`. */
     PyObject *finish, *clock;
     double wall_offset, wake_s;
-    int plain_final;
+    int plain_final, own_clock;
 } Packer;
 
 enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20, POOL_BYTES = 32 << 20 };
@@ -634,6 +634,26 @@ packer_end(Packer *self, PyObject *mark)
     Py_RETURN_NONE;
 }
 
+static double
+seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* The clock's time, or -1 with an error set. */
+static double
+read_clock(const Packer *self)
+{
+    if (self->own_clock)
+        return seconds_now();
+    PyObject *time = PyObject_CallNoArgs(self->clock);
+    double now = time == NULL ? -1.0 : PyFloat_AsDouble(time);
+    Py_XDECREF(time);
+    return now;
+}
+
 static int
 as_int64(PyObject *value, long long *number)
 {
@@ -678,11 +698,9 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         }
         return PyObject_Vectorcall(self->finish, args, (size_t)given, names);
     }
-    PyObject *time = PyObject_CallNoArgs(self->clock);
-    if (time == NULL)
+    double now = read_clock(self);
+    if (now == -1.0 && PyErr_Occurred())
         return NULL;
-    double now = PyFloat_AsDouble(time);
-    Py_DECREF(time);
     End *end = next_end(self);
     if (end == NULL)
         return NULL;
@@ -714,6 +732,16 @@ arm(Packer *self, PyObject *args)
         return NULL;
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
     Py_XSETREF(self->clock, Py_NewRef(clock));
+    self->own_clock = 0;
+#ifdef __linux__ /* there it is CLOCK_MONOTONIC, which is had without a call of Python's */
+    PyObject *module = PyImport_ImportModule("time");
+    PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "perf_counter");
+    self->own_clock = usual == clock;
+    Py_XDECREF(module);
+    Py_XDECREF(usual);
+    if (usual == NULL)
+        return NULL;
+#endif
     Py_RETURN_NONE;
 }
 
@@ -973,14 +1001,6 @@ open_episode(Packer *self, PyObject *unused)
 {
     (void)unused;
     return Py_BuildValue("(Ld)", self->position - self->ended, self->open_return);
-}
-
-static double
-seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 enum { MOST_BUFFERS = 64, HEAR_BYTES = 1 << 16 };
