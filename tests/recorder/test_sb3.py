@@ -222,7 +222,7 @@ def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_p
         return forward(observation)
 
     model.q_net.forward = own  # somebody else's, which stays
-    model.learn(20, callback=RecordCallback(tmp_path, infos=False))
+    model.learn(100, callback=RecordCallback(tmp_path, infos=False))
     assert asked
     assert vars(model.q_net).pop("forward") is own
     seen = model.policy.obs_to_tensor(env.reset())[0]
