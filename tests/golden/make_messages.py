@@ -26,7 +26,7 @@ from replay_server.playhead import Playhead
 from replay_server.protocol import MAX, PROTOCOL_VERSION
 from replay_server.qtables import QTables
 from replay_server.qtables import message as qtable_message
-from replay_server.shelf import Shelf, describe
+from replay_server.shelf import describe
 from replay_server.training.link import Link
 from replay_server.training.service import news, table_told
 from replay_server.training.showing import CheckpointMode
@@ -93,7 +93,7 @@ def of_a_run() -> dict[str, bytes]:
         shutil.copytree(HERE / "version-1", folder)
         with open_run(folder) as run:
             # SQLite keeps more or less beside the tape, and says nothing of it.
-            told = {**describe(Shelf(folder.parent), "golden", run), "size_bytes": 40_960}
+            told = {**describe("golden", run), "size_bytes": 40_960}
             table = q_table(run)
             return {
                 "run.json": encode("run", told),
