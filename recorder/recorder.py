@@ -272,12 +272,27 @@ class EpisodeRecorder:
     """`open_episode()`: the number of steps recorded since the last episode ended, and the
     sum of their rewards; a loop that asks need not count and sum itself."""
 
-    def start_episode(self) -> None:
+    def start_episode(self, at: float | None = None) -> None:
         """Say that an episode begins now, so that the time since the last is not its own.
 
         Not needed where episodes follow each other at once.
+
+        Args:
+            at: when it began, by `time.perf_counter`, where that is not now.
         """
-        self._capture.packer.started = time.perf_counter()
+        self._capture.packer.started = time.perf_counter() if at is None else at
+
+    def seconds_until(self, at: float) -> float:
+        """Seconds from the start of the running episode to `at`, by `time.perf_counter`."""
+        return max(0.0, at - self._capture.packer.started)
+
+    def put_off(self) -> None:
+        """Let the ends of episodes in the next moment hurry nobody.
+
+        They are committed within `commit_interval` all the same. For who records much at once,
+        between which the training thread would be made to wait.
+        """
+        self._capture.packer.woken = time.perf_counter()
 
     @property
     def episode(self) -> int:

@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import spaces as gym_spaces
@@ -32,7 +32,7 @@ from recorder.recorder import EpisodeRecorder
 from recorder.sb3_channels import channels_of
 from recorder.stream import recorder_for
 
-HELD_STEPS = 64
+HELD_STEPS = 256
 HELD_S = 0.05
 
 Array = np.ndarray[Any, Any]
@@ -152,39 +152,50 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
 
     def _on_step(self) -> bool:
         given = self.locals
-        rewards, dones, infos = given["rewards"], given["dones"], given["infos"]
         actions = given.get("clipped_actions")
         if actions is None:
             actions = given["actions"]
+        rewards, ended, infos = given["rewards"], given["dones"], given["infos"]
         if self._normalize is not None:
             rewards = self._normalize.get_original_reward()
-        lanes, source, said = self._lanes, self._source, self._channels.take(given)
-        if self._single is not None:
-            # Its steps are short, and code that runs once between two networks runs cold, at
-            # three times its cost. So a step is held here and recorded with those after it.
-            # All is safe to hold: the arrays are the step's own, and PPO's rewards, which it
-            # goes on changing, are copied by `item`.
-            info = _plain(infos[0]) if self._infos else None
-            self._held.append(
-                (actions, rewards.item(), info, said, source.observations(given["new_obs"]))
-            )
-            ended: tuple[int, ...] = (0,) if dones[0] else ()
-            if not ended and len(self._held) < HELD_STEPS and time.perf_counter() < self._due:
-                return True
+        said = self._channels.take(given)
+        if self._single is None:
+            self._on_tick(given, actions, rewards, said)
+            return True
+        # Its steps are short, and code that runs once between two networks runs cold, at
+        # several times its cost. So a step is held here and recorded with those around it.
+        # All is safe to hold: the arrays are the step's own, and PPO's rewards, which it
+        # goes on changing, are copied by `item`.
+        now = time.perf_counter()
+        end = self._end_of(0, infos[0], now) if ended[0] else None
+        info = _plain(infos[0]) if self._infos else None
+        following = given["new_obs"]
+        if not self._source.is_plain:
+            following = self._source.observations(following)
+        self._held.append((actions, rewards.item(), info, said, following, end))
+        if now >= self._due or len(self._held) >= HELD_STEPS or (end and self._is_watched()):
             self._hand_over()
-        else:
-            lanes.act(actions, self._channels.of_step(said))
-            lanes.step(rewards, [_plain(info) for info in infos] if self._infos else None)
-            ends = dones.tolist()
-            ended = tuple(i for i, done in enumerate(ends) if done) if True in ends else ()
+        return True
+
+    def _on_tick(self, given: Mapping[str, Any], actions: Any, rewards: Any, said: Any) -> None:
+        """Record a step of each of several environments."""
+        lanes, infos = self._lanes, given["infos"]
+        lanes.act(actions, self._channels.of_step(said))
+        lanes.step(rewards, [_plain(info) for info in infos] if self._infos else None)
+        ended = given["dones"].nonzero()[0].tolist()
         for i in ended:
-            truncated = bool(infos[i].get("TimeLimit.truncated", False))
-            lanes.end(i, source.terminal(i, infos[i]), not truncated, truncated, self._facts())
-        if self._single is None or ended:
-            lanes.observe(source.observations(given["new_obs"]))
+            end = self._end_of(i, infos[i])
+            lanes.end(i, end.observation, not end.truncated, end.truncated, end.facts)
+        lanes.observe(self._source.observations(given["new_obs"]))
         for i in ended:
             lanes.begin(i)
-        return True
+
+    def _end_of(self, env: int, info: Mapping[str, Any], at: float = 0.0) -> _End:
+        truncated = bool(info.get("TimeLimit.truncated", False))
+        return _End(self._source.terminal(env, info), truncated, self._facts(), at)
+
+    def _is_watched(self) -> bool:
+        return self.recorder is not None and self.recorder.live.is_watched
 
     def _hand_over(self) -> None:
         """Record the steps held, of the only environment."""
@@ -192,11 +203,21 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._due = time.perf_counter() + HELD_S
         if not held or self._single is None:
             return
-        stream, of_one = self._single.stream, self._channels.of_one
-        for actions, reward, info, said, following in held:
-            action = self._actions.item(actions, 0)
-            stream.record(action.item() if self._discrete else action, reward, info, of_one(said))
-            stream.observe(self._observations.item(following, 0))
+        if self.recorder is not None and not self.recorder.live.is_watched:
+            self.recorder.put_off()
+        stream = self._single.stream
+        actions, rewards, infos, said, following, ends = zip(*held, strict=True)
+        acted: Any = np.concatenate(actions)
+        if self._discrete:
+            acted = acted.tolist()
+        rows = zip(acted, rewards, infos, self._channels.of_each(said), strict=True)
+        for (action, reward, info, channels), batch, end in zip(rows, following, ends, strict=True):
+            stream.record(action, reward, info, channels)
+            if end is not None:
+                stream.end(end.observation, not end.truncated, end.truncated, end.facts, end.at)
+            stream.observation = self._observations.item(batch, 0)  # nobody else changes it
+            if end is not None:
+                stream.begin(at=end.at)
 
     def _on_training_end(self) -> None:
         self._hand_over()
@@ -216,11 +237,28 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         return {"epsilon": epsilon}
 
 
+class _End(NamedTuple):
+    """How an episode ended.
+
+    Attributes:
+        observation: its own last one; None where it is not told.
+        truncated: else it terminated.
+        facts: of the episode.
+        at: when, by `time.perf_counter`.
+    """
+
+    observation: Any
+    truncated: bool
+    facts: Mapping[str, Any]
+    at: float
+
+
 class _Source:
     """Where the environments' own observations are had, whatever is wrapped around them.
 
     Attributes:
         space: of one observation.
+        is_plain: batches are as the environments gave them.
     """
 
     def __init__(self, env: VecEnv, normalize: VecNormalize | None) -> None:
@@ -237,6 +275,7 @@ class _Source:
             self.space = env.venv.observation_space
             is_dict = isinstance(self.space, gym_spaces.Dict)
             self._transposed = list(env.image_space_keys) if is_dict else [None]
+        self.is_plain = normalize is None and not self._transposed
 
     def open(self) -> None:
         """Watch what comes up to `VecNormalize`."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from torch import cat
 
 from recorder.columns import Channel
 
@@ -32,9 +33,9 @@ class Channels:
         """Return that as channels, a row an environment."""
         return {}
 
-    def of_one(self, said: Any) -> dict[str, Any]:
-        """Return that as channels of the only environment, plain numbers and lists."""
-        return {}
+    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        """Return what was said of each of several steps of the only environment, as channels."""
+        return [{}] * len(said)
 
     def close(self) -> None:
         """Training ended."""
@@ -115,10 +116,14 @@ class _QValues(Channels):
             return {"q_values": self._no_values, "explored": self._explored}
         return {"q_values": said.cpu().numpy(), "explored": self._greedy}
 
-    def of_one(self, said: Any) -> dict[str, Any]:
-        if said is None:
-            return {"q_values": self._no_row, "explored": True}
-        return {"q_values": said.tolist()[0], "explored": False}
+    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        rows = iter(_rows([answer for answer in said if answer is not None]))
+        return [
+            {"q_values": self._no_row, "explored": True}
+            if answer is None
+            else {"q_values": next(rows), "explored": False}
+            for answer in said
+        ]
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)
@@ -138,9 +143,19 @@ class _ValueAndLogProb(Channels):
         value, log_prob = (tensor.cpu().numpy().reshape(-1) for tensor in said)
         return {"value": value, "log_prob": log_prob}
 
-    def of_one(self, said: Any) -> dict[str, Any]:
-        value, log_prob = said
-        return {"value": value.item(), "log_prob": log_prob.item()}
+    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        values, log_probs = (
+            _rows([tensor.reshape(-1) for tensor in tensors]) for tensors in zip(*said, strict=True)
+        )
+        return [
+            {"value": value, "log_prob": log_prob}
+            for value, log_prob in zip(values, log_probs, strict=True)
+        ]
+
+
+def _rows(tensors: Sequence[Any]) -> list[Any]:
+    """The rows of tensors, one behind the other, as plain numbers: in one go, on any device."""
+    return cat(tuple(tensors)).tolist() if tensors else []
 
 
 def channels_of(model: Any) -> Channels:

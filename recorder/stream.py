@@ -43,8 +43,15 @@ class Stream:
         self._tags: tuple[str, ...] = ()
         recorder.before_close(self.break_off)
 
-    def begin(self, seed: int | None = None, tags: tuple[str, ...] = ()) -> None:
+    def begin(
+        self, seed: int | None = None, tags: tuple[str, ...] = (), at: float | None = None
+    ) -> None:
         """An episode begins with the observation held.
+
+        Args:
+            seed: what its reset was seeded with.
+            tags: of the episode.
+            at: when it began, by `time.perf_counter`; now where None.
 
         Raises:
             FactsError: the seed takes more than 64 bits.
@@ -52,7 +59,7 @@ class Stream:
         self._seed = None if seed is None else checked_seed(seed)
         self._tags = tags
         self.running = True
-        self.recorder.start_episode()
+        self.recorder.start_episode(at)
 
     @property
     def seed(self) -> int | None:
@@ -84,9 +91,14 @@ class Stream:
             record(self.observation, action, reward, info=plain_info(info), **channels)
 
     def end(
-        self, final_observation: Any, terminated: Any, truncated: Any, facts: Mapping[str, Any]
+        self,
+        final_observation: Any,
+        terminated: Any,
+        truncated: Any,
+        facts: Mapping[str, Any],
+        at: float | None = None,
     ) -> None:
-        """The episode ended with the step recorded last."""
+        """The episode ended with the step recorded last; at `at`, as for `begin`."""
         self.running = False
         self.recorder.finish_episode(
             final_observation,
@@ -96,6 +108,7 @@ class Stream:
             epsilon=facts.get("epsilon"),
             stage=facts.get("stage"),
             tags=(*self._tags, *facts.get("tags", ())),
+            duration_s=None if at is None else self.recorder.seconds_until(at),
         )
 
     def break_off(self, facts: Mapping[str, Any] | None = None) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
+import math
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -37,7 +41,7 @@ try:
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-    from recorder.sb3 import RecordCallback
+    from recorder.sb3 import HELD_STEPS, RecordCallback
 
     torch.set_num_threads(1)
 except ImportError:
@@ -418,3 +422,62 @@ def test_a_training_that_is_interrupted_keeps_what_it_had(tmp_path):
         assert [run.episode(numbers[-1]).incomplete for numbers in episodes_by_env(run, 2)] == [
             bool(game.logs[-1]["rewards"]) for game in made
         ]
+
+
+class Ends(BaseCallback):
+    """Notes how many episodes ended, and how many the recorder was told of by then."""
+
+    def __init__(self, record: Any) -> None:
+        super().__init__()
+        self.record, self.seen = record, []
+
+    def _on_step(self) -> bool:
+        if self.locals["dones"][0]:
+            self.seen.append(self.record.recorder.episode)
+        return True
+
+
+@needs_sb3
+@pytest.mark.parametrize("watched", [True, False])
+def test_an_end_goes_to_who_watches_at_once_and_otherwise_with_the_steps_around_it(
+    tmp_path, monkeypatch, watched
+):
+    """Steps are held for a moment; a live view in the same process must not wait for it."""
+    monkeypatch.setattr("recorder.sb3.HELD_S", math.inf)
+    _, env = games(1)
+    recorder = EpisodeRecorder(
+        tmp_path,
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        channels=dqn_channels(),
+    )
+    if watched:
+        recorder.live.on_put(lambda: None)
+    record = RecordCallback(recorder=recorder)
+    ends = Ends(record)
+    dqn(env).learn(HELD_STEPS - 4, callback=[record, ends])
+    recorder.close()
+    count = len(ends.seen)
+    assert count > 3
+    told = set(ends.seen)
+    assert told == set(range(1, count + 1)) if watched else len(told) == 1
+    with open_run(recorder.path) as run:
+        assert run.counts().steps == HELD_STEPS - 4
+
+
+@needs_sb3
+def test_episodes_that_were_held_took_as_long_as_they_took(tmp_path, monkeypatch):
+    """And began one when the other ended, though all were recorded at the same moment."""
+    now = itertools.count(time.perf_counter())
+    monkeypatch.setattr("recorder.sb3.time", SimpleNamespace(perf_counter=lambda: next(now)))
+    monkeypatch.setattr("recorder.sb3.HELD_S", math.inf)
+    _, env = games(1)
+    record = RecordCallback(tmp_path)
+    dqn(env).learn(HELD_STEPS - 4, callback=record)
+    with open_run(record.recorder.path) as run:
+        episodes = run.page(sort="oldest", limit=1000).episodes[2:-1]
+        assert len(episodes) > 3
+        assert [e.duration_s for e in episodes] == pytest.approx([e.length for e in episodes])
+        began = [e.started_at for e in episodes]
+        lengths = [e.length for e in episodes[:-1]]
+        assert np.diff(began) == pytest.approx(lengths, abs=1e-3)
