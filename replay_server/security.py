@@ -181,6 +181,7 @@ _ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
     421: _Misdirected,
     426: web.HTTPUpgradeRequired,
     500: web.HTTPInternalServerError,
+    503: web.HTTPServiceUnavailable,
     504: web.HTTPGatewayTimeout,
 }
 
