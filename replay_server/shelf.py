@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from recorder import Run, find_run, is_recording, list_runs, open_run
+from recorder import Run, RunNotFound, find_run, is_recording, list_runs, open_run
 from recorder.glance import Listed, settled
 from recorder.labels import LABELS_NAME
 from recorder.resim.results import VERIFIED_NAME, read_verification
@@ -142,7 +142,12 @@ class Shelf:
 
     def _open(self, run_id: str) -> _Held:
         path = find_run(self.runs_dir, run_id)
-        identity = _identity(path)
+        try:
+            identity = _identity(path)
+        except OSError as error:  # deleted since it was found
+            raise RunNotFound(
+                f"expected run {run_id!r} in {self.runs_dir}, but it was taken away meanwhile"
+            ) from error
         opened = _Held(open_run(path), identity)
         with self._lock:
             held = self._held.get(run_id)
