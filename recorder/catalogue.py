@@ -5,6 +5,7 @@ Nothing here builds a path from a foreign text: an id is matched, then looked up
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -95,12 +96,14 @@ def files_bytes(run_dir: str | Path) -> int:
     Raises:
         OSError: it cannot be read.
     """
+    size = 0
     with os.scandir(run_dir) as entries:
-        return sum(
-            entry.stat(follow_symlinks=False).st_size
-            for entry in entries
-            if entry.is_file(follow_symlinks=False)
-        )
+        for entry in entries:
+            # A log goes when its tape is closed, maybe just now.
+            with contextlib.suppress(FileNotFoundError):
+                if entry.is_file(follow_symlinks=False):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
 
 
 def matches(run_id: str, info: RunInfo, text: str) -> bool:

@@ -86,11 +86,13 @@ class Listing:
         """The words of `text`, in lower case.
 
         Raises:
-            ListingError: too long.
+            ListingError: too long, or no text that could stand on a tape.
         """
         text = self.text or ""
         words = tuple(ascii_lower(text).split())
-        if len(text) > TEXT_MAX or len(words) > WORDS_MAX or "\0" in text:
+        if "\0" in text or any("\ud800" <= c <= "\udfff" for c in text):
+            raise ListingError("expected text of whole characters to search for, got another")
+        if len(text) > TEXT_MAX or len(words) > WORDS_MAX:
             raise ListingError(
                 f"expected at most {WORDS_MAX} words and {TEXT_MAX} characters to search for, "
                 f"got {len(words)} and {len(text)}"

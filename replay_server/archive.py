@@ -53,7 +53,8 @@ class Archive:
     def __init__(
         self, runs_dir: Path, *, max_open: int = 32, cache_bytes: int = 64 << 20, threads: int = 4
     ) -> None:
-        self.shelf = Shelf(runs_dir, max_open)
+        self.shelf = Shelf(runs_dir, max_open, self._replaced)
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="reel-archive")
         self._cache = StepsCache(cache_bytes)
         self._q_tables = QTables()
@@ -66,7 +67,7 @@ class Archive:
 
     async def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in a reader thread."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, functools.partial(function, *args))
 
     async def read(self, run_id: str, function: Callable[[Run], T]) -> T:
@@ -254,6 +255,11 @@ class Archive:
         """A run is gone or replaced: nothing of it is to be shown from memory."""
         self._cache.forget(run_id)
         self._stretch.pop(run_id, None)
+
+    def _replaced(self, run_id: str) -> None:
+        # Done before whoever has the new run opened in a thread hears of it.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self.forget, run_id)
 
     async def close(self) -> None:
         """Close all tapes and end the threads."""

@@ -77,6 +77,7 @@ class Hub:
         self._watched: dict[str, set[Watcher]] = {}
         self._ending: list[LiveChannel] = []  # of runs that record no more, played to their end
         self._tasks: list[asyncio.Task[None]] = []
+        self._scanning = asyncio.Lock()  # two scans at once would begin the same run twice
         self._look_bell = Bell(clock)
         self._metrics_beat = Metronome(METRICS_SECONDS)
         self._met: dict[str, str] = {}  # by turn, the error that it met and that was logged
@@ -181,9 +182,11 @@ class Hub:
         ended = 0 if newest is None else newest.episode + (not newest.running)
         return max(live.source.last.episodes, ended)
 
-    async def rescan(self) -> None:
+    async def rescan(self, run_id: str) -> None:
         """Look now which runs record, for somebody who asks about one not known yet."""
-        await self._scan()
+        async with self._scanning:
+            if run_id not in self._live:  # whoever had the turn before may have found it
+                await self._scan_alone()
 
     async def newest_run(self) -> str | None:
         """The run to open where none is named: a live one, else the newest."""
@@ -271,6 +274,10 @@ class Hub:
             viewer.news()
 
     async def _scan(self) -> None:
+        async with self._scanning:
+            await self._scan_alone()
+
+    async def _scan_alone(self) -> None:
         before, known = self.recording, set(self._statuses)
         self._statuses = await self._archive.statuses(self._statuses)
         recording = {run_id for run_id, (_, records) in self._statuses.items() if records}

@@ -29,6 +29,7 @@ from replay_server.stretches import column_bytes, cut, extent
 CONTEXT_ROWS: Final = 4096
 CONTEXT_BYTES: Final = 1 << 20
 _MERGE_AT: Final = 64
+_OURS: Final = "expected to follow the run, got a fault of the server; its log says more"
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Follower(Protocol):
         """The first episode of the run is about to be shown."""
 
     def live_ended(self, fault: RecorderError | None) -> None:
-        """The run records no more and all of it has been shown, or it is gone (`fault`)."""
+        """The run records no more and all of it has been shown, or it is gone, or cannot be
+        followed (`fault`)."""
 
 
 class SharedSteps:
@@ -94,6 +96,8 @@ class LiveChannel:
         self._shown: list[Steps] = []  # of the episode shown, for newcomers
         self._greeting: list[Frame | SharedSteps] | None = None
         self._passed = -1  # the last episode shown or told as a gap
+        self._since = -1  # the same of whoever came back while nothing was shown
+        self.told = -1  # the last that every follower was sent, or was sent a gap for
         self._recording = True
         self._gone: RecorderError | None = None
 
@@ -113,10 +117,19 @@ class LiveChannel:
             with contextlib.suppress(RecorderError):  # the channel's task will tell of it
                 await self._show(newest)
 
-    def join(self, follower: Follower) -> None:
-        """Start to follow: what has been shown of the episode, then every frame."""
+    def join(self, follower: Follower, told: int = -1) -> None:
+        """Start to follow: what has been shown of the episode, then every frame.
+
+        Args:
+            follower: who comes.
+            told: the last episode it was told of, where it comes back; what it missed since is
+                told as a gap.
+        """
         self._followers[follower.binary].add(follower)
-        for item in self._greet():
+        if self.summary is None:
+            self._since = told
+        missed = self._between(told, self._passed + (self.summary is None))
+        for item in [*missed, *self._greet()]:
             follower.deliver(item if isinstance(item, Frame) else item.frame(follower.binary))
         if self.ended:
             follower.live_ended(self._gone)
@@ -160,6 +173,10 @@ class LiveChannel:
                     self.finish(error)
                 except RecorderError as error:
                     self._give_up_episode(error)
+                except Exception:
+                    log.exception("run %s: following it live failed", self._source.run_id)
+                    for follower in self._all():  # they leave; whoever comes next begins anew
+                        follower.live_ended(RecorderError(_OURS))
         finally:
             self._task = None
             if not self.followers:
@@ -217,9 +234,7 @@ class LiveChannel:
         if self.summary is not None and self.summary.episode >= summary.episode:
             return  # another newcomer had the channel show it while we read
         first = self.summary is None
-        items: list[Frame | SharedSteps] = []
-        if not first and summary.episode > self._passed + 1:
-            items.append(gap("skipped", self._passed + 1, summary.episode - 1))
+        items: list[Frame | SharedSteps] = [*self._skipped(summary.episode)]
         self.summary, self._passed = summary, summary.episode
         self.playhead.play()
         self.playhead.place(summary.episode, 0, *extent(summary))
@@ -292,9 +307,20 @@ class LiveChannel:
                 frame = frames[0] if len(frames) == 1 else Frames(frames)
                 for follower in list(followers):
                     follower.deliver(frame)
+        self.told = self._passed
+
+    def _skipped(self, episode: int) -> list[Frame]:
+        """What those who follow are told before they are told of an episode."""
+        since, self._since = self._since, -1
+        return self._between(max(self._passed, since), episode)
+
+    @staticmethod
+    def _between(told: int, episode: int) -> list[Frame]:
+        """The gap from the last episode that somebody was told of to another, if there is one."""
+        return [gap("skipped", told + 1, episode - 1)] if 0 <= told < episode - 1 else []
 
     def _tell_gap(self, reason: str, episode: int) -> None:
-        self._send(gap(reason, episode, episode))
+        self._send(*self._skipped(episode), gap(reason, episode, episode))
         self._passed = max(self._passed, episode)
 
     def _give_up_episode(self, error: RecorderError) -> None:
@@ -315,5 +341,6 @@ class LiveChannel:
             follower.live_ended(self._gone)
 
     def _forget(self) -> None:
-        self.summary, self._shown, self._greeting, self._passed = None, [], None, -1
+        self.summary, self._shown, self._greeting = None, [], None
+        self._passed = self._since = self.told = -1
         self.playhead.pause()

@@ -11,7 +11,15 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
-from recorder import EpisodeNotFound, EpisodeSummary, RecorderError, Steps, StepsNotKept
+from recorder import (
+    EpisodeNotFound,
+    EpisodeSummary,
+    RecorderError,
+    RunNotFound,
+    RunsDirError,
+    Steps,
+    StepsNotKept,
+)
 from replay_server.archive import Archive
 from replay_server.clock import Clock
 from replay_server.encoding import Frame, steps_frame
@@ -23,6 +31,7 @@ from replay_server.stretches import extent
 
 CONTEXT_STEPS: Final = 255  # before the place of a seek
 EPISODES_PER_FRAME: Final = 32
+GONE: Final = (RunNotFound, RunsDirError)  # no gap: there is nothing behind it
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +66,7 @@ class Playback:
         self._sent = 0  # rows of the episode that have been sent: those before this one
         self._context: Steps | None = None
         self._damaged = False
+        self._barren: int | None = None  # since this episode nothing at all could be shown
         self._passed = -1  # the last episode behind the one shown that was told as not kept
         self._playlist: Playlist | None = None
 
@@ -101,13 +111,13 @@ class Playback:
             fitting = await self._archive.fitting(self.run, summary)
             start = max(0, step - min(CONTEXT_STEPS, fitting - 1))
             context = await self._archive.rows(self.run, summary, min(start, stop), stop)
-        except EpisodeNotFound:
+        except (EpisodeNotFound, *GONE):
             raise
         except RecorderError as fault:
             self._note(fault, summary.episode)
             context, step = None, limit  # there is nothing of it to play
         self.summary, self._context, self._sent, self.waiting = summary, context, stop, False
-        self._passed = -1
+        self._passed, self._barren = -1, summary.episode if context is None else None
         self.playhead.place(summary.episode, step, length, limit)
 
     def show(self) -> None:
@@ -187,9 +197,13 @@ class Playback:
             if ends:
                 length = summary.length
                 last = await self._archive.rows(self.run, summary, max(0, length - 1), length)
+        except GONE:
+            raise
         except RecorderError as fault:
             self._note(fault, summary.episode)
             self._send(self._missing(summary.episode))
+            if not self._sent and self._barren is None:
+                self._barren = summary.episode
             self._sent = summary.length
             playhead.advance(playhead.limit - playhead.step)
             return made
@@ -211,7 +225,7 @@ class Playback:
             return await self._turn_back()
         if playhead.loop != "episode":
             following = await self._next_to_play()
-        if following is None:
+        if following is None or following.episode == self._barren:  # round, and nothing was shown
             if not self.waiting:
                 playhead.finish()
             return False
@@ -228,6 +242,8 @@ class Playback:
         playhead.turn_back()
         try:
             row = await self._archive.rows(self.run, summary, playhead.step, playhead.step + 1)
+        except GONE:
+            raise
         except RecorderError:  # told as a gap when it was passed
             playhead.finish()
             return False
@@ -293,6 +309,7 @@ class Playback:
         return gap("damaged" if self._damaged else "not_kept", episode, episode)
 
     def _send_steps(self, rows: Steps) -> None:
+        self._barren = None
         self._send(
             steps_frame(
                 binary=self._binary,

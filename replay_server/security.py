@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 
 from replay_server.encoding import dumps
+from replay_server.protocol import MAX_FRAME_BYTES
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
@@ -84,7 +85,10 @@ class Access:
 
     def check_method(self, request: web.Request) -> None:
         """Whatever may change something says it sends JSON, which no form can."""
-        if request.method not in SAFE_METHODS and request.content_type != "application/json":
+        if request.method in SAFE_METHODS:
+            return
+        charset = (request.charset or "utf-8").lower()
+        if request.content_type != "application/json" or charset not in ("utf-8", "us-ascii"):
             raise problem(
                 415, "wrong_media_type",
                 f"expected Content-Type application/json with {request.method}, got "
@@ -181,6 +185,7 @@ _ANSWERS: Final[dict[int, type[web.HTTPError]]] = {
     421: _Misdirected,
     426: web.HTTPUpgradeRequired,
     500: web.HTTPInternalServerError,
+    503: web.HTTPServiceUnavailable,
     504: web.HTTPGatewayTimeout,
 }
 
@@ -202,6 +207,14 @@ def guard(access: Access) -> Any:
             if answer.status < 400 or answer.content_type == "application/json":
                 raise
             raise _as_json(answer) from None
+        except web.RequestPayloadError:
+            refusal = problem(
+                400, "bad_message",
+                "expected a body that is what its headers say, got one that cannot be decoded; "
+                "send plain JSON",
+            )  # fmt: skip
+            refusal.force_close()  # where the next request begins cannot be told
+            raise refusal from None
         except Exception:
             log.exception("%s %s failed", request.method, request.raw_path.partition("?")[0])
             message = "expected to answer, got a fault of the server; its log says more"
@@ -225,8 +238,11 @@ def _give_up(request: web.Request) -> None:
 
 def _as_json(answer: web.HTTPException) -> web.HTTPException:
     code = "not_found" if answer.status == 404 else f"http_{answer.status}"
+    expected = "a route of the API"
+    if answer.status == 413:
+        expected = f"a body of at most {MAX_FRAME_BYTES:,} bytes"
     answer.text = dumps(
-        {"error": {"code": code, "message": f"expected a route of the API, got {answer.reason}"}}
+        {"error": {"code": code, "message": f"expected {expected}, got {answer.reason}"}}
     )
     answer.content_type = "application/json"
     return answer
@@ -259,7 +275,7 @@ def brief(record: logging.LogRecord) -> bool:
     Its reason is not told, for it quotes the request, which may hold the token.
     """
     fault = record.exc_info[1] if record.exc_info else None
-    if isinstance(fault, HttpProcessingError):
+    if isinstance(fault, HttpProcessingError | web.RequestPayloadError):
         record.msg, record.args = "%s (%s)", (record.getMessage(), type(fault).__name__)
         record.exc_info = record.exc_text = None
     return True

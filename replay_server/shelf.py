@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from recorder import Run, find_run, is_recording, list_runs, open_run
+from recorder import Run, RunNotFound, find_run, is_recording, list_runs, open_run
 from recorder.glance import Listed, settled
 from recorder.labels import LABELS_NAME
 from recorder.resim.results import VERIFIED_NAME, read_verification
@@ -41,11 +41,20 @@ class Shelf:
     Args:
         runs_dir: the directory whose sub-directories are the runs.
         max_open: how many tapes stay open while idle.
+        on_replaced: called with the id of a run, from a reader thread, where another was found
+            under its name.
     """
 
-    def __init__(self, runs_dir: Path, max_open: int = 32) -> None:
+    def __init__(
+        self,
+        runs_dir: Path,
+        max_open: int = 32,
+        on_replaced: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.runs_dir = runs_dir
         self._max_open = max_open
+        self._on_replaced = on_replaced
+        self._begun: dict[str, tuple[Signature, float]] = {}
         self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -116,6 +125,7 @@ class Shelf:
     def forget(self, run_id: str) -> None:
         """Close a run that is gone, once nobody reads it."""
         with self._lock:
+            self._begun.pop(run_id, None)
             self._drop(run_id)
 
     def close(self) -> None:
@@ -142,8 +152,18 @@ class Shelf:
 
     def _open(self, run_id: str) -> _Held:
         path = find_run(self.runs_dir, run_id)
-        identity = _identity(path)
+        try:
+            identity = _identity(path)
+        except OSError as error:  # deleted since it was found
+            raise RunNotFound(
+                f"expected run {run_id!r} in {self.runs_dir}, but it was taken away meanwhile"
+            ) from error
         opened = _Held(open_run(path), identity)
+        # A new file may be given the number of one that was deleted.
+        begun = (identity, opened.run.info.created_at)
+        if self._begun.setdefault(run_id, begun) != begun:
+            self._begun[run_id] = begun
+            self._on_replaced(run_id)
         with self._lock:
             held = self._held.get(run_id)
             if held is not None and held.identity == identity:

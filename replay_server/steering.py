@@ -61,6 +61,7 @@ class Steering:
         self._wake = wake
         self._channel: LiveChannel | None = None
         self._lagging = False  # too slow for the live frames: joins anew when it is clear
+        self._told_live = -1  # the last live episode that it was told of before that
         self._episodes = 0
         self._told: tuple[Status, int, int | None] | None = None
 
@@ -80,6 +81,7 @@ class Steering:
             self._lagging = True
             self._wake()
             if self._channel is not None:
+                self._told_live = self._channel.told
                 self._channel.leave(self)
         elif not self._lagging:
             self._send_frame(frame)
@@ -104,7 +106,7 @@ class Steering:
         if not (self._lagging and self._channel is not None and self._outbox.free):
             return False
         self._lagging = False
-        self._channel.join(self)
+        self._channel.join(self, self._told_live)
         return True
 
     def close(self) -> None:
@@ -161,7 +163,7 @@ class Steering:
             )  # fmt: skip
         run = await self._archive.run(run_id)
         if run["status"] == "recording" and await self._hub.live_run(run_id) is None:
-            await self._hub.rescan()  # it began since the last look
+            await self._hub.rescan(run_id)  # it began since the last look
         live = await self._hub.live_run(run_id)
         target, listed = None, await self._first_listed(message, run_id)
         if message.episode is not None or listed is not None:

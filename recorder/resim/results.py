@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,9 @@ def read_verification(run_dir: str | Path) -> Verification:
     """Return what is known of a run; nothing, where nobody tried or the file is none of ours."""
     path = Path(run_dir) / VERIFIED_NAME
     try:
-        if path.is_symlink() or path.stat().st_size > MAX_BYTES:
+        found = path.lstat()
+        # A run may be foreign: to read from a pipe would wait for ever.
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_BYTES:
             return Verification()
         plain = json.loads(path.read_bytes())
         if plain["reel_verified"] != VERSION:

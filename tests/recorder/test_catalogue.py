@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from recorder import (
     is_run_id,
     list_runs,
 )
-from recorder.catalogue import make_run_dir, slug
+from recorder.catalogue import files_bytes, make_run_dir, slug
 from recorder.schema import FILE_NAME
 
 HOSTILE = [
@@ -153,3 +154,20 @@ def test_a_runs_directory_without_permission_is_told(tmp_path):
             make_run_dir(root, None, "a")
     finally:
         root.chmod(0o700)
+
+
+def test_a_file_that_goes_while_they_are_counted_takes_nothing(tmp_path, monkeypatch):
+    """As a tape's log does, whose recorder closes it."""
+    (tmp_path / "stays").write_bytes(b"four")
+    (tmp_path / "goes").write_bytes(b"more")
+    scan = os.scandir
+
+    @contextlib.contextmanager
+    def scandir(path):
+        with scan(path) as entries:
+            found = list(entries)
+        (tmp_path / "goes").unlink()
+        yield iter(found)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert files_bytes(tmp_path) == 4

@@ -182,6 +182,14 @@ def test_a_cursor_is_bound_to_its_filter(run):
             run.page(limit=5, cursor=page.next, **other)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a \ud800"])
+def test_words_that_no_tape_can_hold_are_refused(run, text):
+    with pytest.raises(ListingError, match="expected text of whole characters"):
+        run.page(text=text)
+    with pytest.raises(ListingError, match="expected text of whole characters"):
+        run.facets(text=text)
+
+
 def test_too_many_words_are_refused(run):
     for text in ("x " * 9, "x" * 201):
         with pytest.raises(ListingError, match="at most"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -349,6 +351,15 @@ def test_what_stands_beside_the_tape_is_checked(tmp_path):
         assert read_verification(tmp_path) == Verification()
     path.write_bytes(b"\xff\x00")
     assert read_verification(tmp_path) == Verification()
+
+
+def test_a_pipe_in_the_place_of_what_was_verified_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / VERIFIED_NAME)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(read_verification(tmp_path)), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert found == [Verification()]
 
 
 def test_the_plan_plays_no_more_than_it_must():

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from conftest import Connect
-from server_kit import make_recorder, record_episode, record_run, rows_of, unpack
+from server_kit import ManualClock, make_recorder, record_episode, record_run, rows_of, unpack
 
 from recorder import EpisodeRecorder, open_run
 from replay_server import ReplayServer, ServerConfig, serve_in_thread
@@ -118,6 +118,25 @@ async def test_another_process_is_followed_to_its_end(runs_dir: Path, connect: C
             await other.end()
         ended = (await viewer.collect("state", status="ended"))[-1][1]
         assert (ended["live"], ended["episode"], ended["step"]) == (False, 3, 4)
+
+
+async def test_all_who_open_a_run_that_has_just_begun_follow_it(
+    runs_dir: Path, connect: Connect
+) -> None:
+    clock = ManualClock()  # the server looks for new runs when they ask, and not before
+    config = ServerConfig(runs_dir=runs_dir, port=0)
+    async with ReplayServer(config, clock=clock) as server, OtherProcess(runs_dir, FAST) as other:
+        await other.tell("episode", 0, 3)
+        viewers = [await connect(server) for _ in range(5)]
+        states = await asyncio.gather(*(one.ask("open", run="other") for one in viewers))
+        assert [state["live"] for state in states] == [True] * 5
+        await other.tell("episode", 1, 3)
+        waiting = [asyncio.ensure_future(one.until("episode_start", episode=1)) for one in viewers]
+        seen: set[Any] = set()
+        async with asyncio.timeout(20):
+            while len(seen) < 5:
+                clock.advance(0.05)
+                seen, _ = await asyncio.wait(waiting, timeout=0.01)
 
 
 async def test_a_running_episode_is_shown_from_its_start_while_it_runs(
@@ -342,6 +361,40 @@ async def test_a_run_deleted_while_it_plays_is_told_once(runs_dir: Path, connect
         await viewer.until("pong")
 
 
+async def test_another_run_under_the_same_name_is_shown_as_it_is(
+    runs_dir: Path, connect: Connect
+) -> None:
+    record_run(runs_dir, "same", [5])
+    clock = ManualClock()  # the server does not look by itself
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0), clock=clock) as server:
+        viewer = await connect(server)
+        for length in (5, 9, 12):
+            shutil.rmtree(runs_dir / "same")
+            record_run(runs_dir, "same", [length])
+            state = await viewer.ask("open", run="same", episode=0, step=20, playing=False)
+            assert (state["step"], state["length"]) == (length, length)
+            rows = rows_of(await viewer.collect("episode_end"))
+            assert rows == [(0, step) for step in range(length)]
+
+
+@pytest.mark.parametrize("autoplay", [False, True])
+async def test_a_run_deleted_in_mid_episode_is_told_and_is_no_gap(
+    runs_dir: Path, connect: Connect, autoplay: bool
+) -> None:
+    record_run(runs_dir, "doomed", [5000, 5])
+    async with live_server(runs_dir) as server:
+        viewer = await connect(server)
+        await viewer.ask("open", run="doomed", episode=0, autoplay=autoplay, playing=False)
+        shutil.rmtree(runs_dir / "doomed")
+        await viewer.send("control", speed="max", playing=True)  # the server has not looked yet
+        messages = await viewer.collect("error")
+        await viewer.send("ping", t=1)
+        messages += await viewer.collect("pong")
+        told = [data["code"] for kind, data in messages if kind == "error"]
+        assert told == ["unknown_run"]
+        assert {kind for kind, _ in messages}.isdisjoint({"gap", "episode_end"})
+
+
 @pytest.mark.parametrize("begun", [True, False])
 async def test_a_run_deleted_while_it_is_followed_is_told_once(
     runs_dir: Path, connect: Connect, begun: bool
@@ -387,6 +440,25 @@ async def test_a_run_that_nobody_watched_meanwhile_is_shown_as_it_is_now(
             assert (await viewer.until("state"))["episode"] == 3
             assert (await viewer.until("metrics"))["episodes"] == 4
             assert (await viewer.until("episode_start"))["episode"] == 3
+
+
+async def test_episodes_passed_by_before_one_that_was_not_kept_are_counted_too(
+    runs_dir: Path, connect: Connect
+) -> None:
+    async with live_server(runs_dir) as server:
+        with make_recorder(runs_dir, "here", keep=lambda _: False) as recorder:
+            viewer = await connect(server)
+            await viewer.ask("open", run="here")
+            told: list[int] = []
+            for episodes in (range(1), range(1, 4), range(4, 9)):
+                for episode in episodes:
+                    record_episode(recorder, episode, 2)
+                recorder.flush()
+                while max(told, default=-1) < episodes[-1]:
+                    gap = await viewer.until("gap")
+                    told += range(gap["from_episode"], gap["to_episode"] + 1)
+                    assert gap["episodes"] == gap["to_episode"] - gap["from_episode"] + 1
+            assert told == list(range(9))
 
 
 async def test_any_episode_of_a_live_run_can_be_sought_its_steps_kept_or_not(

@@ -173,6 +173,27 @@ async def test_errors_are_json_that_says_what_to_do(session: aiohttp.ClientSessi
         assert "expected a WebSocket upgrade" in (await answer.json())["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "expected", "word"),
+    [
+        ({"Content-Encoding": "gzip"}, b"no gzip", 400, "cannot be decoded"),
+        ({"Content-Type": "application/json; charset=none-such"}, b"{}", 415, "application/json"),
+        ({"Content-Type": "application/json; charset=utf-16"}, b"{}", 415, "application/json"),
+        ({"Content-Type": "application/json; charset=UTF-8"}, b"[]", 400, "a JSON object"),
+        ({}, b" " * 65_537, 413, "a body of at most 65,536 bytes"),
+    ],
+    ids=["gzip", "none-such", "utf-16", "UTF-8", "long"],
+)
+async def test_a_body_that_cannot_be_read_is_told_and_is_no_fault_of_the_server(
+    session: aiohttp.ClientSession, headers: dict[str, str], body: bytes, expected: int, word: str
+) -> None:
+    for method, path in (("PATCH", "/api/runs/archived"), ("POST", "/api/training/start")):
+        sent = {"Content-Type": "application/json", **headers}
+        async with session.request(method, path, data=body, headers=sent) as answer:
+            assert answer.status == expected
+            assert word in (await answer.json())["error"]["message"]
+
+
 async def test_the_upgrade_is_refused_to_strangers(server: ReplayServer) -> None:
     address = f"{server.url}/ws"
     refused: list[tuple[dict[str, str], int]] = [

@@ -12,7 +12,10 @@ from conftest import Connect
 from server_kit import ManualClock, make_recorder, record_episode, rows_of
 
 from replay_server import ReplayServer, ServerConfig, live, sockets
-from replay_server.protocol import JSON, MSGPACK
+from replay_server.app import PARTS
+from replay_server.outbox import Outbox
+from replay_server.protocol import JSON, MSGPACK, Ping
+from replay_server.viewer import Viewer
 
 FAST = {"kind": "vector", "labels": None, "steps_per_second": 500}
 
@@ -54,6 +57,52 @@ async def test_followers_share_one_encoded_frame(
     frames = sum(binary for binary, _ in encoded)
     assert len({id(data) for data in alive}) == 3 * frames, "one object for each epoch"
     assert len(alive) == 6 * frames
+
+
+async def test_what_a_follower_misses_who_is_too_slow_for_a_while_is_counted(
+    runs_dir: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Outbox, "full", property(lambda outbox: not outbox.free))
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        record_episode(recorder, 0, 5)
+        recorder.flush()
+        async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+            slow = await connect(server)
+            [viewer] = server.app[PARTS].hub.connected
+            assert isinstance(viewer, Viewer)
+            other = await connect(server)
+            await other.ask("open", run="here")
+            await slow.ask("open", run="here")
+            await slow.until("episode_end", episode=0)
+            viewer.outbox.free = False  # as if its socket took nothing more
+            for episode in (1, 2, 3):
+                record_episode(recorder, episode, 5)
+                recorder.flush()
+                await other.until("episode_end", episode=episode)
+            viewer.outbox.free = True
+            await viewer.receive(Ping(1))  # wakes it, as room in the socket does
+            came = await slow.collect("episode_end")
+            gaps = [data for kind, data in came if kind == "gap"]
+            assert [(gap["reason"], gap["from_episode"], gap["to_episode"]) for gap in gaps] == [
+                ("skipped", 1, 2)
+            ]
+            assert rows_of(came) == [(3, step) for step in range(5)]
+
+
+async def test_followers_are_told_of_a_fault_of_the_server(
+    runs_dir: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
+        async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+            viewers = [await connect(server) for _ in range(2)]
+            for viewer in viewers:
+                assert (await viewer.ask("open", run="here"))["status"] == "waiting"
+            monkeypatch.setattr(live, "episode_start", lambda *_: 1 / 0)
+            record_episode(recorder, 0, 5)
+            recorder.flush()
+            for viewer in viewers:
+                assert (await viewer.until("error"))["code"] == "internal"
+                assert (await viewer.until("state"))["live"] is False
 
 
 async def test_metrics_come_ten_times_a_second_whatever_the_rate_of_episodes(

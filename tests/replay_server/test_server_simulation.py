@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -82,6 +84,26 @@ def _centre(picture, cell: int) -> tuple[int, int]:
     size = picture.width // env.config.columns
     row, column = divmod(cell, env.config.columns)
     return column * size + size // 2, row * size + size // 2
+
+
+async def test_who_asks_for_pictures_while_four_do_is_told_to_come_again(grid, monkeypatch):
+    begun, drawn = threading.Event(), threading.Event()
+
+    def frames_of(*_, **__):
+        begun.set()
+        drawn.wait(20)
+        return []
+
+    monkeypatch.setattr("replay_server.simulation.frames_of", frames_of)
+    async with ReplayServer(ServerConfig(runs_dir=grid, port=0)) as server:
+        path = "/api/runs/grid/episodes/1/frames"
+        asking = [asyncio.ensure_future(get(server, path)) for _ in range(5)]
+        refused, waiting = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        assert begun.is_set()
+        drawn.set()
+        [(status, body)] = [await one for one in refused]
+        assert (status, json.loads(body)["error"]["code"]) == (503, "busy")
+        assert [(await one)[0] for one in waiting] == [200] * 4
 
 
 async def test_a_server_that_may_not_plays_nothing(grid):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +313,30 @@ async def test_a_damaged_stretch_is_told_as_a_gap_and_playback_goes_on(
         state = await viewer.ask("control", seek={"episode": 1, "step": 3})
         assert state["episode"] == 1
         assert (await viewer.until("gap"))["reason"] == "damaged"
+
+
+@pytest.mark.parametrize("loop", ["episode", "list"])
+async def test_a_loop_in_which_nothing_can_be_shown_ends(
+    runs_dir: Path, connect: Connect, loop: str
+) -> None:
+    import sqlite3
+
+    record_run(runs_dir, "hurt", [16384] * 3)
+    with closing(sqlite3.connect(runs_dir / "hurt" / "run.db")) as tape, tape:
+        tape.execute("UPDATE segments SET checksum = checksum + 1 WHERE first_step > 0")
+    async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
+        viewer = await connect(server)
+        await viewer.ask("open", run="hurt", episode=1, playing=False)
+        listed = {"where": "episode > 0"}
+        await viewer.ask("control", loop=loop, autoplay=listed, speed="max", playing=True)
+        async with asyncio.timeout(20):
+            messages = await viewer.collect("state", status="ended")
+        gaps = [data["from_episode"] for kind, data in messages if kind == "gap"]
+        assert gaps == ([] if loop == "episode" else [2])  # the open told of 1
+        await viewer.ask("control", autoplay=True)  # with the one that is whole, it goes round
+        await viewer.ask("control", loop="list", playing=True)
+        for _ in range(2):
+            await viewer.until("episode_end", episode=0)
 
 
 async def test_observations_that_are_no_numbers_arrive_as_they_are(
