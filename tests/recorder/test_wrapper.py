@@ -142,6 +142,42 @@ def test_an_info_that_cannot_be_stored_ends_no_training(tmp_path):
     assert len(info) == 3
 
 
+class Untold:
+    """An object that fails to say what it is."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not yet")
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({"left": "\ud800"}, {"left": "\\ud800"}),
+        ({"\ud800": 1}, {"\\ud800": 1}),
+        ({"engine": Untold()}, {"engine": "<Untold>"}),
+        ({"count": 10**5000}, {"count": "<int>"}),
+        ({"level": np.str_("maze"), "at": np.datetime64("2020-01-01")}, None),
+        ({frozenset({1}): 2}, {(1,): 2}),
+    ],
+)
+def test_no_value_and_no_key_of_an_info_ends_a_training_or_keeps_it_from_being_read(
+    tmp_path, odd, told
+):
+    """Halves of characters, objects that cannot be shown, numbers without end."""
+
+    class Odd(Dice):
+        def step(self, action):
+            return *super().step(action)[:4], {"lives": 3, **odd}
+
+    env = RecordEpisodes(Odd("box", lasting=True), tmp_path, infos=True)
+    env.reset()
+    env.step(0)
+    env.close()
+    told = told or {"level": "maze", "at": repr(np.datetime64("2020-01-01"))}
+    with open_run(env.recorder.path) as run:
+        assert run.load(0).infos[0] == {"lives": 3, **told}
+
+
 def test_a_missing_channel_is_named_before_the_environment_is_stepped(tmp_path):
     """And one that was not declared at once."""
     env = RecordEpisodes(
