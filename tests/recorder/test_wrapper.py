@@ -231,6 +231,17 @@ def test_reset_options_are_marked_on_the_timeline_where_they_change(tmp_path):
     assert events == [(1, {"level": 1}), (3, {"level": 2}), (4, {})]
 
 
+def test_options_with_keys_that_json_lacks_end_no_training(tmp_path):
+    """Places of a board as keys, as arguments of environments have them too."""
+    kwargs = {"prices": {(0, np.int64(1)): 2.0}, np.int64(3): "three"}
+    with RecordEpisodes(Dice("box"), tmp_path, env_kwargs=kwargs) as env:
+        env.reset(options={(1, 2): [{(3,): 4}]})
+    with open_run(env.recorder.path) as run:
+        (event,) = [event for event in run.events() if event.kind == "options"]
+        assert event.data == {"options": {"(1, 2)": [{"(3,)": 4}]}}
+        assert list(run.info.env_kwargs) == ["prices", "3"]
+
+
 def test_a_step_before_a_reset_or_after_the_end_is_refused(tmp_path):
     """Both belong to no episode."""
     env = RecordEpisodes(Dice("box"), tmp_path)
