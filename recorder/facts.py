@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from recorder.errors import FactsError
 
 
 def as_json(value: Any) -> str:
-    """Return `value` as JSON; what JSON has no form for, as its text."""
+    """Return `value` as JSON; what JSON has no form for, keys too, as its text."""
 
     def plain(thing: Any) -> Any:
         if isinstance(thing, np.ndarray):
@@ -27,7 +27,24 @@ def as_json(value: Any) -> str:
             return list(thing)
         return repr(thing)
 
-    return json.dumps(value, default=plain)
+    try:
+        return json.dumps(value, default=plain)
+    except TypeError:  # a key that is no text and no number
+        return json.dumps(_with_plain_keys(value), default=plain)
+
+
+def _with_plain_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_plain_key(key): _with_plain_keys(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_with_plain_keys(inner) for inner in value]
+    return value
+
+
+def _plain_key(key: Any) -> Any:
+    if isinstance(key, np.generic):
+        key = key.item()
+    return key if key is None or isinstance(key, (str, int, float)) else repr(key)
 
 
 def as_text(value: Any) -> str:
@@ -53,6 +70,8 @@ def checked_facts(
             f"expected numbers as epsilon and seed, got {epsilon!r} and {seed!r} ({error}); "
             "convert them, or leave them out"
         ) from error
+    if not isinstance(tags, Iterable):
+        raise FactsError(f"expected tags as a list of words, got {tags!r}; leave them out")
     tags = (tags,) if isinstance(tags, str) else tuple(tags)
     if not all(isinstance(tag, str) and tag and len(tag.split()) == 1 for tag in tags):
         raise FactsError(f"expected tags as words without spaces, got {tags!r}; use dashes")

@@ -98,7 +98,9 @@ class Spec:
         values = np.frombuffer(part, self.stored).reshape(count, *column.shape)
         if values.dtype == column.dtype:
             return values
-        return values.astype(column.dtype)
+        # As for arrays (`as_array`): what is too large for a narrower float is infinite in it.
+        with np.errstate(over="ignore", under="ignore"):
+            return values.astype(column.dtype)
 
 
 class Block(Protocol):
@@ -460,10 +462,11 @@ def _scalar(column: Column, python: type) -> Callable[[Any], Any]:
             return numbers[value]
         if isinstance(value, (np.ndarray, np.generic)) and np.ndim(value) == 0:
             value = value.item()
-        if python is float and isinstance(value, (int, float)):
+        # What Gymnasium takes as a reward (`SupportsFloat`): tensors, fractions, ...
+        if python is float and hasattr(value, "__float__") and not isinstance(value, np.ndarray):
             try:
                 return float(value)
-            except OverflowError as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise misfit(column, value) from error
         if python is int and isinstance(value, int):
             if limits is None or not limits.min <= value <= limits.max:

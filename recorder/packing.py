@@ -16,6 +16,7 @@ from recorder.errors import DamagedTape, SpaceError
 
 _ARRAY, _SCALAR, _TUPLE, _BIG_INT, _GRAPH = 1, 2, 3, 4, 5
 _KINDS = "biufc"
+_DIGITS_MAX = 4300  # what Python converts, unless it is told otherwise
 _TUPLE_MARK, _GRAPH_MARK = msgpack.ExtType(_TUPLE, b""), msgpack.ExtType(_GRAPH, b"")
 
 
@@ -57,21 +58,28 @@ def _encode(value: Any) -> Any:
         array = np.ascontiguousarray(value)
         head = [array.dtype.str, list(value.shape)]
         return msgpack.ExtType(_ARRAY, msgpack.packb([*head, array.tobytes()]))
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and value.dtype.kind in _KINDS:
         return msgpack.ExtType(_SCALAR, msgpack.packb([value.dtype.str, value.tobytes()]))
     if isinstance(value, bool):
         return bool(value)
     if isinstance(value, int):
         if type(value) is not int:
             return int(value)
-        return msgpack.ExtType(_BIG_INT, str(value).encode())
+        digits = str(value).encode()
+        if len(digits) > _DIGITS_MAX:
+            raise ValueError(f"an integer of more than {_DIGITS_MAX} digits")
+        return msgpack.ExtType(_BIG_INT, digits)
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, bytes):
+        return bytes(value)
     if isinstance(value, dict):
         return dict(value)
-    if isinstance(value, (list, set, frozenset)):
+    if isinstance(value, frozenset):  # may be the key of a dict: as what can be one
+        return [_TUPLE_MARK, *value]
+    if isinstance(value, (list, set)):
         return list(value)
     raise TypeError(f"{type(value).__name__} is no plain data")
 
@@ -88,7 +96,9 @@ def _decode(code: int, data: bytes) -> Any:
     if code == _GRAPH:
         return _GRAPH_MARK
     if code == _BIG_INT:
-        return int(data[:400])
+        if len(data) > _DIGITS_MAX:
+            raise DamagedTape(f"expected an integer, got {len(data):,} digits")
+        return int(data)
     raise DamagedTape(f"expected a packed value, got an unknown extension type {code}")
 
 

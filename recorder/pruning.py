@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,13 +98,14 @@ class Gone:
         return Gone.of(self.within(step, last)) if step < last else Gone()
 
 
-def check_quota(quota_bytes: int) -> None:
+def check_quota(quota_bytes: Any) -> None:
     """Check a quota.
 
     Raises:
         PolicyError: it is no number of bytes that a tape could be held to.
     """
-    if quota_bytes < QUOTA_LEAST:
+    number = isinstance(quota_bytes, (int, float)) and not isinstance(quota_bytes, bool)
+    if not number or not quota_bytes >= QUOTA_LEAST:  # a NaN is no bound either
         raise PolicyError(
             f"expected a quota of at least {QUOTA_LEAST:,} bytes, got {quota_bytes!r}; an empty "
             "tape takes most of that"

@@ -77,9 +77,11 @@ class EpisodeRecorder:
     """Records every step of a training run, and costs the loop next to nothing.
 
     Feed it steps (`record_step`, `finish_episode`), or call it with finished episodes.
-    Either way the calling thread only appends to lists; a thread of the recorder writes
-    the tape, `runs_dir/run_id/run.db`, at most `commit_interval` later, and puts the
-    newest episodes into the live queue, `live`.
+    Either way the calling thread only copies a step's values into columns. A thread of the
+    recorder sends them to a process of its own, which writes the tape,
+    `runs_dir/run_id/run.db`, at most `commit_interval` later, and puts the newest episodes
+    into the live queue, `live`. The loop waits for them only where a disk is so slow that
+    the columns are full (524,288 steps or 64 MiB): nothing is let go for want of time.
 
     Args:
         runs_dir: directory of runs, made if it is not there.
@@ -350,7 +352,8 @@ class EpisodeRecorder:
         if self._closed:
             raise self._refusal
         capture, packer = self._capture, self._capture.packer
-        if epsilon.__class__ is not float or seed is not None or stage is not None or tags:
+        plain = epsilon.__class__ is float and seed is None and stage is None
+        if not plain or tags.__class__ is not tuple or tags:
             epsilon, seed, stage, tags = checked_facts(epsilon, seed, stage, tags)
         flags = TERMINATED if terminated else 0
         if truncated:

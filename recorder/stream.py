@@ -11,7 +11,7 @@ import numpy as np
 
 from recorder.describe import describe
 from recorder.errors import SequenceError, SpaceError
-from recorder.facts import checked_seed
+from recorder.facts import as_text, checked_seed
 from recorder.packing import pack
 from recorder.policies import triggered
 from recorder.recorder import EpisodeRecorder
@@ -147,10 +147,22 @@ def plain_info(info: Mapping[Any, Any]) -> dict[Any, Any]:
         try:
             pack({key: value})
         except SpaceError:
-            log.debug("info[%r] is no plain data (%s); its text is kept", key, type(value).__name__)
-            key, value = (key if isinstance(key, (str, int)) else repr(key)), repr(value)
+            log.debug("a value in info is no plain data (%s); its text is kept", type(value))
+            key, value = _as_told(key), _as_told(value)
         plain[key] = value
     return plain
+
+
+def _as_told(thing: Any) -> Any:
+    """Return a key or a value as it is if it can be stored, else the text that stands for it."""
+    try:
+        pack(thing)
+    except SpaceError:
+        try:
+            return as_text(thing if isinstance(thing, str) else repr(thing))
+        except Exception:  # of the environment's making, or a number of too many digits
+            return f"<{type(thing).__name__}>"
+    return thing
 
 
 def packed_info(info: Any) -> bytes:

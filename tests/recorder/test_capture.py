@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,8 +14,10 @@ from gymnasium import spaces
 
 from recorder import Channel, ChannelError, Episode, RecorderError, SpaceError
 from recorder.capture import Capture
+from recorder.columns import Column
 from recorder.describe import describe
 from recorder.layout import Layout
+from recorder.packer import spec_for
 
 CHANNELS = (
     Channel("q_values", "float64", (3,)),
@@ -56,6 +61,24 @@ def test_numbers_of_numpy_are_recorded_like_pythons(value):
     assert columns["visits"].tolist() == [3, 4, 4]
     assert columns["reward"].tolist() == [0.5, 7.0, 1.0]
     assert columns["explored"].tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("reward", [Fraction(1, 2), Decimal("0.5"), np.longdouble(0.5)])
+def test_a_reward_is_whatever_gymnasium_takes_for_one(reward):
+    """Its type is `SupportsFloat`: a tensor is one, too."""
+    capture = new_capture()
+    assert capture.record_step(1, 2, reward, **GOOD) == 0.5
+    assert taken(capture)["reward"].tolist() == [0.5]
+
+
+def test_what_is_too_large_for_a_narrow_float_is_infinite_in_it_without_a_warning():
+    """A warning, where it is made an error, would cost whoever looks on the episode."""
+    spec = spec_for(Column("value", "float32"))
+    assert spec.rows(np.array([1e300, -1e300, 1.5]).tobytes(), 3).tolist() == [
+        math.inf,
+        -math.inf,
+        1.5,
+    ]
 
 
 @pytest.mark.parametrize(

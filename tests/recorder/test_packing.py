@@ -63,6 +63,22 @@ def test_what_is_packed_is_unpacked_the_same(value):
     assert alike(value, unpack(pack(value)))
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (np.str_("état"), "état"),
+        (np.bytes_(b"a"), b"a"),
+        ({np.str_("a"): 1}, {"a": 1}),
+        ({frozenset({1}): 2}, {(1,): 2}),
+        (10**4000 + 7, 10**4000 + 7),
+        (-(10**401) - 3, -(10**401) - 3),
+    ],
+)
+def test_what_has_no_form_of_its_own_is_unpacked_as_what_it_comes_closest_to(value, told):
+    """Text of numpy as text, a set that is a key as what can be one, all digits of a number."""
+    assert alike(told, unpack(pack(value)))
+
+
 def test_an_unpacked_array_is_its_own_and_can_be_written():
     """Not a view into the tape's bytes."""
     array = unpack(pack(np.arange(3)))
@@ -71,12 +87,23 @@ def test_an_unpacked_array_is_its_own_and_can_be_written():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {"a": object()}, [lambda: 0], 1j, {(1, 2): 3, "f": print}]
-)
+    "value",
+    [
+        object(), {"a": object()}, [lambda: 0], 1j, {(1, 2): 3, "f": print},
+        np.datetime64("2020-01-01"), np.zeros(1, [("a", "i4")])[0],
+    ],
+)  # fmt: skip
 def test_what_is_no_plain_data_is_refused_with_its_type(value):
     """Nothing is pickled, so nothing is executed on reading."""
     with pytest.raises(SpaceError, match="plain data"):
         pack(value)
+
+
+def test_a_number_of_more_digits_than_python_reads_is_refused():
+    """Half of it would be another number."""
+    for number in (10**4300, -(10**4300), 10**5000):
+        with pytest.raises(SpaceError, match="digits"):
+            pack(number)
 
 
 def test_a_value_that_holds_itself_is_refused():
@@ -121,6 +148,7 @@ def test_packed_bytes_cut_short_or_changed_give_a_value_or_damaged_tape(value, d
         msgpack.ExtType(2, msgpack.packb(["<f8", b""])),
         msgpack.ExtType(2, msgpack.packb(["M8[s]", b"12345678"])),
         msgpack.ExtType(4, b"x"),
+        msgpack.ExtType(4, b"1" * 4301),
         msgpack.ExtType(99, b""),
     ],
 )

@@ -142,6 +142,42 @@ def test_an_info_that_cannot_be_stored_ends_no_training(tmp_path):
     assert len(info) == 3
 
 
+class Untold:
+    """An object that fails to say what it is."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("not yet")
+
+
+@pytest.mark.parametrize(
+    ("odd", "told"),
+    [
+        ({"left": "\ud800"}, {"left": "\\ud800"}),
+        ({"\ud800": 1}, {"\\ud800": 1}),
+        ({"engine": Untold()}, {"engine": "<Untold>"}),
+        ({"count": 10**5000}, {"count": "<int>"}),
+        ({"level": np.str_("maze"), "at": np.datetime64("2020-01-01")}, None),
+        ({frozenset({1}): 2}, {(1,): 2}),
+    ],
+)
+def test_no_value_and_no_key_of_an_info_ends_a_training_or_keeps_it_from_being_read(
+    tmp_path, odd, told
+):
+    """Halves of characters, objects that cannot be shown, numbers without end."""
+
+    class Odd(Dice):
+        def step(self, action):
+            return *super().step(action)[:4], {"lives": 3, **odd}
+
+    env = RecordEpisodes(Odd("box", lasting=True), tmp_path, infos=True)
+    env.reset()
+    env.step(0)
+    env.close()
+    told = told or {"level": "maze", "at": repr(np.datetime64("2020-01-01"))}
+    with open_run(env.recorder.path) as run:
+        assert run.load(0).infos[0] == {"lives": 3, **told}
+
+
 def test_a_missing_channel_is_named_before_the_environment_is_stepped(tmp_path):
     """And one that was not declared at once."""
     env = RecordEpisodes(
@@ -193,6 +229,17 @@ def test_reset_options_are_marked_on_the_timeline_where_they_change(tmp_path):
     with open_run(env.recorder.path) as run:
         events = [(e.episode, e.data["options"]) for e in run.events() if e.kind == "options"]
     assert events == [(1, {"level": 1}), (3, {"level": 2}), (4, {})]
+
+
+def test_options_with_keys_that_json_lacks_end_no_training(tmp_path):
+    """Places of a board as keys, as arguments of environments have them too."""
+    kwargs = {"prices": {(0, np.int64(1)): 2.0}, np.int64(3): "three"}
+    with RecordEpisodes(Dice("box"), tmp_path, env_kwargs=kwargs) as env:
+        env.reset(options={(1, 2): [{(3,): 4}]})
+    with open_run(env.recorder.path) as run:
+        (event,) = [event for event in run.events() if event.kind == "options"]
+        assert event.data == {"options": {"(1, 2)": [{"(3,)": 4}]}}
+        assert list(run.info.env_kwargs) == ["prices", "3"]
 
 
 def test_a_step_before_a_reset_or_after_the_end_is_refused(tmp_path):
