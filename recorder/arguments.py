@@ -95,9 +95,12 @@ def latest_run(runs_dir: Path) -> Path:
         times = [0.0]
         for name in (FILE_NAME, f"{FILE_NAME}-wal"):
             try:
-                times.append(os.stat(runs_dir / run_id / name).st_mtime)  # noqa: PTH116
+                found = os.stat(runs_dir / run_id / name)  # noqa: PTH116
             except OSError:
-                pass
+                continue
+            # Who only reads a tape leaves an empty log beside it.
+            if found.st_size:
+                times.append(found.st_mtime)
         return max(times)
 
     known = list_runs(runs_dir)

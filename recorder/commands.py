@@ -34,7 +34,7 @@ def check(run: str, runs_dir: Path, as_json: bool) -> None:
     else:
         click.echo(
             f"Run {report.run_id}: {report.episodes:,} episodes, {report.steps:,} steps in "
-            f"{report.segments:,} segments."
+            f"{report.segments:,} segment{'' if report.segments == 1 else 's'}."
         )
         if report.lost_steps:
             click.echo(

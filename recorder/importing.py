@@ -233,7 +233,12 @@ def _monitor_head(path: Path) -> tuple[float, str | None]:
         began = float(head["t_start"]) if isinstance(head, dict) else math.nan
         if not math.isfinite(began) or tuple(second.strip().split(",")[:3]) != _MONITOR:
             raise ValueError("no such first lines")
-    except (OSError, ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ImportRefused(
+            f"expected a file of Stable-Baselines3's Monitor, but {path} cannot be read "
+            f"({error.strerror or error}); correct the name"
+        ) from None
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise ImportRefused(
             f'expected a file of Stable-Baselines3\'s Monitor (#{{"t_start": ...}}, then r,l,t) at '
             f"{path}, got another ({_words(error)})"

@@ -81,7 +81,8 @@ def _run_row(path: Path, text: str) -> Row | None:
 @run_argument()
 @click.option("--where", help="A filter, for example 'episode_return < 0 and length > 40'.")
 @click.option("--sort", default="newest", show_default=True,
-              help="newest, oldest, best, worst, longest or shortest.")  # fmt: skip
+              help="newest, oldest, best, worst, longest, shortest, or a column; "
+              "-column: falling.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True,
               help="Most episodes; 0: all.")  # fmt: skip
 @runs_dir_option

@@ -46,7 +46,7 @@ def make_again(info: RunInfo, modules: Iterable[str] = (), render: bool = False)
         # Importing the package that holds it registers it, as it did when it was recorded.
         with contextlib.suppress(CannotMake):
             _import(entry.partition(":")[0])
-    kwargs = {name: v for name, v in info.env_kwargs.items() if name != "render_mode"}
+    kwargs = {n: v for n, v in single_kwargs(info.env_kwargs).items() if n != "render_mode"}
     if render:
         kwargs["render_mode"] = "rgb_array"
     elif info.env_kwargs.get("render_mode") not in (None, "human"):
@@ -68,10 +68,32 @@ def make_again(info: RunInfo, modules: Iterable[str] = (), render: bool = False)
     return env
 
 
+def single_kwargs(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what one environment takes of what `gymnasium.make_vec` noted of many.
+
+    Raises:
+        CannotMake: they were one environment of a class of its own.
+    """
+    if "vectorization_mode" not in kwargs:
+        return dict(kwargs)
+    if kwargs["vectorization_mode"] == "vector_entry_point":
+        raise CannotMake(
+            "it was a vector environment of a class of its own, which draws its random numbers "
+            "for all at once, as no single one does; record it with "
+            'make_vec(..., vectorization_mode="sync") to play it again'
+        )
+    if kwargs.get("wrappers"):
+        raise CannotMake("the wrappers that make_vec was given are not known")
+    many = ("num_envs", "vectorization_mode", "vector_kwargs", "wrappers")
+    return {n: v for n, v in kwargs.items() if n not in many}
+
+
 def _wrappers(told: Iterable[Mapping[str, Any]]) -> tuple[WrapperSpec, ...]:
     specs = []
     for wrapper in told:
-        if wrapper.get("entry_point", "").startswith("recorder."):
+        entry = wrapper.get("entry_point", "")
+        # These look on, and change nothing that goes in or comes out.
+        if entry.startswith("recorder.") or entry == "stable_baselines3.common.monitor:Monitor":
             continue
         if wrapper.get("kwargs") is None:
             raise CannotMake(f"the arguments of its wrapper {wrapper.get('name')} are not known")

@@ -154,6 +154,16 @@ def test_a_run_is_named_by_id_path_or_latest(runs_dir, form):
     assert run_path(runs_dir, text).resolve() == path.resolve()
 
 
+def test_a_run_that_was_only_read_is_not_the_latest(runs_dir):
+    """SQLite leaves an empty log, as young as the look, beside a tape that is read."""
+    runs = sorted(path for path in runs_dir.iterdir() if (path / "run.db").is_file())
+    assert len(runs) > 1
+    for age, path in enumerate(runs):
+        os.utime(path / "run.db", (1e9 - age, 1e9 - age))
+    (runs[1] / "run.db-wal").write_bytes(b"")
+    assert run_path(runs_dir, "latest") == runs[0]
+
+
 READING = {
     "check": [],
     "recover": [],

@@ -119,6 +119,8 @@ def test_what_is_no_monitor_file_is_refused_and_leaves_no_run(text, tmp_path):
     assert not (tmp_path / "runs").exists()
     with pytest.raises(ImportRefused):
         import_monitor(tmp_path / "missing.csv", tmp_path / "runs")
+    with pytest.raises(ImportRefused, match=r"cannot be read \(No such file or directory\)"):
+        import_monitor(tmp_path / "missing.csv", tmp_path / "runs")
 
 
 def test_a_run_that_exists_is_not_touched(tmp_path):

@@ -245,6 +245,44 @@ def test_environments_beside_each_other_are_lanes_of_their_own(dice, tmp_path):
     assert all_verified(envs.recorder.path, count)
 
 
+def test_many_made_by_gymnasium_are_played_again_one_by_one(dice, tmp_path):
+    """`make_vec` notes how many there were among what each was made with."""
+    many = gym.make_vec(
+        "dice_of_chance:Dice-v0",
+        num_envs=2,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP},
+    )
+    envs = RecordVectorEpisodes(many, tmp_path / "runs")
+    envs.reset(seed=9)
+    for _ in range(12):
+        envs.step(np.array([1, 2]))
+    envs.close()
+    with open_run(envs.recorder.path) as run:
+        count = run.counts().episodes
+    assert all_verified(envs.recorder.path, count)
+
+
+def test_a_vector_environment_of_its_own_class_is_not_called_diverged(tmp_path):
+    """CartPole's draws the numbers of all its environments from one generator."""
+    envs = RecordVectorEpisodes(gym.make_vec("CartPole-v1", num_envs=2), tmp_path / "runs")
+    envs.reset(seed=9)
+    envs.step(np.array([0, 1]))
+    envs.close()
+    with pytest.raises(CannotMake, match='vectorization_mode="sync"'):
+        answers(envs.recorder.path)
+
+
+def test_a_wrapper_that_only_looks_on_is_left_out(tmp_path):
+    """Stable-Baselines3 puts its Monitor, which cannot say how it was made, around everything."""
+    module = "stable_baselines3.common.monitor"
+    monitor = type("Monitor", (gym.Wrapper,), {"__module__": module})
+    env = RecordEpisodes(monitor(gym.make("CartPole-v1")), tmp_path / "runs")
+    play_left_right(env, 2)
+    env.close()
+    assert all_verified(env.recorder.path, 2)
+
+
 def test_limits_and_wrappers_are_made_again(tmp_path):
     env = gym.make("CartPole-v1", max_episode_steps=9)
     env = RecordEpisodes(gym.wrappers.ClipReward(env, 0.0, 0.5), tmp_path / "runs")
