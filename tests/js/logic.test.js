@@ -62,6 +62,7 @@ test("routes: a view survives the address, zeros included", () => {
   assert.equal(format({ run: "maze-7", speed: 1 }), "#run=maze-7");
   assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null, view: {} });
   assert.equal(parse("#speed=max").speed, "max");
+  assert.deepEqual(["0.1", "7.5", "1000", "0.05", "1e9", "-1"].map((speed) => parse(`#speed=${speed}`).speed), [0.1, 7.5, 1000, null, null, null], "what the protocol takes");
 });
 
 test("formats: zero is a number, absence a dash", () => {

@@ -94,7 +94,7 @@ export function changes(state, cache, step, grid, table) {
   if (Array.isArray(q) && learned && typeof before.action === "number") {
     const name = `Q(s, ${actionName(state.run?.presentation, before.action, firstAction(state.run))})`;
     const at = before.action - firstAction(state.run);
-    if (learned[at] !== q[at]) found.push({ name, from: fixed(q[at]), to: fixed(learned[at]) });
+    if (learned[at] !== q[at]) found.push({ name, ...apart(q[at], learned[at]) });
   }
   const row = cache.row(step);
   for (const [name, value] of Object.entries(row?.channels ?? {})) {
@@ -107,6 +107,19 @@ export function changes(state, cache, step, grid, table) {
     if (before.channels.info && was.get(path) !== item) found.push({ name: `info ${path}`, from: anyText(was.get(path)), to: anyText(item) });
   }
   return found;
+}
+
+/**
+ * Two numbers with the decimals that tell them apart; where six do not, by how much they are.
+ * @param {number} a @param {number} b @returns {{from: string, to: string}}
+ */
+function apart(a, b) {
+  for (let digits = 3; digits <= 6; digits += 1) {
+    const [from, to] = [fixed(a, digits), fixed(b, digits)];
+    if (from !== to) return { from, to };
+  }
+  const by = (b - a).toExponential(1).replaceAll("-", "\u2212");
+  return { from: fixed(a), to: `${fixed(b)} (${b > a ? "+" : ""}${by})` };
 }
 
 /** @param {import("./grid.js").Grid} grid @param {number} cell */
