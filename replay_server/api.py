@@ -31,6 +31,7 @@ from replay_server.version import VERSION
 
 METRICS: Final = ("episode_return", "length", "epsilon")
 MAX_STEPS: Final = 10_000
+MAX_STRETCHES: Final = 16  # of steps in one answer: 8 MiB where rows are large
 MAX_POINTS: Final = 10_000
 MAX_EVENTS: Final = 1_000
 
@@ -141,7 +142,8 @@ class Api:
         summary = await self._archive.episode(run_id, asked_episode(request))
         start = min(integer(request, "from", 0, 0, MAX_INTEGER), summary.length)
         stop = integer(request, "to", start + 1000, 0, MAX_INTEGER)
-        stop = max(start, min(stop, summary.length, start + MAX_STEPS))
+        fitting = MAX_STRETCHES * await self._archive.fitting(run_id, summary)
+        stop = max(start, min(stop, summary.length, start + min(MAX_STEPS, fitting)))
         rows = await self._archive.rows(run_id, summary, start, stop)
         columns = await self._archive.call(
             lambda: {name: column(values, binary=False) for name, values in rows.columns.items()}

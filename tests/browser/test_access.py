@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 from typing import Literal
 
 import pytest
 from playwright.async_api import expect
 
 from browser.axe import findings
-from browser.kit import Server, Viewer, comes_to
+from browser.kit import Server, Viewer, comes_to, reel, serving
 from recorder import open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
@@ -137,3 +139,84 @@ async def test_the_theme_follows_the_system_unless_told_otherwise(
     await expect(root).to_have_attribute("data-theme", "light")
     await page.reload()
     await expect(root).to_have_attribute("data-theme", "light")
+
+
+async def test_one_of_several_is_chosen_by_arrow_and_by_a_pointer_as_before(
+    archive: Server, viewer: Viewer
+) -> None:
+    """Overlays and moments of training: each is one stop of Tab, and its arrows go round."""
+    keys = viewer.page.keyboard
+    await viewer.open(archive, run="hard", ep=EPISODE, step=7)
+    await viewer.shows(EPISODE, 7)
+    for first, ways in (
+        ("overlay-triangles", {"ArrowRight": "overlay-value", "ArrowLeft": "overlay-triangles"}),
+        ("overlay-triangles", {"ArrowUp": "overlay-trail", "ArrowDown": "overlay-triangles"}),
+        ("mode-acted", {"ArrowRight": "mode-pinned", "ArrowDown": "mode-change"}),
+        ("mode-change", {"ArrowRight": "mode-acted"}),
+    ):
+        await viewer.part(first).focus()
+        for key, chosen in ways.items():
+            await keys.press(key)
+            await expect(viewer.part(chosen)).to_be_focused()
+            await expect(viewer.part(chosen)).to_have_attribute("aria-checked", "true")
+            await expect(viewer.part(chosen)).to_have_attribute("tabindex", "0")
+    assert (await viewer.state())["step"] == 7
+    # What a pointer used leaves the arrows to the page.
+    await viewer.part("overlay-policy").click()
+    await keys.press("ArrowRight")
+    await viewer.shows(EPISODE, 8)
+    await expect(viewer.part("overlay-policy")).to_have_attribute("aria-checked", "true")
+
+
+async def test_a_step_is_read_aloud_while_the_run_records(server: Server, viewer: Viewer) -> None:
+    words = ("--difficulty", "hard", "--episodes", 1_000_000)
+    async with reel("train", "--runs-dir", server.runs_dir, *words):
+        await viewer.open(server)
+        await viewer.until("s.live && s.step >= 5 && s.metrics?.recording")
+        await viewer.page.keyboard.press("Space")
+        await viewer.until("s.status === 'paused' && s.waitingSince === null")
+        await viewer.page.keyboard.press("ArrowLeft")
+        await viewer.until("s.waitingSince === null")
+        state = await viewer.state()
+        said = f"episode {state['episode']}, step {state['step']}"
+        await expect(viewer.page.locator("#announce")).to_contain_text(said)
+        await viewer.page.goto("about:blank")
+
+
+# Notes what a screen reader would be told: changes within any live region that is there.
+LISTEN = """() => {
+  window.heard = [];
+  const what = { childList: true, characterData: true, subtree: true };
+  for (const region of document.querySelectorAll("[aria-live], [role=status], [role=alert]"))
+    new MutationObserver(() => window.heard.push(region.outerHTML)).observe(region, what);
+}"""
+
+
+async def test_what_plays_through_many_episodes_is_not_read_aloud(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.open(archive, run="easy", ep=4900, step=0)
+    await viewer.shows(4900, 0)
+    await expect(viewer.chip).to_have_text("ARCHIVE ep 4,900")
+    await expect(viewer.page.locator("#announce")).to_contain_text("episode 4900, step 0")
+    await viewer.part("autoplay").click()
+    await viewer.part("speed").select_option("10")
+    await viewer.page.evaluate(LISTEN)
+    await viewer.page.keyboard.press("k")
+    await viewer.until("s.playing && s.episode > 4905")
+    assert await viewer.page.evaluate("window.heard") == []
+
+
+async def test_the_seconds_to_the_next_try_are_not_read_aloud(
+    recorded: Path, viewer: Viewer, console_errors: list[str]
+) -> None:
+    async with serving(recorded) as server:
+        await viewer.open(server, run="hard", ep=EPISODE, step=7)
+        await viewer.shows(EPISODE, 7)
+        await server.kill()
+        await expect(viewer.part("banner")).to_contain_text(re.compile(r"again in \d+ s\."))
+        alarm = viewer.part("banner").get_by_role("alert")
+        await expect(alarm).to_contain_text("Connection to the server lost")
+        await expect(alarm).not_to_contain_text(re.compile(r"\d"))
+        await viewer.page.goto("about:blank")
+    console_errors.clear()  # lost connections, as the browser words them

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
 import numpy as np
+import pytest
+from gymnasium import spaces
 from playwright.async_api import expect
 
-from browser.kit import PICTURE, Server, Viewer
-from recorder import Episode, open_run
+from browser.kit import PICTURE, Server, Viewer, serving
+from recorder import Episode, EpisodeRecorder, open_run
 
 SECOND = "document.querySelector('[data-testid=second-box] canvas').toDataURL()"
 
@@ -117,3 +120,35 @@ async def test_what_cannot_be_compared_is_told(
     await expect(viewer.part("compare-bar")).to_be_hidden()
     assert all("404" in said for said in console_errors)
     console_errors.clear()  # the browser's own word for a 404
+
+
+LONG = 25_000
+
+
+@pytest.fixture(scope="module")
+async def long(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """Two episodes longer than a page reads, alike but for the last step."""
+    runs_dir = tmp_path_factory.mktemp("long")
+    with EpisodeRecorder(
+        runs_dir,
+        run_id="long",
+        observation_space=spaces.Discrete(100),
+        action_space=spaces.Discrete(2),
+    ) as recorder:
+        for episode in range(2):
+            for step in range(LONG):
+                recorder.record_step(step % 100, int(episode == 1 and step == LONG - 1), 1.0)
+            recorder.finish_episode(0, terminated=False, truncated=True)
+    async with serving(runs_dir) as server:
+        yield server
+
+
+async def test_of_what_was_not_read_nothing_is_claimed(long: Server, viewer: Viewer) -> None:
+    await viewer.open(long, run="long", ep=0, step=24_930, cmp="long/1")
+    parting = viewer.part("parting")
+    await expect(parting).to_have_text(re.compile("Alike for 20,00. steps; the rest was not read"))
+    await expect(parting).to_be_disabled()
+    # The second stage shows the step that its caption tells, there too.
+    await expect(viewer.part("second-title")).to_contain_text("step 24,930 / 25,000")
+    picture = viewer.part("second-box").locator("canvas")
+    await expect(picture).to_have_attribute("aria-label", "Observation 30")

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 async def test_the_environments_pictures_are_shown_on_demand_and_verdicts_in_the_list(
     tmp_path: Path, viewer: Viewer, page: Page, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    pytest.importorskip("PIL")
+    Image = pytest.importorskip("PIL.Image")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     runs = tmp_path / "runs"
     await train(runs, "--episodes", 20, "--name", "grid")
@@ -36,6 +36,13 @@ async def test_the_environments_pictures_are_shown_on_demand_and_verdicts_in_the
         await expect(picture).to_have_attribute("src", re.compile("18/frames/2$"))
         await expect(picture).to_be_visible()
         assert await picture.evaluate("i => i.decode().then(() => i.naturalWidth)") > 100
+        # What is saved is what is seen.
+        size = await picture.evaluate("i => [i.naturalWidth, i.naturalHeight]")
+        await viewer.part("save").click()
+        async with page.expect_download() as coming:
+            await viewer.part("save-png").click()
+        with Image.open(await (await coming.value).path()) as saved:
+            assert list(saved.size) == size
         await page.keyboard.press("ArrowRight")
         await expect(picture).to_have_attribute("src", re.compile("18/frames/3$"))
         await page.get_by_test_id("frames-toggle").click()

@@ -15,7 +15,7 @@ from playwright.async_api import expect
 
 from browser.kit import PICTURE, Server, Viewer, comes_to, serving
 from gridworld.presentation import presentation_of
-from recorder import EpisodeRecorder, Run, open_run
+from recorder import Channel, EpisodeRecorder, Run, open_run
 
 
 @pytest.fixture
@@ -116,6 +116,7 @@ async def others(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     record_cart_pole(runs_dir)
     record_robot(runs_dir)
     record_pixels(runs_dir)
+    record_shifted(runs_dir)
     async with serving(runs_dir) as server:
         yield server
 
@@ -173,6 +174,41 @@ def record_pixels(runs_dir: Path) -> None:
         for step in range(12):
             recorder.record_step(pixels_at(step), 0, 1.0)
         recorder.finish_episode(pixels_at(12), truncated=True)
+
+
+def record_shifted(runs_dir: Path) -> None:
+    """Actions 5, 6 and 7: a Discrete space need not begin at 0."""
+    with EpisodeRecorder(
+        runs_dir,
+        run_id="shifted",
+        observation_space=spaces.Discrete(4),
+        action_space=spaces.Discrete(3, start=5),
+        channels=(Channel("q_values", "float64", (3,)),),
+        presentation={
+            "kind": "vector",
+            "steps_per_second": 10,
+            "actions": [{"name": name, "vector": None} for name in ("wait", "push", "pull")],
+        },
+    ) as recorder:
+        for step in range(9):
+            recorder.record_step(step % 4, 5 + step % 3, 1.0, q_values=[0.0, 1.0, 2.0])
+        recorder.finish_episode(0, terminated=False, truncated=True)
+
+
+async def test_actions_that_do_not_begin_at_zero_have_their_own_names_values_and_counts(
+    viewer: Viewer, others: Server, errors: list[str]
+) -> None:
+    await viewer.open(others, run="shifted", ep=0, step=7)
+    await viewer.shows(0, 7)
+    await expect(viewer.part("action-name")).to_have_text("push")
+    chosen = viewer.part("q-values").locator(".chosen")
+    await expect(chosen).to_have_attribute("data-value", "1")
+    bars = viewer.part("action-counts").locator(".q")
+    await comes_to(lambda: bars.evaluate_all("all => all.map((b) => b.dataset.count)"), list("332"))
+    await bars.nth(2).click()
+    await expect(viewer.part("action-steps").locator("button")).to_have_text(["2", "5", "8"])
+    await viewer.page.keyboard.press("ArrowRight")
+    await expect(viewer.part("action-name")).to_have_text("pull")
 
 
 async def observation(viewer: Viewer) -> Any:

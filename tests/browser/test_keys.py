@@ -271,3 +271,8 @@ async def test_a_step_is_typed(opened: Viewer) -> None:
     await opened.step.press("Enter")
     await opened.shows(EPISODE, 37)
     await expect(opened.part("step-total")).to_have_text("200")
+    for typed, step in (("-5", 0), ("1e2", 100), ("soon", 100), ("9,999", 200)):
+        await opened.step.fill(typed)
+        await opened.step.press("Enter")
+        await opened.shows(EPISODE, step)
+        await expect(opened.step).to_have_value(str(step))

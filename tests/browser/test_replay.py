@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -190,3 +191,19 @@ async def test_an_episode_is_opened_from_the_list_by_number_and_by_rank(
         await row.click()
         await viewer.reads_as(tape, episode, 0)
         await expect(row).to_have_attribute("aria-selected", "true")
+
+
+async def test_what_a_link_names_and_the_run_has_not_is_the_nearest_there_is(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.open(archive, run="medium", ep=5, step=2, t=999_999, speed=7.5)
+    await viewer.shows(5, 2)
+    await expect(viewer.part("training-at")).to_have_value("4,999")
+    await expect(viewer.page).to_have_url(re.compile("t=4999"))
+    await expect(viewer.part("speed")).to_have_value("7.5")
+    await viewer.page.keyboard.press(">")
+    await expect(viewer.part("speed")).to_have_value("10")
+    await expect(viewer.part("speed").locator("option")).to_have_count(8)
+    await viewer.follow(run="medium", ep=5, step=3, speed=1e9)
+    await viewer.shows(5, 3)
+    await expect(viewer.part("card")).to_be_hidden()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from playwright.async_api import expect
 
-from browser.kit import Server, Viewer
-from recorder import Episode, open_run
+from browser.kit import Server, Viewer, serving
+from recorder import Channel, Episode, EpisodeRecorder, open_run
 
 EPISODE, STEP = 4990, 3
 
@@ -126,3 +129,65 @@ async def test_the_menu_opens_and_closes_by_keyboard(opened: Viewer) -> None:
     await opened.page.keyboard.press("Escape")
     await expect(opened.part("save-json")).to_be_hidden()
     await expect(opened.part("save")).to_be_focused()
+
+
+SIDE, STEPS = 160, 130
+
+
+def picture_at(step: int) -> np.ndarray[Any, Any]:
+    """A red square that walks from the top left to the bottom right of a black ground."""
+    frame = np.zeros((SIDE, SIDE, 3), np.uint8)
+    row, column = divmod(step, 12)
+    frame[12 * row : 12 * row + 12, 12 * column : 12 * column + 12, 0] = 255
+    return frame
+
+
+@pytest.fixture(scope="module")
+async def filmed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Server]:
+    """An episode with a picture for each step, more of them than a page holds at once."""
+    runs_dir = tmp_path_factory.mktemp("filmed")
+    with EpisodeRecorder(
+        runs_dir,
+        run_id="filmed",
+        observation_space=spaces.Discrete(STEPS + 1),
+        action_space=spaces.Discrete(2),
+        channels=(Channel("frame", "uint8", (SIDE, SIDE, 3)),),
+    ) as recorder:
+        for step in range(STEPS):
+            recorder.record_step(step, 0, 1.0, frame=picture_at(step))
+        recorder.finish_episode(STEPS, terminated=True, truncated=False)
+    async with serving(runs_dir) as server:
+        yield server
+
+
+async def test_an_episode_of_recorded_pictures_as_gif(filmed: Server, viewer: Viewer) -> None:
+    await viewer.open(filmed, run="filmed", ep=0, step=5)
+    await viewer.shows(0, 5)
+    name, data = await save(viewer, "gif")
+    assert name == "filmed-episode-0.gif"
+    pictures = await viewer.page.evaluate(
+        """async (bytes) => {
+          const data = Uint8Array.from(bytes);
+          const decoder = new ImageDecoder({ data, type: "image/gif" });
+          await decoder.tracks.ready;
+          const { frameCount } = decoder.tracks.selectedTrack;
+          const places = [];
+          for (const frameIndex of [0, 64, 129, 130]) {
+            const { image } = await decoder.decode({ frameIndex });
+            const canvas = new OffscreenCanvas(image.displayWidth, image.displayHeight);
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            const red = (byte, i) => i % 4 === 0 && byte > 200 && data[i + 1] < 60;
+            const at = data.findIndex(red) / 4;
+            places.push([Math.floor(at / canvas.width), at % canvas.width]);
+          }
+          return { frameCount, places };
+        }""",
+        list(data),
+    )
+    assert pictures["frameCount"] == STEPS + 1
+    first, middle, last, end = pictures["places"]
+    assert middle[0] > first[0]
+    assert last[0] > middle[0]
+    assert end == last  # behind the last step the last picture stays

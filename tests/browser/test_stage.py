@@ -126,6 +126,11 @@ async def test_the_range_of_a_frame_is_its_own(
     await expect(high).to_have_text(brief(tape.q_range().visits))
     await viewer.part("range-toggle").click()
     await expect(high).to_have_text(brief(int(table.visits.max())))
+    # A link shows the same colours.
+    await viewer.page.wait_for_url("**range=frame*")
+    await viewer.page.reload()
+    await viewer.shows(40, 0)
+    await expect(high).to_have_text(brief(int(table.visits.max())))
 
 
 async def test_pinned_shows_one_moment_whatever_plays(

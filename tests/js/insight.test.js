@@ -66,6 +66,9 @@ test("changes: place, what was learned, channels and info", () => {
     { name: "info luck", from: "1", to: "2" },
   ]);
   assert.deepEqual(changes(STATE, episode(), 0, GRID, null), []);
+  const learned = (value) => changes(STATE, episode(), 2, GRID, { step: 2, row: () => [value, 4] })[1];
+  assert.deepEqual(learned(2.00004), { name: "Q(s, left)", from: "2.00000", to: "2.00004" }, "as many decimals as tell the two apart");
+  assert.deepEqual(learned(2 - 3e-9), { name: "Q(s, left)", from: "2.000", to: "2.000 (\u22123.0e\u22129)" });
 });
 
 test("steps with an action, and a step for programs", () => {

@@ -37,6 +37,9 @@ test("keys: inputs keep theirs, a focused button keeps Space, the browser keeps 
   assert.equal(command({ key: "k" }, { tag: "input", editable: true }), null);
   assert.equal(command({ key: " " }, { tag: "button", pressable: true }), null);
   assert.equal(command({ key: "k" }, { tag: "button", pressable: true })?.name, "toggle");
+  const radio = { tag: "button", pressable: true, oneOf: true };
+  assert.deepEqual(["ArrowLeft", "ArrowUp", "ArrowRight", "ArrowDown"].map((key) => command({ key }, radio)), [-1, -1, 1, 1].map((by) => ({ name: "choose", by })));
+  assert.deepEqual(command({ key: "ArrowRight", shiftKey: true }, radio), { name: "step", by: 10 });
   assert.equal(command({ key: "f", ctrlKey: true }, { tag: "body" }), null);
   assert.equal(command({ key: "Escape" }, { tag: "input", editable: true })?.name, "close");
   assert.ok(HELP.length > 10);
@@ -59,6 +62,7 @@ test("routes: a view survives the address, zeros included", () => {
   assert.equal(format({ run: "maze-7", speed: 1 }), "#run=maze-7");
   assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null, view: {} });
   assert.equal(parse("#speed=max").speed, "max");
+  assert.deepEqual(["0.1", "7.5", "1000", "0.05", "1e9", "-1"].map((speed) => parse(`#speed=${speed}`).speed), [0.1, 7.5, 1000, null, null, null], "what the protocol takes");
 });
 
 test("formats: zero is a number, absence a dash", () => {
@@ -121,6 +125,7 @@ test("grids: action 0 has a name, and an action without one its number", () => {
   assert.equal(actionName(presentation, 0), "up");
   assert.equal(actionName(presentation, 3), "action 3");
   assert.equal(actionName(presentation, undefined), null);
+  assert.deepEqual([5, 6].map((action) => actionName(presentation, action, 5)), ["up", "action 6"], "a space may begin elsewhere");
 });
 
 test("colours: a range is symmetric where both signs matter", () => {

@@ -46,6 +46,7 @@ test("two episodes part where one saw, did or ended otherwise", () => {
   assert.deepEqual(divergence(a, steps([0, 1, 7, 3], [1, 1, 1])), { step: 2, what: "observation" });
   assert.deepEqual(divergence(a, steps([0, 1, 2, 3], [1, 2, 1])), { step: 1, what: "action" });
   assert.deepEqual(divergence(a, steps([0, 1, 2], [1, 1])), { step: 2, what: "length" });
+  assert.deepEqual(divergence({ ...steps([0, 1], [1, 1]), length: 9 }, { ...steps([0, 1], [1, 1]), length: 9 }), { step: 2, what: "unread" }, "of steps that are not here nothing is known");
   assert.equal(divergence(steps([{ x: [1, Number.NaN] }], []), steps([{ x: [1, Number.NaN] }], [])), null);
 });
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -122,6 +123,38 @@ async def test_words_and_trees_become_text_that_no_spreadsheet_runs(tmp_path: Pa
         with np.load(io.BytesIO(await take(session, where + "npz")), allow_pickle=False) as file:
             assert [json.loads(text)["x"] for text in file["observation"]] == [1, 2]
             assert file["file"].tolist() == [1.5]
+
+
+async def test_of_large_steps_an_answer_carries_fewer_and_says_how_many(tmp_path: Path) -> None:
+    """Asked for 60 MB of pictures at once, which is more than the server keeps in memory."""
+    frame = np.full((300, 400, 3), 7, np.uint8)
+    with EpisodeRecorder(
+        tmp_path, run_id="film", observation_space=gym.spaces.Discrete(9),
+        action_space=gym.spaces.Discrete(2), channels=(Channel("frame", "uint8", frame.shape),),
+    ) as recorder:  # fmt: skip
+        for step in range(200):
+            recorder.record_step(step % 9, 1, 0.5, frame=frame)
+        recorder.finish_episode(0, terminated=True, truncated=False)
+    async with (
+        ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server,
+        aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
+        asyncio.timeout(60),
+    ):
+
+        async def steps(start: int, stop: int) -> dict[str, Any]:
+            where = f"/api/runs/film/episodes/0/steps?from={start}&to={stop}"
+            async with session.get(where) as answer:
+                found: dict[str, Any] = await answer.json()
+                return found
+
+        found = await steps(0, 200)
+        count = found["count"]
+        assert 0 < count * frame.size <= 8 << 20
+        assert found["columns"]["frame"]["shape"] == [count, *frame.shape]
+        assert "final_observation" not in found
+        last = await steps(199, 200)
+        assert (last["from"], last["count"]) == (199, 1)
+        assert "final_observation" in last
 
 
 async def test_events_are_listed_by_episode(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import { Address } from "./view/address.js";
 import { Announcer } from "./view/announcer.js";
 import { Compare } from "./view/compare.js";
 import { Curve } from "./view/curve.js";
-import { byId, on, perFrame, reducedMotion, watchPixelRatio } from "./view/dom.js";
+import { byId, chooseBeside, on, perFrame, reducedMotion, watchPixelRatio } from "./view/dom.js";
 import { Episodes } from "./view/episodes.js";
 import { Frames } from "./view/frames.js";
 import { Highlights } from "./view/highlights.js";
@@ -39,6 +39,8 @@ const clock = () => performance.now();
 const redraw = perFrame((now) => draw(now));
 const settings = new Settings();
 
+/** Who wants less motion starts what moves. */
+const plays = () => !reducedMotion.matches;
 const session = new Session((type, data) => socket.send(encode(type, data)), notify, clock);
 const { state } = session;
 const address = new Address(session, settings, clock);
@@ -61,9 +63,9 @@ const inspector = new Inspector(session, theme, () => stage.qRange(), more);
 const ticks = new Ticks(redraw);
 const episodes = new Episodes(session, ticks, redraw);
 const curve = new Curve(session, theme, (from, to) => episodes.choose(from, to), redraw);
-const topBar = new TopBar(session, (run) => session.open({ run, playing: !reducedMotion.matches }));
+const topBar = new TopBar(session, (run) => session.open({ run, playing: plays() }));
 const compare = new Compare(session, ticks, stage, { theme, redraw, say: (text) => notices.toast(text), open: (target) => session.open(target) });
-const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: !reducedMotion.matches }), reread: readRuns, say: (text) => notices.toast(text) });
+const runs = new Runs(session, theme, { open: (run) => session.open({ run, playing: plays() }), reread: readRuns, say: (text) => notices.toast(text) });
 new Export(session, stage, theme, { say: (text) => notices.toast(text), link: copyLink });
 new Highlights(session);
 const filler = new Filler(session, api.steps, redraw);
@@ -71,7 +73,7 @@ const notices = new Notices(
   session,
   {
     retryNow: () => socket.connect(),
-    openNewest: () => session.open({}),
+    openNewest: () => session.open({ playing: plays() }),
     openLast: () => session.open({ run: session.target.run, playing: false }),
     again: () => (state.missing ? session.seek(state.step, state.episode) : session.open(session.target)),
     back: () => session.seek(state.step, state.episode, false),
@@ -152,7 +154,7 @@ async function readRuns() {
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (session.findable()) session.open(session.target);
-    else if (state.empty && state.runs.length > 0) session.open({});
+    else if (state.empty && state.runs.length > 0) session.open({ playing: plays() });
     else if (begun && !first && begun.run !== state.run?.run) {
       const act = () => session.open({ run: begun.run, live: true });
       notices.toast(`${begun.name ?? begun.run} is recording`, { kind: "live", label: "Watch live", act });
@@ -246,6 +248,7 @@ const keyboard = new Keyboard({
   episode: ({ by }) => void episodes.walk(by ?? 1).catch(complain),
   search: () => byId("goto").focus(),
   overlay: () => stage.nextOverlay(),
+  choose: ({ by }) => chooseBeside(by ?? 1),
   training: () => training.focus(),
   fullscreen,
   help: () => keyboard.toggleHelp(),
@@ -274,6 +277,13 @@ watchPixelRatio(redraw);
 settings.add("ov", {
   get: () => (stage.overlay === "triangles" ? "q" : stage.overlay),
   set: (overlay) => stage.setOverlay(overlay === "q" ? "triangles" : /** @type {any} */ (overlay)),
+});
+settings.add("range", {
+  get: () => (state.perFrame ? "frame" : "run"),
+  set: (range) => {
+    state.perFrame = range === "frame";
+    redraw();
+  },
 });
 training.settings(settings);
 curve.settings(settings);

@@ -20,19 +20,26 @@ export function beside(step, length, other, align) {
 
 /**
  * The first position at which two episodes are not alike: what was seen, then what was done,
- * then that one of them ended. Null where they never part.
+ * then that one of them ended. Null where they never part. Of steps that are not here nothing
+ * is known: the first of them is told as `unread`.
  * @param {Steps} a
  * @param {Steps} b
- * @returns {{step: number, what: "observation" | "action" | "length"} | null}
+ * @returns {{step: number, what: "observation" | "action" | "length" | "unread"} | null}
  */
 export function divergence(a, b) {
   const [last, other] = [a.length ?? 0, b.length ?? 0];
   const shorter = Math.min(last, other);
   for (let step = 0; step <= shorter; step += 1) {
+    if (unread(a, step) || unread(b, step)) return { step, what: "unread" };
     if (!alike(a.observation(step), b.observation(step))) return { step, what: "observation" };
     if (step < shorter && !alike(a.value("action", step), b.value("action", step))) return { step, what: "action" };
   }
   return last === other ? null : { step: shorter, what: "length" };
+}
+
+/** Whether a step is missing. What stands behind the last one need not have been recorded. @param {Steps} steps @param {number} step */
+function unread(steps, step) {
+  return step < (steps.length ?? 0) && steps.observation(step) === undefined;
 }
 
 /** Of plain values. NaN is like NaN. @param {any} a @param {any} b @returns {boolean} */

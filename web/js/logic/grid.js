@@ -78,9 +78,18 @@ export class Grid {
   }
 }
 
-/** The name of an action, or its number where it has none. @param {Presentation | undefined} presentation @param {any} action */
-export function actionName(presentation, action) {
+/** The action that has the first Q-value, name and count: a Discrete space need not begin at 0. @param {import("../types.js").Run | null} run @returns {number} */
+export function firstAction(run) {
+  return /** @type {any} */ (run)?.action_space?.start ?? 0;
+}
+
+/**
+ * The name of an action, or its number where it has none.
+ * @param {Presentation | undefined} presentation @param {any} action
+ * @param {number} [first]  the action that is named first
+ */
+export function actionName(presentation, action, first = 0) {
   if (action === undefined || action === null) return null;
   if (typeof action !== "number") return anyText(action);
-  return presentation?.actions?.[action]?.name ?? `action ${action}`;
+  return presentation?.actions?.[action - first]?.name ?? `action ${action}`;
 }

@@ -9,7 +9,7 @@
  */
 
 import { fixed, value as anyText } from "./format.js";
-import { actionName } from "./grid.js";
+import { actionName, firstAction } from "./grid.js";
 import { greatest } from "./tables.js";
 
 /** The run's discount; null where it does not say. @param {import("../types.js").Run | null} run @returns {number | null} */
@@ -63,7 +63,7 @@ export function tdError(state, cache, step, table) {
   const row = cache.row(step);
   const q = row?.channels.q_values;
   if (discount === null || !row || !Array.isArray(q) || typeof row.action !== "number" || typeof row.reward !== "number") return undefined;
-  const chosen = q[row.action - (/** @type {any} */ (state.run)?.action_space?.start ?? 0)];
+  const chosen = q[row.action - firstAction(state.run)];
   if (step + 1 === state.length && state.info?.terminated) return row.reward - chosen;
   const following = cache.observation(step + 1);
   // As it was when the step was taken: the row that the next step recorded may have learned from this one.
@@ -92,9 +92,9 @@ export function changes(state, cache, step, grid, table) {
   const q = before.channels.q_values;
   const learned = table && table.step === step ? table.row(before.observation) : undefined;
   if (Array.isArray(q) && learned && typeof before.action === "number") {
-    const name = `Q(s, ${actionName(state.run?.presentation, before.action)})`;
-    const at = before.action - (/** @type {any} */ (state.run)?.action_space?.start ?? 0);
-    if (learned[at] !== q[at]) found.push({ name, from: fixed(q[at]), to: fixed(learned[at]) });
+    const name = `Q(s, ${actionName(state.run?.presentation, before.action, firstAction(state.run))})`;
+    const at = before.action - firstAction(state.run);
+    if (learned[at] !== q[at]) found.push({ name, ...apart(q[at], learned[at]) });
   }
   const row = cache.row(step);
   for (const [name, value] of Object.entries(row?.channels ?? {})) {
@@ -107,6 +107,19 @@ export function changes(state, cache, step, grid, table) {
     if (before.channels.info && was.get(path) !== item) found.push({ name: `info ${path}`, from: anyText(was.get(path)), to: anyText(item) });
   }
   return found;
+}
+
+/**
+ * Two numbers with the decimals that tell them apart; where six do not, by how much they are.
+ * @param {number} a @param {number} b @returns {{from: string, to: string}}
+ */
+function apart(a, b) {
+  for (let digits = 3; digits <= 6; digits += 1) {
+    const [from, to] = [fixed(a, digits), fixed(b, digits)];
+    if (from !== to) return { from, to };
+  }
+  const by = (b - a).toExponential(1).replaceAll("-", "\u2212");
+  return { from: fixed(a), to: `${fixed(b)} (${b > a ? "+" : ""}${by})` };
 }
 
 /** @param {import("./grid.js").Grid} grid @param {number} cell */
@@ -164,7 +177,7 @@ export function stepAsJson(state, cache, step, more) {
     global_step: typeof state.info?.first_step === "number" ? state.info.first_step + step : undefined,
     observation: cache.observation(step),
     action: row?.action,
-    action_name: row ? actionName(state.run?.presentation, row.action) : undefined,
+    action_name: row ? actionName(state.run?.presentation, row.action, firstAction(state.run)) : undefined,
     reward: row?.reward,
     return_so_far: cache.returnBefore(step),
     return_to_go: more.returnToGo,

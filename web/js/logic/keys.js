@@ -4,7 +4,7 @@
  *
  * @typedef {{key: string, shiftKey?: boolean, ctrlKey?: boolean, altKey?: boolean, metaKey?: boolean}} KeyPress
  * @typedef {{name: string, by?: number, fraction?: number}} Command
- * @typedef {{tag: string, type?: string, editable?: boolean, pressable?: boolean}} Focus
+ * @typedef {{tag: string, type?: string, editable?: boolean, pressable?: boolean, oneOf?: boolean}} Focus  `oneOf`: a radio button
  */
 
 /** @type {{keys: string[], label: string, group: string}[]} */
@@ -70,6 +70,9 @@ export function command(press, focus) {
   if (focus.editable || focus.tag === "select") return null;
   // A focused button is pressed by these; the page must not play and press at once.
   if (focus.pressable && (press.key === " " || press.key === "Enter")) return null;
+  // Where one of several is chosen the arrows choose: by Tab no one gets to the others.
+  const beside = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[press.key];
+  if (focus.oneOf && beside && !press.shiftKey) return { name: "choose", by: beside };
   if (press.key === "ArrowLeft") return { name: "step", by: press.shiftKey ? -10 : -1 };
   if (press.key === "ArrowRight") return { name: "step", by: press.shiftKey ? 10 : 1 };
   if (/^[0-9]$/.test(press.key)) return { name: "percent", fraction: Number(press.key) / 10 };

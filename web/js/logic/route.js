@@ -11,6 +11,9 @@ const OWN = new Set(["run", "ep", "step", "speed"]);
 /** A link is typed, mailed and cut off: settings longer than this are no settings. */
 const LONGEST = 500;
 
+/** The protocol's own bounds: a speed beyond them is none, and the rest of the link holds. */
+const [SLOWEST, FASTEST] = [0.1, 1000];
+
 /** @param {string} hash @returns {Route} */
 export function parse(hash) {
   const fields = new URLSearchParams(hash.replace(/^#/, ""));
@@ -46,7 +49,7 @@ function whole(text) {
 /** @param {string | null} text */
 function positive(text) {
   const value = Number(text);
-  return text !== null && Number.isFinite(value) && value > 0 ? value : null;
+  return text !== null && value >= SLOWEST && value <= FASTEST ? value : null;
 }
 
 /** @param {unknown} value @returns {value is number} */

@@ -57,9 +57,12 @@ export class Filler {
     const still = () => `${state.run?.run}/${state.episode}` === key && cache.episode === episode;
     if (!run || episode === null || length === null || !still() || !this.#wanted()) return;
     try {
-      for (let from = 0; from < length; from += CHUNK) {
+      for (let from = 0; from < length; ) {
         const steps = await this.read(run.run, episode, from, Math.min(length, from + CHUNK));
         if (!still()) return;
+        // Of large ones fewer come than were asked for.
+        if (!(steps.count > 0)) break;
+        from += steps.count;
         cache.add({ ...steps, episode });
         if (steps.final_observation) cache.finish({ episode, length, final_observation: steps.final_observation });
       }

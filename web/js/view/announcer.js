@@ -14,13 +14,20 @@ export class Announcer {
     this.announced = 0;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.waiting = undefined;
+    /** The position that is about to be said, or was said last; "" while nothing rests. */
+    this.place = "";
   }
 
-  /** Something changed: whatever was about to be said is old. */
+  /** Something changed: where it is the position, whatever was about to be said is old. */
   consider() {
     const { state, cache } = this.session;
+    const rests = !state.playing && !state.live && state.episode !== null;
+    const place = rests ? `${state.run?.run}/${state.episode}/${state.step}` : "";
+    // While a run records there is news ten times a second; the position rests all the same.
+    if (place === this.place) return;
+    this.place = place;
     clearTimeout(this.waiting);
-    if (state.playing || state.live || state.episode === null) return;
+    if (!rests) return;
     this.waiting = setTimeout(() => {
       this.announced = this.clock();
       const earned = cache.value("reward", state.step);

@@ -7,11 +7,15 @@ import { beside, divergence } from "../logic/compare.js";
 import { EpisodeCache } from "../logic/cache.js";
 import { count, ending, reward } from "../logic/format.js";
 import { api } from "../net/api.js";
-import { whole } from "../net/whole.js";
+import { read, whole } from "../net/whole.js";
 import { byId, on, setAttribute, setText, show } from "./dom.js";
 import { Stage } from "./stage.js";
 
 /** @typedef {import("../logic/ticks.js").Place} Place */
+
+/** Steps read before and behind a position of the second one: its trail, and what comes next. */
+const BEFORE = 32;
+const BEHIND = 256;
 
 export class Compare {
   /**
@@ -33,6 +37,8 @@ export class Compare {
     /** The episode on the first stage that was compared last, and a copy of it. @type {{key: string, cache: EpisodeCache} | null} */
     this.first = null;
     this.generation = 0;
+    /** Whether more of the second one is being read. */
+    this.reaching = false;
     this.align = byId("align");
     on(this.align, "change", world.redraw);
     on(byId("compare-close"), "click", () => this.close());
@@ -141,12 +147,27 @@ export class Compare {
     }
     if (this.first !== first || !this.other) return;
     const found = divergence(first.cache, this.other.cache);
-    state.parting = found?.step ?? null;
+    const known = found !== null && found.what !== "unread";
+    state.parting = known ? found.step : null;
     const button = byId("parting");
-    setAttribute(button, "data-step", found ? String(found.step) : null);
-    button.disabled = found === null;
-    setText(button, found ? `They part at step ${found.step} (${found.what})` : "They never part");
+    setAttribute(button, "data-step", known ? String(found.step) : null);
+    button.disabled = !known;
+    setText(button, known ? `They part at step ${found.step} (${found.what})` : found ? `Alike for ${count(found.step)} steps; the rest was not read` : "They never part");
     this.world.redraw();
+  }
+
+  /** Reads what the second stage is to show, where that lies behind what was read at first. @param {any} other */
+  async #reach({ place, state, cache }) {
+    const { step, length } = state;
+    if (this.reaching || cache.has(step) || step >= length) return;
+    this.reaching = true;
+    try {
+      await read(cache, place, Math.max(0, step - BEFORE), Math.min(length, step + BEHIND));
+      this.world.redraw();
+    } catch {
+      // The picture stays where it was; the caption says which step it should be.
+    }
+    this.reaching = false;
   }
 
   /** @param {number} now */
@@ -158,6 +179,7 @@ export class Compare {
     void this.#look();
     const { state } = this.session;
     other.state.step = beside(state.step, state.length, other.state.length ?? 0, this.align.value);
+    void this.#reach(other);
     second.follow(this.stage);
     second.draw(now);
     const same = state.run?.run === other.state.run?.run;

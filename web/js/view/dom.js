@@ -114,6 +114,16 @@ export function fit(canvas, width, height) {
   return context;
 }
 
+/** Chooses the radio button beside the one that has the focus, round the ends. @param {number} by */
+export function chooseBeside(by) {
+  const chosen = document.activeElement;
+  const all = [...(chosen?.closest('[role="radiogroup"]')?.querySelectorAll('[role="radio"]') ?? [])];
+  const next = all[(all.indexOf(/** @type {Element} */ (chosen)) + by + all.length) % all.length];
+  if (!(next instanceof HTMLElement)) return;
+  next.click();
+  next.focus();
+}
+
 export const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**

@@ -1,8 +1,10 @@
 /** What can be taken away: the episode as a file, the stage as a picture or a film, a link. */
 
+import { count } from "../logic/format.js";
 import { Gif, Palette } from "../logic/gif.js";
 import { api } from "../net/api.js";
-import { whole } from "../net/whole.js";
+import { imageOf } from "../logic/looks.js";
+import { emptyOf, read, whole } from "../net/whole.js";
 import { byId, make, on, setText, show } from "./dom.js";
 import { Menu } from "./menu.js";
 import { Stage } from "./stage.js";
@@ -65,11 +67,13 @@ export class Export {
 
   #png() {
     const { canvas } = this.stage;
-    const copy = this.#onGround(canvas, canvas.width, canvas.height);
+    // Over the stage may lie the environment's own picture.
+    const own = byId("frames-image");
+    const copy = own.hidden || !own.naturalWidth ? this.#onGround(canvas, canvas.width, canvas.height) : this.#onGround(own, own.naturalWidth, own.naturalHeight);
     copy.toBlob((blob) => blob && save(blob, this.#name(`-step-${this.session.state.step}.png`)), "image/png");
   }
 
-  /** A copy with the page's ground behind it: a stage is see-through. @param {HTMLCanvasElement} picture @param {number} width @param {number} height */
+  /** A copy with the page's ground behind it: a stage is see-through. @param {CanvasImageSource} picture @param {number} width @param {number} height */
   #onGround(picture, width, height) {
     const canvas = Object.assign(document.createElement("canvas"), { width, height });
     const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
@@ -88,7 +92,11 @@ export class Export {
     const label = byId("save-progress");
     show(label, true);
     try {
-      const cache = await whole({ run: run.run, episode }, length, () => true);
+      const place = { run: run.run, episode };
+      // Pictures are shown one by one, and a whole episode of them may be more than there is room for.
+      const pictures = imageOf(run, this.session.cache, this.session.cache.nearest(state.step) ?? 0) !== null;
+      const cache = pictures ? emptyOf(place, length) : await whole(place, length, () => true);
+      if (!pictures && !cache.complete()) return this.acts.say(`This episode is too long for a GIF made here: ${count(length)} steps. reel export makes one, or a film, of any length.`);
       const other = { state: { ...state, info, step: 0, playing: false }, cache };
       const stage = new Stage(/** @type {any} */ (other), this.theme, () => {}, make("div"));
       stage.setRun();
@@ -96,8 +104,13 @@ export class Export {
       const stride = Math.max(1, Math.ceil((length + 1) / MOST_PICTURES));
       const steps = Array.from({ length: Math.ceil((length + 1) / stride) }, (_, i) => i * stride);
       if (steps.at(-1) !== length) steps.push(length);
-      const draw = (/** @type {number} */ step) => {
+      const draw = async (/** @type {number} */ step) => {
         other.state.step = step;
+        if (pictures) {
+          const at = Math.min(step, length - 1);
+          other.cache = emptyOf(place, length);
+          await read(other.cache, place, at, at + 1);
+        }
         stage.follow(this.stage);
         // Twice, a second apart: the agent has then arrived where it glides to.
         stage.draw(performance.now() + 2_000 * step);
@@ -105,12 +118,12 @@ export class Export {
         return /** @type {CanvasRenderingContext2D} */ (this.#onGround(stage.canvas, SIDE, SIDE).getContext("2d")).getImageData(0, 0, SIDE, SIDE).data;
       };
       const palette = new Palette();
-      for (const step of [0, Math.floor(length / 3), Math.floor((2 * length) / 3), length]) palette.count(draw(step));
+      for (const step of [0, Math.floor(length / 3), Math.floor((2 * length) / 3), length]) palette.count(await draw(step));
       palette.choose();
       const gif = new Gif(SIDE, SIDE, palette);
       const seconds = stride / (run.presentation?.steps_per_second ?? 10);
       for (const [i, step] of steps.entries()) {
-        gif.add(draw(step), i === steps.length - 1 ? LAST_PICTURE_S : seconds);
+        gif.add(await draw(step), i === steps.length - 1 ? LAST_PICTURE_S : seconds);
         setText(label, `GIF ${Math.round(((i + 1) / steps.length) * 100)} %`);
         await new Promise((done) => setTimeout(done));
       }

@@ -77,7 +77,8 @@ function focusOf(target, pointed) {
   const tag = target.tagName.toLowerCase();
   const type = target instanceof HTMLInputElement ? target.type : "";
   const editable = target.isContentEditable || tag === "textarea" || (tag === "input" && type !== "range" && type !== "checkbox");
-  return { tag, editable, pressable: ((tag === "button" || tag === "summary") && target !== pointed) || type === "checkbox" };
+  const oneOf = target.getAttribute("role") === "radio" && target !== pointed;
+  return { tag, editable, oneOf, pressable: ((tag === "button" || tag === "summary") && target !== pointed) || type === "checkbox" };
 }
 
 function localStorageGet() {

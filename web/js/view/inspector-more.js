@@ -6,6 +6,7 @@
 import { count, value as anyText } from "../logic/format.js";
 import { changes, returnToGo, stepAsJson, stepsWith, tdError, discountOf } from "../logic/insight.js";
 import { fixed } from "../logic/format.js";
+import { firstAction } from "../logic/grid.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const MOST_CHIPS = 120;
@@ -133,7 +134,7 @@ export class InspectorMore {
     const key = `${this.filter}/${cache.episode}/${cache.version}/${state.step}`;
     if (this.filter === null || key === this.chipsKey) return;
     this.chipsKey = key;
-    const steps = stepsWith(cache, this.filter);
+    const steps = stepsWith(cache, this.filter + firstAction(state.run));
     const from = Math.max(0, steps.findIndex((t) => t >= state.step) - MOST_CHIPS / 2);
     const chips = steps.slice(from, from + MOST_CHIPS).map((t) => make("button", { class: "chip-step", "data-step": String(t), "aria-current": t === state.step ? "step" : undefined, text: String(t) }));
     const more = steps.length > MOST_CHIPS ? [make("span", { class: "dim", text: `of ${count(steps.length)}` })] : [];

@@ -1,7 +1,7 @@
 /** The inspector: the step in numbers. Elements are made once per run and then only rewritten. */
 
 import { brief, count, DASH, ending, fixed, reward, short, value as anyText } from "../logic/format.js";
-import { actionName, Grid } from "../logic/grid.js";
+import { actionName, firstAction, Grid } from "../logic/grid.js";
 import { colour, css, rangeOf } from "../logic/scales.js";
 import { byId, make, setAttribute, setText, show } from "./dom.js";
 
@@ -59,9 +59,8 @@ export class Inspector {
     this.#episode(row);
     setText(byId("inspector-step"), state.episode === null ? DASH : String(step ?? state.step));
     this.#state(observation);
-    const presentation = state.run?.presentation;
     const atEnd = step !== null && step === state.length;
-    setText(byId("action-name"), actionName(presentation, row?.action) ?? (atEnd ? "end of the episode" : DASH));
+    setText(byId("action-name"), actionName(state.run?.presentation, row?.action, firstAction(state.run)) ?? (atEnd ? "end of the episode" : DASH));
     setAttribute(byId("action-name"), "data-action", row?.action === undefined ? null : String(row.action));
     const explored = row?.channels.explored;
     show(byId("explored"), typeof explored === "boolean");
@@ -144,7 +143,7 @@ export class Inspector {
     while (list.children.length > bars) list.lastElementChild?.remove();
     [...list.children].forEach((bar, action) => {
       setAttribute(bar, "data-action", String(action));
-      setText(bar.children[0], actionName(state.run?.presentation, action) ?? String(action));
+      setText(bar.children[0], state.run?.presentation?.actions?.[action]?.name ?? `action ${action + firstAction(state.run)}`);
       if (!Array.isArray(q)) blank(bar);
     });
     if (!Array.isArray(q)) return;
@@ -154,12 +153,13 @@ export class Inspector {
     const [low, high] = [Math.min(0, range.low, ...known), Math.max(0, range.high, ...known)];
     const percent = (/** @type {number} */ v) => ((v - low) / (high - low || 1)) * 100;
     const best = Math.max(...q);
+    const taken = typeof chosen === "number" ? chosen - firstAction(state.run) : null;
     q.forEach((value, action) => {
       const bar = /** @type {HTMLElement} */ (list.children[action]);
       setAttribute(bar, "data-value", String(value));
       // Seen from the best to the worst; in the document they stand by action.
       bar.style.order = String(q.filter((other, i) => other > value || (other === value && i < action)).length);
-      bar.classList.toggle("chosen", action === chosen);
+      bar.classList.toggle("chosen", action === taken);
       bar.classList.toggle("best", value === best);
       const lane = /** @type {HTMLElement} */ (bar.children[1]);
       const fill = /** @type {HTMLElement} */ (lane.firstElementChild);
@@ -181,11 +181,13 @@ export class Inspector {
     const { cache, state } = this.session;
     const key = `${state.run?.run}/${cache.episode}/${cache.length}/${actions}`;
     const { counted } = this;
+    const start = firstAction(state.run);
     if (counted.key !== key || counted.from !== from || counted.to > to) Object.assign(counted, { key, from, to: from - 1, counts: new Array(actions).fill(0) });
     for (let t = counted.to + 1; t <= to; t += 1) {
       const action = cache.value("action", t);
       if (action === undefined) break;
-      if (typeof action === "number" && action in counted.counts) counted.counts[action] += 1;
+      const index = typeof action === "number" ? action - start : -1;
+      if (index in counted.counts) counted.counts[index] += 1;
       counted.to = t;
     }
     return [...counted.counts];
@@ -211,11 +213,12 @@ export class Inspector {
     }
     while (list.children.length > names.length) list.lastElementChild?.remove();
     const most = Math.max(1, ...counts);
+    const taken = typeof chosen === "number" ? chosen - firstAction(state.run) : null;
     counts.forEach((n, action) => {
       const bar = /** @type {HTMLElement} */ (list.children[action]);
       setAttribute(bar, "data-action", String(action));
       setText(bar.children[0], names[action].name);
-      bar.classList.toggle("chosen-count", action === chosen);
+      bar.classList.toggle("chosen-count", action === taken);
       const fill = /** @type {HTMLElement} */ (bar.children[1].firstElementChild);
       fill.style.width = `${(n / most) * 100}%`;
       show(fill, n > 0);

@@ -79,8 +79,10 @@ export class Notices {
     const text =
       state.connection === "refused"
         ? "The server does not accept this page's token. Open the address that the server printed when it started."
-        : `Connection to the server lost. ${state.episode === null ? "" : "What is loaded can still be scrubbed. "}${when}`;
+        : `Connection to the server lost.${state.episode === null ? "" : " What is loaded can still be scrubbed."}`;
     setText(byId("banner-text"), text);
+    // Beside what is read aloud, which would begin anew with every second.
+    setText(byId("banner-when"), state.connection === "refused" ? "" : when);
   }
 
   #card() {

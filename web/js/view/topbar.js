@@ -30,7 +30,9 @@ export class TopBar {
     const element = byId("state-chip");
     setAttribute(element, "data-state", shown);
     const episode = shown === "archive" && state.episode !== null ? ` ep ${count(state.episode)}` : "";
-    setText(element, CHIPS[shown] + episode);
+    // The word alone is read aloud: with autoplay the number may change many times a second.
+    setText(byId("state-word"), CHIPS[shown]);
+    setText(byId("state-episode"), episode);
     this.#metrics();
     document.title = state.run ? `${shown === "live" ? "● " : ""}${state.run.name ?? state.run.run} · Reel` : "Reel";
   }

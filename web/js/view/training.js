@@ -142,8 +142,10 @@ export class Training {
     show(byId("training"), usable);
     show(byId("training-row"), usable);
     if (!usable) return show(byId("curve-veil"), false);
-    this.#advance(now);
     const last = lastEpisode(state);
+    // A link may name what the run does not have: it shows the last there is, as a link to a step does.
+    for (const name of /** @type {const} */ (["moment", "since"])) state[name] = state[name] === null ? null : Math.min(state[name], last);
+    this.#advance(now);
     const mode = modeOf(state);
     const moment = state.moment ?? state.episode ?? 0;
     for (const button of this.modes.children) {

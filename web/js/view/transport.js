@@ -74,7 +74,8 @@ export class Transport {
   }
 
   #typed() {
-    const step = Number.parseInt(this.input.value.replace(/\D/g, ""), 10);
+    const text = this.input.value.replace(/[\s,'’]/g, "").replace("\u2212", "-");
+    const step = text === "" ? Number.NaN : Math.round(Number(text));
     if (Number.isFinite(step) && step !== this.session.state.step) this.session.seek(step, this.session.state.episode, false);
   }
 
@@ -102,10 +103,21 @@ export class Transport {
     setText(byId("total"), none ? DASH : state.length === null ? "…" : count(state.length));
     this.#pace(running);
     this.#live();
-    setValue(byId("speed"), String(state.speed));
+    this.#speed();
     this.#loop();
     this.#autoplay();
     this.#ticks(known);
+  }
+
+  /** A link may name a speed that is none of the menu's: it is there as long as it is set. */
+  #speed() {
+    const { speed } = this.session.state;
+    const menu = byId("speed");
+    const own = menu.querySelector("[data-own]");
+    const listed = SPEEDS.includes(speed);
+    if (own && (listed || own.value !== String(speed))) own.remove();
+    if (!listed && own?.value !== String(speed)) menu.prepend(make("option", { value: String(speed), text: speedText(speed), "data-own": "" }));
+    setValue(menu, String(speed));
   }
 
   #autoplay() {
