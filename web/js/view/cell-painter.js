@@ -134,7 +134,7 @@ function paintWedges(ctx, x, y, side, inset, look, { scale, tokens }) {
     // Beside the centre two numbers and perhaps the diamond share the width.
     const room = wedge === 4 ? side * DIAMOND * 1.3 : beside ? side * (stay ? 0.29 : 0.32) : side * 0.6;
     const weight = shown.best ? "700 " : "";
-    const size = fontFor(ctx, shown.label, room, Math.min(14, side * 0.15));
+    const size = fontFor(ctx, shown.label, room, side * 0.15);
     if (!size) return;
     const off = side * (beside ? (stay ? 0.32 : 0.29) : 0.37);
     const [dx, dy] = [[0, -off], [off, 0], [0, off], [-off, 0], [0, 0]][wedge];

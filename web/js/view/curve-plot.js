@@ -6,6 +6,7 @@
 
 import uPlot from "uplot";
 import { clockTexts, count, tickTexts } from "../logic/format.js";
+import { MONO } from "./shapes.js";
 
 /** Colours of further series, with a dash each, so that colour alone says nothing. */
 export const FURTHER = {
@@ -29,7 +30,7 @@ const MINUTES_S = 120;
  * @param {any[]} data  x, least, greatest, quartile, quartile, median, further series
  */
 export function makePlot({ host, tokens, axis, span, reach, further, hooks }, data) {
-  const common = { stroke: tokens.dim, font: "11px ui-monospace, monospace", grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
+  const common = { stroke: tokens.dim, font: `${tokens.t1} ${MONO}`, grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
   const dots = { stroke: "transparent", points: { show: true, size: 3, width: 0, fill: `${tokens.archive}80` } };
   const unseen = { stroke: "transparent", points: { show: false } };
   /** @type {any} */

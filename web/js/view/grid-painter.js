@@ -30,12 +30,14 @@ export { MONO };
 
 /** Below this side a cell is colours alone. */
 const SMALL = 16;
+/** Above it a cell grows no more: four of them should not fill a wall. */
+const MOST_SIDE = 180;
 /** Bare surface beside a grid, both sides together. */
 const MARGIN = 10;
 
 /** Where a grid stands in a box of this size. @param {import("../logic/grid.js").Grid} grid @param {number} width @param {number} height @returns {Frame} */
 export function frameOf(grid, width, height) {
-  const cell = Math.max(4, Math.min((width - MARGIN) / grid.columns, (height - MARGIN) / grid.rows, 120));
+  const cell = Math.max(4, Math.min((width - MARGIN) / grid.columns, (height - MARGIN) / grid.rows, MOST_SIDE));
   return { x: Math.round((width - cell * grid.columns) / 2), y: Math.round((height - cell * grid.rows) / 2), cell };
 }
 

@@ -110,7 +110,7 @@ export class TrainerPanel {
       void this.#fill(one);
     } else if (one && !over && this.filled !== filling(one)) void this.#fill(one, false); // somebody else changed it
     setAttribute(this.box, "data-state", one?.state ?? "none");
-    setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : this.trainings.allowed ? "NONE" : "OFF");
+    setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : this.trainings.allowed ? "idle" : "off");
     this.#choices();
     show(this.parts.mode, this.mode !== null);
     if (this.mode) setText(this.parts.mode, modeText(this.mode));
