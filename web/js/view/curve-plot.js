@@ -15,6 +15,11 @@ export const FURTHER = {
   episode_return: { colour: "#E69F00", dash: [9, 3, 2, 3] },
 };
 
+/** The dash of a curve as the key beside its name draws it. @param {number[]} dash */
+export function lineOf([first = 0]) {
+  return first === 0 ? "solid" : first < 4 ? "dotted" : "dashed";
+}
+
 /** Below this, seconds, a time axis shows the seconds. */
 const MINUTES_S = 120;
 

@@ -217,7 +217,9 @@ function paintTrail(ctx, frame, scene) {
 /** @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene @param {[number, number]} agent */
 function paintAgent(ctx, frame, scene, [row, column]) {
   const [x, y] = [frame.x + (column + 0.5) * frame.cell, frame.y + (row + 0.5) * frame.cell];
-  const radius = Math.max(4, frame.cell * 0.2);
+  // Between four numbers it makes itself small.
+  const between = scene.overlay === "triangles" && frame.cell >= WEDGE_SIDE;
+  const radius = Math.max(4, frame.cell * (between ? 0.165 : 0.2));
   ctx.shadowColor = "rgba(0,0,0,.45)";
   ctx.shadowBlur = radius * 0.8;
   dot(ctx, x, y, radius, "#fff");

@@ -19,6 +19,9 @@ import { Traces } from "../logic/traces.js";
 import { MONO } from "./shapes.js";
 
 const LEAST_LANE = 18;
+const MOST_LANE = 128;
+/** From this height on a lane tells its least and its greatest, in lines of type. */
+const WITH_ENDS = 4.5;
 const HEADING = 26;
 const INDENT = 14;
 /** Of a character of the monospaced face, in font sizes. */
@@ -38,7 +41,7 @@ export function paintVector(ctx, width, height, view) {
   const headings = lanes.filter(({ path }) => path === null).length;
   const curves = lanes.length - headings;
   const heading = Math.min(HEADING, room / lanes.length);
-  const lane = Math.min(96, (room - headings * heading) / Math.max(1, curves));
+  const lane = Math.min(MOST_LANE, (room - headings * heading) / Math.max(1, curves));
   const size = Number.parseFloat(view.tokens.t2);
   const deepest = Math.max(...lanes.map(({ label: words, depth }) => words.length * size * ADVANCE + depth * INDENT));
   const left = Math.min(Math.max(90, deepest + 28), width * 0.34);
@@ -103,7 +106,12 @@ function paintLane(ctx, view, shown, trace, now, area, y, lane) {
   ctx.lineWidth = way > 8 * area.width ? 1 : 1.75;
   ctx.lineJoin = "round";
   ctx.beginPath();
-  for (const [t, value] of points) ctx.lineTo(area.x + (t / area.length) * area.width, toY(value));
+  points.forEach(([t, value], i) => {
+    const x = area.x + (t / area.length) * area.width;
+    // What is counted jumps; nothing lies between a gripper open and one closed.
+    if (whole && i > 0) ctx.lineTo(x, toY(points[i - 1][1]));
+    ctx.lineTo(x, toY(value));
+  });
   ctx.stroke();
   const at = typeof now === "boolean" ? Number(now) : now;
   if (typeof at === "number" && Number.isFinite(at)) {
@@ -113,6 +121,9 @@ function paintLane(ctx, view, shown, trace, now, area, y, lane) {
     ctx.fill();
   }
   const text = typeof now === "boolean" ? (now ? "yes" : "no") : whole ? count(now) : fixed(now, 4);
+  if (lane >= WITH_ENDS * size && high > low && typeof now !== "boolean") {
+    for (const end of [low, high]) label(ctx, whole ? count(end) : fixed(end, 2), area.x + area.width + 10, toY(end), size - 2, tokens.faint);
+  }
   label(ctx, text, area.x + area.width + 10, y + lane / 2, size, tokens.ink);
 }
 
