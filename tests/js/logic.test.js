@@ -192,6 +192,8 @@ test("a curve of successes and failures shows how often, any other its median", 
   const { line, low, high, means } = trend(points, 5);
   assert.deepEqual([means, new Set([...low, ...high])], [true, new Set([null])]);
   [0, 1 / 4, 1 / 5, 2 / 5, 3 / 5, 4 / 5, 3 / 4, 1].forEach((share, i) => assert.ok(Math.abs(line[i] - share) < 1e-9, `${i}`));
+  const chance = [-100, -100, -100, -73, -100, -100];
+  assert.equal(trend({ mean: chance, min: chance, max: chance }, 3).means, false);
   const other = [3, 1, 2, 5, 4];
   const { median, ...band } = rollingQuartiles(other, 3);
   assert.deepEqual(trend({ mean: other, min: other, max: other }, 3), { ...band, line: median, means: false });

@@ -33,6 +33,9 @@ export function rollingQuartiles(values, window) {
   return out;
 }
 
+/** Ends of points, of which an episode alone has two. */
+const SEEN = 6;
+
 /**
  * The line through a cloud and the band around it: median and quartiles, or, where there are
  * but two values (success or not), the mean, which is how often; a median would jump between
@@ -43,9 +46,11 @@ export function rollingQuartiles(values, window) {
  * @returns {{low: (number | null)[], line: (number | null)[], high: (number | null)[], means: boolean}}
  */
 export function trend({ mean, min, max }, window) {
-  const found = new Set();
-  for (let i = 0; i < mean.length && found.size < 3; i += 1) found.add(min[i]).add(max[i]);
-  if (found.size !== 2) {
+  /** How often each value is an end of a point. @type {Map<number, number>} */
+  const found = new Map();
+  for (let i = 0; i < mean.length && found.size < 3; i += 1) for (const end of [min[i], max[i]]) found.set(end, (found.get(end) ?? 0) + 1);
+  // Of a few episodes a second value may be chance.
+  if (found.size !== 2 || Math.min(...found.values()) < SEEN) {
     const { low, median, high } = rollingQuartiles(mean, window);
     return { low, line: median, high, means: false };
   }
