@@ -28,6 +28,8 @@ import { dot, flag, MONO, person, text } from "./shapes.js";
 
 export { MONO };
 
+/** Around what is white and lies on any colour. */
+const RIM = "rgba(10,14,20,.75)";
 /** Below this side a cell is colours alone. */
 const SMALL = 16;
 /** Above it a cell grows no more: four of them should not fill a wall. */
@@ -181,30 +183,39 @@ function paintTrail(ctx, frame, scene) {
   const beside = (overlay === "value" || overlay === "visits") && frame.cell >= VALUE_SIDE;
   const dots = overlay === "triangles" && frame.cell >= WEDGE_SIDE;
   const [across, down] = beside ? [0.16, 0.84] : [0.5, 0.5];
-  const at = trail.map((c) => {
-    const [row, column] = grid.place(c);
-    return [frame.x + (column + across) * frame.cell, frame.y + (row + down) * frame.cell];
-  });
+  const spot = (/** @type {[number, number]} */ [row, column]) => [frame.x + (column + across) * frame.cell, frame.y + (row + down) * frame.cell];
+  const at = trail.map((c) => spot(grid.place(c)));
+  // The way leads up to where the agent is.
+  const here = scene.agent && !beside ? spot(scene.agent) : undefined;
   const plain = overlay === "trail";
   for (let i = 0; i < at.length; i += 1) {
     const strength = ((i + 1) / at.length) ** 1.4;
     const [x, y] = at[i];
-    const next = at[i + 1];
+    const next = at[i + 1] ?? here;
     ctx.strokeStyle = plain ? scene.tokens.accent : "#fff";
     ctx.fillStyle = plain ? scene.tokens.accent : "#fff";
     // A jump (the cliff sends back to the start) is no path: its ends are not joined.
     if (next && !dots && Math.hypot(next[0] - x, next[1] - y) < frame.cell * 1.5) {
-      ctx.globalAlpha = strength * 0.5;
-      ctx.lineWidth = Math.max(1.5, frame.cell * 0.05);
+      const width = Math.max(1.5, frame.cell * 0.05);
       ctx.beginPath();
       ctx.moveTo(x, y);
       ctx.lineTo(next[0], next[1]);
+      if (!plain) {
+        // White alone is lost on yellow.
+        ctx.globalAlpha = strength * 0.35;
+        ctx.strokeStyle = RIM;
+        ctx.lineWidth = width + 2;
+        ctx.stroke();
+        ctx.strokeStyle = "#fff";
+      }
+      ctx.globalAlpha = strength * (plain ? 0.5 : 0.7);
+      ctx.lineWidth = width;
       ctx.stroke();
     }
     ctx.globalAlpha = strength * 0.9;
     if (!plain) {
       ctx.lineWidth = 1;
-      ctx.strokeStyle = "rgba(10,14,20,.75)";
+      ctx.strokeStyle = RIM;
     }
     ctx.beginPath();
     ctx.arc(x, y, Math.max(1.5, frame.cell * 0.065), 0, 7);

@@ -81,7 +81,11 @@ export class Legend {
     const own = grid.cellOf(observation);
     const cell = marked ?? own;
     const difference = state.since !== null;
-    const words = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
+    const o = cell === null ? null : grid.observationAt(cell, observation);
+    const visits = o === null ? 0 : (table?.visitsOf(o) ?? 0);
+    const known = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
+    // In numbers what is shown in colours.
+    const words = overlay === "visits" && !difference ? known.replace(/best .*$/, `${count(visits)} visit${visits === 1 ? "" : "s"}`) : known;
     setAttribute(byId("legend-cell"), "title", words);
     setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+),?/, "($1, $2)").replace("change of value ", "change "));
     if (!coloured || !scale) return;
@@ -89,14 +93,12 @@ export class Legend {
     const text = scale.logarithmic || overlay === "visits" ? tally : cellText;
     setText(byId("legend-low"), text(scale.range.low));
     setText(byId("legend-high"), text(scale.range.high));
-    const o = cell === null ? null : grid.observationAt(cell, observation);
     const row = o === null ? undefined : table?.row(o);
-    const visits = o === null ? 0 : (table?.visitsOf(o) ?? 0);
     const value = overlay === "visits" ? visits : visits !== 0 && row && table && o !== null ? worth(table, o, row) : Number.NaN;
     const mark = byId("legend-mark");
-    const known = Number.isFinite(value) && !(overlay === "visits" && visits === 0);
-    show(mark, known);
-    if (!known) return;
+    const there = Number.isFinite(value) && !(overlay === "visits" && visits === 0);
+    show(mark, there);
+    if (!there) return;
     mark.style.left = `${scale.at(value) * 100}%`;
     setAttribute(mark, "data-value", String(value));
   }
