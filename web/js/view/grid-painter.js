@@ -230,12 +230,12 @@ function paintAgent(ctx, frame, scene, [row, column]) {
   const [x, y] = [frame.x + (column + 0.5) * frame.cell, frame.y + (row + 0.5) * frame.cell];
   // Between four numbers it makes itself small.
   const between = scene.overlay === "triangles" && frame.cell >= WEDGE_SIDE;
-  const radius = Math.max(4, frame.cell * (between ? 0.165 : 0.2));
+  const radius = Math.max(4, frame.cell * (between ? 0.175 : 0.2));
   ctx.shadowColor = "rgba(0,0,0,.45)";
   ctx.shadowBlur = radius * 0.8;
   dot(ctx, x, y, radius, "#fff");
   ctx.shadowBlur = 0;
-  ctx.lineWidth = Math.max(2, frame.cell * 0.045);
+  ctx.lineWidth = Math.max(2, radius * 0.225);
   ctx.strokeStyle = "#10151c";
   ctx.stroke();
   dot(ctx, x, y, radius * 0.46, scene.tokens.agent);
