@@ -210,6 +210,11 @@ async def disconnected(studio: Studio) -> None:
         ]
         for _, page in there:
             await look_around(page)
+            # What is asked for last must have come: nobody is there to ask again.
+            await expect(
+                page.locator('[data-testid="episode-row"][aria-selected="true"]')
+            ).to_have_count(1)
+            await expect(page.get_by_test_id("td-error")).not_to_have_text("–")
         studio.server.terminate()
         for name, page in there:
             await expect(page.get_by_test_id("banner")).to_contain_text("lost")

@@ -16,7 +16,7 @@ READ = """() => {
   const canvas = document.getElementById("stage");
   const { rows, columns } = reel.state.run.presentation;
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const side = Math.max(4, Math.min((width - 10) / columns, (height - 10) / rows, 120));
+  const side = Math.max(4, Math.min((width - 10) / columns, (height - 10) / rows, 180));
   const left = Math.round((width - side * columns) / 2);
   const top = Math.round((height - side * rows) / 2);
   const style = getComputedStyle(document.documentElement);

@@ -8,7 +8,7 @@ import { command, HELP, nextSpeed } from "../../web/js/logic/keys.js";
 import { decode, encode } from "../../web/js/logic/messages.js";
 import { format, parse } from "../../web/js/logic/route.js";
 import { colour, inkOn, luminance, PALETTES, rangeOf, Scale, Span } from "../../web/js/logic/scales.js";
-import { robustSpan, rollingQuartiles } from "../../web/js/logic/rolling.js";
+import { robustSpan, rollingQuartiles, trend } from "../../web/js/logic/rolling.js";
 
 test("messages: text is JSON, bytes go to the decoder that was handed in", () => {
   assert.deepEqual(decode('["state", {"step": 0}]', assert.fail), { type: "state", data: { step: 0 } });
@@ -189,6 +189,19 @@ test("rolling quartiles: centred, cut off at the ends, unknown values left out",
     [low, median, high].forEach((line, q) => assert.ok(Math.abs(line[i] - by(window, (q + 1) / 4)) < 1e-9, `${i}`));
   });
   assert.deepEqual(rollingQuartiles([null, Number.NaN], 5).median, [null, null]);
+});
+
+test("a curve of successes and failures shows how often, any other its median", () => {
+  const won = [0, 0, 0, 1, 0, 1, 1, 1];
+  const points = { mean: won, min: won, max: won };
+  const { line, low, high, means } = trend(points, 5);
+  assert.deepEqual([means, new Set([...low, ...high])], [true, new Set([null])]);
+  [0, 1 / 4, 1 / 5, 2 / 5, 3 / 5, 4 / 5, 3 / 4, 1].forEach((share, i) => assert.ok(Math.abs(line[i] - share) < 1e-9, `${i}`));
+  const chance = [-100, -100, -100, -73, -100, -100];
+  assert.equal(trend({ mean: chance, min: chance, max: chance }, 3).means, false);
+  const other = [3, 1, 2, 5, 4];
+  const { median, ...band } = rollingQuartiles(other, 3);
+  assert.deepEqual(trend({ mean: other, min: other, max: other }, 3), { ...band, line: median, means: false });
 });
 
 test("a y-axis shows everything, unless a few outliers would flatten the rest", () => {

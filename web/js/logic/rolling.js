@@ -33,6 +33,42 @@ export function rollingQuartiles(values, window) {
   return out;
 }
 
+/** Ends of points, of which an episode alone has two. */
+const SEEN = 6;
+
+/**
+ * The line through a cloud and the band around it: median and quartiles, or, where there are
+ * but two values (success or not), the mean, which is how often; a median would jump between
+ * the two, and a middle half says nothing.
+ *
+ * @param {{mean: number[], min: number[], max: number[]}} points
+ * @param {number} window  points
+ * @returns {{low: (number | null)[], line: (number | null)[], high: (number | null)[], means: boolean}}
+ */
+export function trend({ mean, min, max }, window) {
+  /** How often each value is an end of a point. @type {Map<number, number>} */
+  const found = new Map();
+  for (let i = 0; i < mean.length && found.size < 3; i += 1) for (const end of [min[i], max[i]]) found.set(end, (found.get(end) ?? 0) + 1);
+  // Of a few episodes a second value may be chance.
+  if (found.size !== 2 || Math.min(...found.values()) < SEEN) {
+    const { low, median, high } = rollingQuartiles(mean, window);
+    return { low, line: median, high, means: false };
+  }
+  const none = mean.map(() => null);
+  return { low: none, line: rollingMean(mean, window), high: none, means: true };
+}
+
+/** @param {number[]} values @param {number} window  points */
+function rollingMean(values, window) {
+  const half = Math.floor(window / 2);
+  const sums = [0];
+  for (const value of values) sums.push(sums[sums.length - 1] + value);
+  return values.map((_, i) => {
+    const [from, to] = [Math.max(0, i - half), Math.min(values.length, i + half + 1)];
+    return (sums[to] - sums[from]) / (to - from);
+  });
+}
+
 /** Where a value stands, or would, in a sorted list. @param {number[]} sorted @param {number} value */
 function place(sorted, value) {
   let [low, high] = [0, sorted.length];

@@ -132,11 +132,11 @@ function paintWedges(ctx, x, y, side, inset, look, { scale, tokens }) {
     if (!shown?.label) return;
     const beside = wedge === 1 || wedge === 3;
     // Beside the centre two numbers and perhaps the diamond share the width.
-    const room = wedge === 4 ? side * DIAMOND * 1.3 : beside ? side * (stay ? 0.29 : 0.32) : side * 0.6;
+    const room = wedge === 4 ? side * DIAMOND * 1.3 : beside ? side * (stay ? 0.29 : 0.31) : side * 0.6;
     const weight = shown.best ? "700 " : "";
-    const size = fontFor(ctx, shown.label, room, Math.min(14, side * 0.15));
+    const size = fontFor(ctx, shown.label, room, side * 0.15);
     if (!size) return;
-    const off = side * (beside ? (stay ? 0.32 : 0.29) : 0.37);
+    const off = side * (beside ? (stay ? 0.32 : 0.3) : 0.37);
     const [dx, dy] = [[0, -off], [off, 0], [0, off], [-off, 0], [0, 0]][wedge];
     text(ctx, shown.label, mx + dx, my + dy, `${weight}${size}px ${MONO}`, scale.inks[shown.level]);
   });
@@ -188,10 +188,8 @@ function diamond(ctx, x, y, arm, fill, rim) {
  */
 function paintArrows(ctx, x, y, side, inset, look, { scale }) {
   if (!scale) return;
-  ctx.globalAlpha = 0.55;
   ctx.fillStyle = scale.fills[look.level];
   ctx.fillRect(x + inset, y + inset, side - 2 * inset, side - 2 * inset);
-  ctx.globalAlpha = 1;
   const [mx, my] = [x + side / 2, y + side / 2];
   const weight = Math.max(1.25, Math.min(4, side * 0.055));
   for (const { wedge, share } of look.arrows) {

@@ -6,6 +6,7 @@
 
 import uPlot from "uplot";
 import { clockTexts, count, tickTexts } from "../logic/format.js";
+import { MONO } from "./shapes.js";
 
 /** Colours of further series, with a dash each, so that colour alone says nothing. */
 export const FURTHER = {
@@ -13,6 +14,11 @@ export const FURTHER = {
   epsilon: { colour: "#CC79A7", dash: [2, 4] },
   episode_return: { colour: "#E69F00", dash: [9, 3, 2, 3] },
 };
+
+/** The dash of a curve as the key beside its name draws it. @param {number[]} dash */
+export function lineOf([first = 0]) {
+  return first === 0 ? "solid" : first < 4 ? "dotted" : "dashed";
+}
 
 /** Below this, seconds, a time axis shows the seconds. */
 const MINUTES_S = 120;
@@ -29,7 +35,7 @@ const MINUTES_S = 120;
  * @param {any[]} data  x, least, greatest, quartile, quartile, median, further series
  */
 export function makePlot({ host, tokens, axis, span, reach, further, hooks }, data) {
-  const common = { stroke: tokens.dim, font: "11px ui-monospace, monospace", grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
+  const common = { stroke: tokens.dim, font: `${tokens.t1} ${MONO}`, grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
   const dots = { stroke: "transparent", points: { show: true, size: 3, width: 0, fill: `${tokens.archive}80` } };
   const unseen = { stroke: "transparent", points: { show: false } };
   /** @type {any} */

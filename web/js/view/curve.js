@@ -7,8 +7,8 @@
 import uPlot from "uplot";
 import { api } from "../net/api.js";
 import { count, ending, fixed, reward } from "../logic/format.js";
-import { robustSpan, rollingQuartiles } from "../logic/rolling.js";
-import { FURTHER, makePlot } from "./curve-plot.js";
+import { robustSpan, trend } from "../logic/rolling.js";
+import { FURTHER, lineOf, makePlot } from "./curve-plot.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const REFRESH_MS = 1_000;
@@ -64,6 +64,7 @@ export class Curve {
     for (const name of /** @type {Metric[]} */ (["length", "epsilon"])) {
       const key = make("i", { class: "dash" });
       key.style.setProperty("--ink", FURTHER[name].colour);
+      key.style.borderTopStyle = lineOf(FURTHER[name].dash);
       const button = make("button", { class: "small", "aria-pressed": "false", "data-testid": `further-${name}`, title: `Show the ${NAMES[name]} too` }, [key, NAMES[name]]);
       on(button, "click", () => this.setFurther(this.further.includes(name) ? this.further.filter((other) => other !== name) : [...this.further, name]));
       byId("further").append(button);
@@ -152,12 +153,12 @@ export class Curve {
     const [{ total, bucket, points }] = answers;
     const { episode, mean, min, max } = points;
     const window = Math.max(3, Math.round(mean.length / 40));
-    const { low, median, high } = rollingQuartiles(mean, window);
+    const { low, line, high, means } = trend(points, window);
     const axis = this.axis.value;
     const x = axis === "episode" ? episode : points[axis];
     // A run that grew between two answers has further points in the later one.
     const further = answers.slice(1).map((answer) => x.map((/** @type {number} */ _, /** @type {number} */ i) => answer.points.mean[i] ?? null));
-    const data = [x, min, max, low, high, median, ...further];
+    const data = [x, min, max, low, high, line, ...further];
     const { low: least, high: most, clipped } = robustSpan(min, max);
     this.span = [least, most];
     this.reach = axis === "episode" ? [0, Math.max(1, total - 1)] : [x[0] ?? 0, Math.max(x.at(-1) ?? 1, (x[0] ?? 0) + 1)];
@@ -167,7 +168,7 @@ export class Curve {
     const over = window * bucket;
     const notes = [`${count(total)} episodes`];
     if (bucket > 1) notes.push(`1 of ${count(bucket)}, least and greatest`);
-    notes.push(`median and middle half of ${count(over)}`);
+    notes.push(`${means ? "mean" : "median and middle half"} of ${count(over)}`);
     if (clipped) notes.push("outliers off the scale");
     const note = byId("curve-note");
     setAttribute(note, "title", notes.join(" · "));

@@ -28,14 +28,18 @@ import { dot, flag, MONO, person, text } from "./shapes.js";
 
 export { MONO };
 
+/** Around what is white and lies on any colour. */
+const RIM = "rgba(10,14,20,.75)";
 /** Below this side a cell is colours alone. */
 const SMALL = 16;
+/** Above it a cell grows no more: four of them should not fill a wall. */
+const MOST_SIDE = 180;
 /** Bare surface beside a grid, both sides together. */
 const MARGIN = 10;
 
 /** Where a grid stands in a box of this size. @param {import("../logic/grid.js").Grid} grid @param {number} width @param {number} height @returns {Frame} */
 export function frameOf(grid, width, height) {
-  const cell = Math.max(4, Math.min((width - MARGIN) / grid.columns, (height - MARGIN) / grid.rows, 120));
+  const cell = Math.max(4, Math.min((width - MARGIN) / grid.columns, (height - MARGIN) / grid.rows, MOST_SIDE));
   return { x: Math.round((width - cell * grid.columns) / 2), y: Math.round((height - cell * grid.rows) / 2), cell };
 }
 
@@ -179,30 +183,39 @@ function paintTrail(ctx, frame, scene) {
   const beside = (overlay === "value" || overlay === "visits") && frame.cell >= VALUE_SIDE;
   const dots = overlay === "triangles" && frame.cell >= WEDGE_SIDE;
   const [across, down] = beside ? [0.16, 0.84] : [0.5, 0.5];
-  const at = trail.map((c) => {
-    const [row, column] = grid.place(c);
-    return [frame.x + (column + across) * frame.cell, frame.y + (row + down) * frame.cell];
-  });
+  const spot = (/** @type {[number, number]} */ [row, column]) => [frame.x + (column + across) * frame.cell, frame.y + (row + down) * frame.cell];
+  const at = trail.map((c) => spot(grid.place(c)));
+  // The way leads up to where the agent is.
+  const here = scene.agent && !beside ? spot(scene.agent) : undefined;
   const plain = overlay === "trail";
   for (let i = 0; i < at.length; i += 1) {
     const strength = ((i + 1) / at.length) ** 1.4;
     const [x, y] = at[i];
-    const next = at[i + 1];
+    const next = at[i + 1] ?? here;
     ctx.strokeStyle = plain ? scene.tokens.accent : "#fff";
     ctx.fillStyle = plain ? scene.tokens.accent : "#fff";
     // A jump (the cliff sends back to the start) is no path: its ends are not joined.
     if (next && !dots && Math.hypot(next[0] - x, next[1] - y) < frame.cell * 1.5) {
-      ctx.globalAlpha = strength * 0.5;
-      ctx.lineWidth = Math.max(1.5, frame.cell * 0.05);
+      const width = Math.max(1.5, frame.cell * 0.05);
       ctx.beginPath();
       ctx.moveTo(x, y);
       ctx.lineTo(next[0], next[1]);
+      if (!plain) {
+        // White alone is lost on yellow.
+        ctx.globalAlpha = strength * 0.35;
+        ctx.strokeStyle = RIM;
+        ctx.lineWidth = width + 2;
+        ctx.stroke();
+        ctx.strokeStyle = "#fff";
+      }
+      ctx.globalAlpha = strength * (plain ? 0.5 : 0.7);
+      ctx.lineWidth = width;
       ctx.stroke();
     }
     ctx.globalAlpha = strength * 0.9;
     if (!plain) {
       ctx.lineWidth = 1;
-      ctx.strokeStyle = "rgba(10,14,20,.75)";
+      ctx.strokeStyle = RIM;
     }
     ctx.beginPath();
     ctx.arc(x, y, Math.max(1.5, frame.cell * 0.065), 0, 7);
@@ -215,12 +228,14 @@ function paintTrail(ctx, frame, scene) {
 /** @param {CanvasRenderingContext2D} ctx @param {Frame} frame @param {Scene} scene @param {[number, number]} agent */
 function paintAgent(ctx, frame, scene, [row, column]) {
   const [x, y] = [frame.x + (column + 0.5) * frame.cell, frame.y + (row + 0.5) * frame.cell];
-  const radius = Math.max(4, frame.cell * 0.2);
+  // Between four numbers it makes itself small.
+  const between = scene.overlay === "triangles" && frame.cell >= WEDGE_SIDE;
+  const radius = Math.max(4, frame.cell * (between ? 0.175 : 0.2));
   ctx.shadowColor = "rgba(0,0,0,.45)";
   ctx.shadowBlur = radius * 0.8;
   dot(ctx, x, y, radius, "#fff");
   ctx.shadowBlur = 0;
-  ctx.lineWidth = Math.max(2, frame.cell * 0.045);
+  ctx.lineWidth = Math.max(2, radius * 0.225);
   ctx.strokeStyle = "#10151c";
   ctx.stroke();
   dot(ctx, x, y, radius * 0.46, scene.tokens.agent);

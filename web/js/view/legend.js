@@ -4,7 +4,7 @@
  * palette is chosen.
  */
 
-import { cell as cellText } from "../logic/format.js";
+import { cell as cellText, count } from "../logic/format.js";
 import { cellLabel, tally, worth } from "../logic/heat.js";
 import { LEVELS } from "../logic/scales.js";
 import { byId, on, setAttribute, setText, show } from "./dom.js";
@@ -70,7 +70,9 @@ export class Legend {
     show(byId("legend-unvisited"), coloured);
     show(byId("legend-frame"), coloured && state.since === null);
     show(byId("legend-palette"), coloured && !scale?.range.diverging);
-    setText(byId("legend-name"), state.since === null ? NAMES[overlay] : `change of ${NAMES[overlay]}`);
+    // A picture of another moment than that of the step says so.
+    const pinned = state.moment === null || state.since !== null || overlay === "trail" ? "" : ` at episode ${count(state.moment)}`;
+    setText(byId("legend-name"), state.since === null ? NAMES[overlay] + pinned : `change of ${NAMES[overlay]}`);
     setText(byId("legend-note"), overlay === "trail" ? NOTES.trail : overlay === "visits" && scale?.logarithmic ? "log" : "");
     setAttribute(byId("legend-name"), "title", NOTES[overlay]);
     setText(byId("legend-frame"), state.perFrame ? "range: frame" : "range: run");
@@ -79,22 +81,24 @@ export class Legend {
     const own = grid.cellOf(observation);
     const cell = marked ?? own;
     const difference = state.since !== null;
-    const words = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
+    const o = cell === null ? null : grid.observationAt(cell, observation);
+    const visits = o === null ? 0 : (table?.visitsOf(o) ?? 0);
+    const known = cell === null ? "" : cellLabel(grid, cell, observation, table, { difference });
+    // In numbers what is shown in colours.
+    const words = overlay === "visits" && !difference ? known.replace(/best .*$/, `${count(visits)} visit${visits === 1 ? "" : "s"}`) : known;
     setAttribute(byId("legend-cell"), "title", words);
-    setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+),?/, "($1, $2)"));
+    setText(byId("legend-cell"), words.replace(/^row (\d+) column (\d+),?/, "($1, $2)").replace("change of value ", "change "));
     if (!coloured || !scale) return;
     this.#bar(scale);
     const text = scale.logarithmic || overlay === "visits" ? tally : cellText;
     setText(byId("legend-low"), text(scale.range.low));
     setText(byId("legend-high"), text(scale.range.high));
-    const o = cell === null ? null : grid.observationAt(cell, observation);
     const row = o === null ? undefined : table?.row(o);
-    const visits = o === null ? 0 : (table?.visitsOf(o) ?? 0);
     const value = overlay === "visits" ? visits : visits !== 0 && row && table && o !== null ? worth(table, o, row) : Number.NaN;
     const mark = byId("legend-mark");
-    const known = Number.isFinite(value) && !(overlay === "visits" && visits === 0);
-    show(mark, known);
-    if (!known) return;
+    const there = Number.isFinite(value) && !(overlay === "visits" && visits === 0);
+    show(mark, there);
+    if (!there) return;
     mark.style.left = `${scale.at(value) * 100}%`;
     setAttribute(mark, "data-value", String(value));
   }

@@ -1,11 +1,13 @@
-/** The return curves of several runs over each other: their medians, one look each. */
+/** The return curves of several runs over each other: a line and a look each. */
 
 import uPlot from "uplot";
 import { count, fixed } from "../logic/format.js";
-import { rollingQuartiles } from "../logic/rolling.js";
+import { trend } from "../logic/rolling.js";
 import { lookOf } from "../logic/runs.js";
 import { api } from "../net/api.js";
+import { lineOf } from "./curve-plot.js";
 import { make, show } from "./dom.js";
+import { MONO } from "./shapes.js";
 
 const POINTS = 600;
 const HEIGHT = 220;
@@ -38,14 +40,14 @@ export class RunCurves {
     this.host.replaceChildren();
     const there = runs.flatMap((run, i) => (answers[i]?.points.episode.length > 0 ? [{ run, answer: answers[i] }] : []));
     if (there.length === 0) return;
-    const lines = there.map(({ answer }) => rollingQuartiles(answer.points.mean, Math.max(3, Math.round(answer.points.mean.length / 40))).median);
+    const lines = there.map(({ answer }) => trend(answer.points, Math.max(3, Math.round(answer.points.mean.length / 40))).line);
     const data = uPlot.join(there.map(({ answer }, i) => /** @type {any} */ ([answer.points.episode, lines[i]])));
     const { tokens } = this.theme;
-    const axis = { stroke: tokens.dim, font: "11px ui-monospace, monospace", grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
+    const axis = { stroke: tokens.dim, font: `${tokens.t1} ${MONO}`, grid: { stroke: tokens.line, width: 1 }, ticks: { show: false } };
     const legend = there.map(({ run, answer }, i) => {
       const key_ = make("i", { class: "dash" });
       key_.style.setProperty("--ink", lookOf(i).colour);
-      key_.style.borderTopStyle = lookOf(i).dash.length > 0 ? "dashed" : "solid";
+      key_.style.borderTopStyle = lineOf(lookOf(i).dash);
       return make("span", { "data-testid": "curve-of", "data-run": run.run }, [key_, `${run.name ?? run.run} · ${count(answer.total)} episodes · last 100: ${fixed(run.last_return_100, 1)}`]);
     });
     this.host.append(make("div", { class: "curve-legend" }, legend));

@@ -6,7 +6,7 @@
 import { on } from "./dom.js";
 
 const KEY = "reel.theme";
-const NAMES = ["bg", "panel", "raised", "line", "ink", "dim", "faint", "accent", "live", "archive", "cell", "hatch", "goal", "hazard", "agent"];
+const NAMES = ["bg", "panel", "raised", "line", "ink", "dim", "faint", "accent", "live", "archive", "cell", "hatch", "goal", "hazard", "agent", "t1", "t2"];
 
 /** @typedef {Record<string, string> & {rgb: (name: string) => [number, number, number]}} Tokens */
 
@@ -19,6 +19,10 @@ export class Theme {
       if (!stored()) this.set(system.matches ? "light" : "dark");
     });
     this.tokens = this.#read();
+    // Type is larger on large screens, on canvases too.
+    on(window, "resize", () => {
+      if (this.#read().t1 !== this.tokens.t1) this.set(this.name);
+    });
   }
 
   get name() {

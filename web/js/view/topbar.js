@@ -78,7 +78,8 @@ export class TopBar {
           [count(metrics.episodes), "episodes"],
           [count(metrics.steps), "steps"],
         ];
-    parts.push(["return", Math.abs(metrics.return_100 ?? 0) >= 1e5 ? brief(metrics.return_100) : fixed(metrics.return_100, 2)], ["ε", short(metrics.epsilon)]);
+    parts.push(["return", Math.abs(metrics.return_100 ?? 0) >= 1e5 ? brief(metrics.return_100) : fixed(metrics.return_100, 2)]);
+    if (typeof metrics.epsilon === "number") parts.push(["ε", short(metrics.epsilon)]);
     const lost = metrics.lost ?? 0;
     const text = [...parts.map(([a, b]) => `${a} ${b}`), `${count(lost)} lost`];
     if (text.join() !== this.said) {

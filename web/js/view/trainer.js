@@ -6,6 +6,7 @@
 
 import { compact, count, fixed, short } from "../logic/format.js";
 import { label, problem, read } from "../logic/parameters.js";
+import { recording } from "../logic/state.js";
 import { isOver, PACES, paceAt, paceText, progress, Trainings } from "../logic/trainings.js";
 import { training as api } from "../net/api.js";
 import { byId, keepArrows, make, on, setAttribute, setText, show } from "./dom.js";
@@ -110,11 +111,14 @@ export class TrainerPanel {
       void this.#fill(one);
     } else if (one && !over && this.filled !== filling(one)) void this.#fill(one, false); // somebody else changed it
     setAttribute(this.box, "data-state", one?.state ?? "none");
-    setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : this.trainings.allowed ? "NONE" : "OFF");
+    // Recorded by a trainer that this server did not start.
+    const elsewhere = one === null && recording(this.session.state);
+    setText(this.parts.chip, one ? (one.silent ? "NO WORD" : STATES[one.state]) : elsewhere ? "elsewhere" : this.trainings.allowed ? "idle" : "off");
     this.#choices();
     show(this.parts.mode, this.mode !== null);
     if (this.mode) setText(this.parts.mode, modeText(this.mode));
     show(this.parts.none, one === null);
+    setText(this.parts.nothing, elsewhere ? "This run is trained by a process of its own, and steered there." : "Nothing trains here now.");
     show(this.parts.some, one !== null);
     if (one === null) return;
     const { figures } = one;
@@ -190,7 +194,7 @@ export class TrainerPanel {
     this.box.append(
       make("summary", {}, [make("h2", { text: "Training" }), part("chip", "span", { class: "state" })]),
       part("mode", "p", { class: "mode", role: "status" }),
-      part("none", "div", { class: "none" }, [make("p", { class: "dim", text: "Nothing trains here now." }), button("new", "Train an agent …", "Choose an environment or draw a map", () => void this.form.open(), "primary")]),
+      part("none", "div", { class: "none" }, [part("nothing", "p", { class: "dim" }), button("new", "Train an agent …", "Choose an environment or draw a map", () => void this.form.open(), "primary")]),
       part("some", "div", {}, [
         part("choice", "select", { class: "choice", "aria-label": "Training" }),
         make("div", { class: "gauge" }, [part("bar", "i")]),

@@ -19,8 +19,13 @@ import { Traces } from "../logic/traces.js";
 import { MONO } from "./shapes.js";
 
 const LEAST_LANE = 18;
+const MOST_LANE = 128;
+/** From this height on a lane tells its least and its greatest, in lines of type. */
+const WITH_ENDS = 4.5;
 const HEADING = 26;
 const INDENT = 14;
+/** Of a character of the monospaced face, in font sizes. */
+const ADVANCE = 0.61;
 
 /** What each canvas has drawn so far. @type {WeakMap<HTMLCanvasElement | OffscreenCanvas, Traces>} */
 const drawn = new WeakMap();
@@ -36,10 +41,11 @@ export function paintVector(ctx, width, height, view) {
   const headings = lanes.filter(({ path }) => path === null).length;
   const curves = lanes.length - headings;
   const heading = Math.min(HEADING, room / lanes.length);
-  const lane = Math.min(96, (room - headings * heading) / Math.max(1, curves));
-  const deepest = Math.max(...lanes.map(({ label: words, depth }) => words.length * 7.3 + depth * INDENT));
+  const lane = Math.min(MOST_LANE, (room - headings * heading) / Math.max(1, curves));
+  const size = Number.parseFloat(view.tokens.t2);
+  const deepest = Math.max(...lanes.map(({ label: words, depth }) => words.length * size * ADVANCE + depth * INDENT));
   const left = Math.min(Math.max(90, deepest + 28), width * 0.34);
-  const right = 84;
+  const right = size * 7;
   const area = { x: left, width: width - left - right, length: Math.max(1, view.length) };
   const { canvas } = ctx;
   const traces = drawn.get(canvas) ?? new Traces();
@@ -59,15 +65,16 @@ export function paintVector(ctx, width, height, view) {
   const x = area.x + (view.step / area.length) * area.width;
   ctx.fillStyle = view.tokens.accent;
   ctx.fillRect(Math.round(x) - 0.5, top, 1.5, y - top);
-  if (leftOut > 0) label(ctx, `${count(view.lanes.length - lanes.length)} more`, left, y + LEAST_LANE / 2 + 2, view.tokens.dim, "left");
+  if (leftOut > 0) label(ctx, `${count(view.lanes.length - lanes.length)} more`, left, y + LEAST_LANE / 2 + 2, size, view.tokens.dim);
 }
 
 /** @typedef {{x: number, width: number, length: number}} Area */
 
 /** @param {CanvasRenderingContext2D} ctx @param {import("../logic/looks.js").Lane} lane @param {Area} area @param {number} y @param {number} side @param {import("./theme.js").Tokens} tokens */
 function paintHeading(ctx, lane, area, y, side, tokens) {
-  label(ctx, lane.label, 14 + lane.depth * INDENT, y + side / 2, tokens.ink, "left", 600);
-  if (lane.text) label(ctx, lane.text, area.x, y + side / 2, tokens.dim, "left");
+  const size = Number.parseFloat(tokens.t2);
+  label(ctx, lane.label, 14 + lane.depth * INDENT, y + side / 2, size, tokens.ink, 600);
+  if (lane.text) label(ctx, lane.text, area.x, y + side / 2, size, tokens.dim);
   ctx.fillStyle = tokens.line;
   ctx.fillRect(14 + lane.depth * INDENT, Math.round(y + side) - 1, area.x + area.width - 14 - lane.depth * INDENT, 1);
 }
@@ -79,10 +86,11 @@ function paintHeading(ctx, lane, area, y, side, tokens) {
  */
 function paintLane(ctx, view, shown, trace, now, area, y, lane) {
   const { tokens } = view;
-  label(ctx, shown.label, 14 + shown.depth * INDENT, y + lane / 2, tokens.dim, "left", 400, area.x - 22 - shown.depth * INDENT);
+  const size = Number.parseFloat(tokens.t2);
+  label(ctx, shown.label, 14 + shown.depth * INDENT, y + lane / 2, size, tokens.dim, 400, area.x - 22 - shown.depth * INDENT);
   ctx.fillStyle = tokens.line;
   ctx.fillRect(area.x, Math.round(y + lane) - 1, area.width, 1);
-  if (shown.text !== undefined) return label(ctx, typeof now === "string" ? now : shown.text, area.x + 6, y + lane / 2, tokens.ink, "left", 400, area.width);
+  if (shown.text !== undefined) return label(ctx, typeof now === "string" ? now : shown.text, area.x + 6, y + lane / 2, size, tokens.ink, 400, area.width);
   const { points, low, high, whole } = trace;
   const pad = Math.min(10, lane * 0.18);
   const span = high - low || 1;
@@ -98,7 +106,12 @@ function paintLane(ctx, view, shown, trace, now, area, y, lane) {
   ctx.lineWidth = way > 8 * area.width ? 1 : 1.75;
   ctx.lineJoin = "round";
   ctx.beginPath();
-  for (const [t, value] of points) ctx.lineTo(area.x + (t / area.length) * area.width, toY(value));
+  points.forEach(([t, value], i) => {
+    const x = area.x + (t / area.length) * area.width;
+    // What is counted jumps; nothing lies between a gripper open and one closed.
+    if (whole && i > 0) ctx.lineTo(x, toY(points[i - 1][1]));
+    ctx.lineTo(x, toY(value));
+  });
   ctx.stroke();
   const at = typeof now === "boolean" ? Number(now) : now;
   if (typeof at === "number" && Number.isFinite(at)) {
@@ -108,16 +121,19 @@ function paintLane(ctx, view, shown, trace, now, area, y, lane) {
     ctx.fill();
   }
   const text = typeof now === "boolean" ? (now ? "yes" : "no") : whole ? count(now) : fixed(now, 4);
-  label(ctx, text, area.x + area.width + 10, y + lane / 2, tokens.ink, "left");
+  if (lane >= WITH_ENDS * size && high > low && typeof now !== "boolean") {
+    for (const end of [low, high]) label(ctx, whole ? count(end) : fixed(end, 2), area.x + area.width + 10, toY(end), size - 2, tokens.faint);
+  }
+  label(ctx, text, area.x + area.width + 10, y + lane / 2, size, tokens.ink);
 }
 
-/** @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x @param {number} y @param {string} ink @param {CanvasTextAlign} align @param {number} [weight] @param {number} [most]  width */
-function label(ctx, words, x, y, ink, align, weight = 400, most = undefined) {
-  ctx.font = `${weight} 12px ${MONO}`;
+/** @param {CanvasRenderingContext2D} ctx @param {string} words @param {number} x @param {number} y @param {number} size @param {string} ink @param {number} [weight] @param {number} [most]  width */
+function label(ctx, words, x, y, size, ink, weight = 400, most = undefined) {
+  ctx.font = `${weight} ${size}px ${MONO}`;
   ctx.fillStyle = ink;
-  ctx.textAlign = align;
+  ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   let shown = words;
-  if (most !== undefined && ctx.measureText(words).width > most) shown = `${words.slice(0, Math.max(1, Math.floor(most / 7.3) - 1))}…`;
+  if (most !== undefined && ctx.measureText(words).width > most) shown = `${words.slice(0, Math.max(1, Math.floor(most / (size * ADVANCE)) - 1))}…`;
   ctx.fillText(shown, x, y);
 }
