@@ -25,9 +25,19 @@ async function get(path, query = {}) {
   for (const [name, value] of Object.entries(query)) {
     if (value !== null && value !== undefined) url.searchParams.set(name, String(value));
   }
-  const response = await fetch(url, { headers: { accept: "application/json" } });
+  const response = await answer(url, { headers: { accept: "application/json" } });
   if (response.ok) return response.json();
   throw await refusal(response);
+}
+
+/** @param {URL} url @param {RequestInit} how @returns {Promise<Response>} */
+async function answer(url, how) {
+  try {
+    return await fetch(url, how);
+  } catch {
+    // Each browser has words of its own for it, of which none says what to do.
+    throw new Error("the server does not answer; it is asked again once it is back");
+  }
 }
 
 /** @param {Response} response */
@@ -39,7 +49,7 @@ async function refusal(response) {
 
 /** @param {"PATCH" | "DELETE" | "POST"} method @param {string} path @param {object} body @returns {Promise<any>} */
 async function change(method, path, body) {
-  const response = await fetch(new URL(path, document.baseURI), { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const response = await answer(new URL(path, document.baseURI), { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   if (!response.ok) throw await refusal(response);
   return response.json();
 }

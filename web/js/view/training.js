@@ -165,7 +165,7 @@ export class Training {
     setAttribute(this.button, "aria-label", this.playing ? "Stop playing the learning" : "Play the learning");
     setAttribute(this.button, "aria-pressed", String(this.playing));
     setAttribute(/** @type {Element} */ (this.button.querySelector("use")), "href", this.playing ? "#i-pause" : "#i-play");
-    setText(byId("training-note"), this.moments.acted.base && !this.moments.acted.exact && mode === "acted" ? "nearest known values" : "");
+    setText(byId("training-note"), this.moments.acted.base && !this.moments.acted.exact && mode === "acted" ? "some rows as last seen" : "");
     const veil = byId("curve-veil");
     show(veil, mode !== "acted");
     veil.style.setProperty("--from", String(share));
