@@ -15,6 +15,9 @@ JS_TESTS = $(sort $(wildcard tests/js/*.test.js tests/js/*.test.mjs))
 CODE := reel.py hatch_build.py recorder gridworld replay_server benchmarks
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# One more than there are cores, since many tests wait for a browser or another process.
+WORKERS = $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo install test test-js test-python lint format bench torture soak screenshots \
@@ -29,7 +32,7 @@ demo: $(RUN) ## train, serve and open the page; options: make demo ARGS="--episo
 test: test-js test-python ## all tests; options for pytest: make test ARGS="-k tape"
 
 test-python: $(TEST)
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 # The viewer's logic needs no browser, only Node. Without Node it goes untested, which is
 # said aloud, and is a failure where CI is set.

@@ -173,8 +173,11 @@ def dqn(env: Any, **options: Any) -> Any:
 
 @needs_sb3
 @pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("observation", SPACES)
-@pytest.mark.parametrize("first", [True, False], ids=["recorded-first", "recorded-last"])
+@pytest.mark.parametrize(
+    ("observation", "first"),
+    [*((observation, True) for observation in SPACES), ("box", False)],
+    ids=lambda value: {True: "recorded-first", False: "recorded-last"}.get(value, value),
+)
 def test_dqn_is_recorded_with_its_q_values_and_whether_it_explored(
     tmp_path, observation, count, first
 ):
