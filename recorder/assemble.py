@@ -16,7 +16,7 @@ import numpy as np
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
 from recorder.episode import EpisodeSummary
 from recorder.layout import Layout
-from recorder.marks import MARK_FIELDS, Mark, finals_of
+from recorder.marks import Mark, columns_of, finals_of
 
 Array = np.ndarray[Any, Any]
 
@@ -109,7 +109,7 @@ class Assembler:
         before = self._running
         rewards = columns["reward"]
         first_step = self._base + position
-        marked: list[Sequence[Any]] = list(zip(*marks, strict=True)) or [()] * len(MARK_FIELDS)
+        marked = columns_of(marks)
         ends = np.array(marked[0], dtype=np.int64) - position
         flags = np.array(marked[2], dtype=np.uint8)
         sums = _sums(rewards, ends)
@@ -145,7 +145,7 @@ class Assembler:
             float(sums[-1]),
             started_at,
         )
-        segment = Segment(first_step, columns, ends, flags, finals_of(self._layout, marks))
+        segment = Segment(first_step, columns, ends, flags, finals_of(self._layout, marked[1]))
         return Piece(segment, before.episode_return, ended, self._running)
 
 

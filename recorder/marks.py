@@ -27,6 +27,12 @@ END = struct.Struct("=qqqddd")
 """The common end of an episode as the training thread notes it: position, the final observation,
 which is an int, flags, epsilon (NaN for none), when it began (unix seconds), its duration."""
 
+_NUMBERS = np.dtype(
+    [("position", "i8"), ("final", "i8"), ("flags", "i8"),
+     ("epsilon", "f8"), ("started_at", "f8"), ("duration_s", "f8")]
+)  # fmt: skip
+"""The same, for many at once."""
+
 ODD = 256
 """Among the flags of an `END`: it stands for the next of the marks that are not common."""
 
@@ -82,6 +88,21 @@ class Marks(Sequence[Mark]):
         flags: int = END.unpack_from(self.ends, at * END.size)[2]
         return bool(flags & ODD)
 
+    def columns(self) -> list[Sequence[Any]]:
+        """Return what is known of all of them, a sequence for each of `MARK_FIELDS`."""
+        count = len(self)
+        if self.odd or not count:
+            return columns_of([*self])
+        numbers = np.frombuffer(self.ends, _NUMBERS)
+        epsilons = numbers["epsilon"].tolist()
+        if np.isnan(numbers["epsilon"]).any():
+            epsilons = [None if epsilon != epsilon else epsilon for epsilon in epsilons]
+        return [
+            numbers["position"].tolist(), [*zip(numbers["final"].tolist())],
+            numbers["flags"].tolist(), epsilons, [None] * count, [None] * count,
+            numbers["started_at"].tolist(), numbers["duration_s"].tolist(), [()] * count,
+        ]  # fmt: skip
+
     def position(self, index: int) -> int:
         """Return the position of one of them."""
         at = range(len(self))[index]
@@ -89,12 +110,24 @@ class Marks(Sequence[Mark]):
         return found
 
 
-def finals_of(layout: Layout, marks: Sequence[Mark]) -> dict[str, Array]:
-    """Return the final observations' columns of `marks`, a blank row where there is none."""
+def columns_of(marks: Sequence[Mark]) -> list[Sequence[Any]]:
+    """Return what is known of marks, a sequence for each of `MARK_FIELDS`."""
+    if isinstance(marks, Marks):
+        return marks.columns()
+    return [*zip(*marks, strict=True)] or [()] * len(MARK_FIELDS)
+
+
+def finals_of(layout: Layout, told: Sequence[tuple[Any, ...] | None]) -> dict[str, Array]:
+    """Return final observations as columns, a blank row where there is none.
+
+    Args:
+        layout: the run's.
+        told: the field `final` of each mark.
+    """
     finals: dict[str, Array] = {}
     for index, column in enumerate(layout.finals):
-        leaves = [None if mark[1] is None else mark[1][index] for mark in marks]
-        rows = column.empty(len(marks))
+        leaves = [None if final is None else final[index] for final in told]
+        rows = column.empty(len(told))
         if column.packed:
             rows[:] = [b"" if leaf is None else leaf for leaf in leaves]
         elif column.shape or column.dtype == "uint64":

@@ -107,11 +107,11 @@ class Scribe:
         if kind == "steps":
             at, count, started_at, odd = fields
             *columns, ends = parts
-            self._add(Place(*at), count, started_at, columns, [*Marks(ends, odd)])
+            self._add(Place(*at), count, started_at, columns, Marks(ends, odd))
         elif kind == "block":
             at, count, started_at = fields
             *columns, ends = cut_block(self._specs, parts[0], count)
-            self._add(Place(*at), count, started_at, columns, [*Marks(ends)])
+            self._add(Place(*at), count, started_at, columns, Marks(ends))
         elif kind == "event":
             when, episode, step, name, text, data = fields
             event = Event(when, episode, step, name, text, json.loads(data))
@@ -134,7 +134,12 @@ class Scribe:
         return None
 
     def _add(
-        self, before: Place, count: int, started_at: float, parts: Sequence[Any], marks: list[Mark]
+        self,
+        before: Place,
+        count: int,
+        started_at: float,
+        parts: Sequence[Any],
+        marks: Sequence[Mark],
     ) -> None:
         """Take steps, and the ends within them, as `Packer.take` gives them."""
         behind = (before.position + count, before.episodes + len(marks))

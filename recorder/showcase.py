@@ -153,7 +153,7 @@ class Showcase:
         facts = dict(zip(MARK_FIELDS, mark, strict=True))
         observations = gather(layout.observation_space, "observation", columns, count)
         if facts["final"] is not None:
-            finals = finals_of(layout, [mark])
+            finals = finals_of(layout, [facts["final"]])
             last = gather(layout.observation_space, "final_observation", finals, 1)
             observations = np.concatenate([observations, last])
         return Episode(

@@ -314,7 +314,11 @@ def _episode_columns(ended: Ended) -> dict[str, list[Any]]:
     columns = ended.columns
     if not columns:
         return {}
-    return {**columns, "tags": [" ".join(tags) or None for tags in columns["tags"]]}
+    tags = columns["tags"]
+    return {
+        **columns,
+        "tags": [" ".join(t) or None for t in tags] if any(tags) else [None] * len(tags),
+    }
 
 
 def _running_columns(running: Running) -> dict[str, list[Any]]:

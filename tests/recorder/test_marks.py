@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.marks import END, Marks
+from recorder.marks import END, MARK_FIELDS, Marks
 
 common = st.tuples(
     st.integers(-(2**63), 2**63 - 1),
@@ -49,6 +49,15 @@ def test_they_are_a_sequence_of_marks(kinds, start, stop):
     for index in range(-len(marks), len(marks)):
         assert noted[index] == marks[index]
         assert noted.position(index) == marks[index][0]
+
+
+@given(st.lists(common, max_size=6) | st.lists(common | odd, max_size=6))
+def test_their_columns_are_those_of_the_marks(kinds):
+    """As numbers at once where all are common, one by one where some are not."""
+    noted, marks = of_both(kinds)
+    columns = noted.columns()
+    assert len(columns) == len(MARK_FIELDS)
+    assert [*zip(*columns, strict=True)] == marks
 
 
 @given(st.lists(common | odd, max_size=6))
