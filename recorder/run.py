@@ -380,10 +380,22 @@ class Run(Asking):
         with self._lock, reading(self._file):
             return read_curve(self._connection, self._zones, metric, first, last, points)
 
-    def events(self) -> list[Event]:
-        """Return what was marked on the timeline, oldest first."""
+    def events(
+        self, first: int = 0, last: int | None = None, *, skip: int = 0, limit: int | None = None
+    ) -> list[Event]:
+        """Return what was marked on the timeline, oldest first.
+
+        Args:
+            first: first episode.
+            last: episode after the last; the run's end where None.
+            skip: how many of the oldest to leave out: events are only ever added, so who has
+                so many already asks for those that came since.
+            limit: most; None: all.
+        """
         rows = self._rows(
-            "SELECT at, episode, global_step, kind, text, data FROM events ORDER BY id"
+            "SELECT at, episode, global_step, kind, text, data FROM events "
+            "WHERE episode >= ? AND episode < ? ORDER BY id LIMIT ? OFFSET ?",
+            (*_stretch(first, last), -1 if limit is None else limit, skip),
         )
         with reading(self._file):
             return [
@@ -403,6 +415,11 @@ class Run(Asking):
 
     def __enter__(self) -> Self:
         return self
+    def event_count(self, first: int = 0, last: int | None = None) -> int:
+        """Return how many events there are in these episodes."""
+        asked = "SELECT count(*) FROM events WHERE episode >= ? AND episode < ?"
+        return int(self._rows(asked, _stretch(first, last))[0][0])
+
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -419,3 +436,9 @@ def open_run(path: str | Path) -> Run:
 
 def _sqlite_int(number: int) -> int:
     return number if -(1 << 63) <= number < 1 << 63 else -1
+def _stretch(first: int, last: int | None) -> tuple[int, int]:
+    """Episodes `[first, last)` as SQLite's integers."""
+    most = (1 << 63) - 1
+    return min(max(0, first), most), most if last is None else min(max(0, last), most)
+
+

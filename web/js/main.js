@@ -30,6 +30,7 @@ import { Runs } from "./view/runs.js";
 import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
 import { Ticks } from "./logic/ticks.js";
+import { Timeline } from "./logic/timeline.js";
 import { TrainerPanel } from "./view/trainer.js";
 import { TopBar } from "./view/topbar.js";
 import { Training } from "./view/training.js";
@@ -169,14 +170,16 @@ async function readRuns() {
 const EVENTS_MS = 5_000;
 let eventsRead = 0;
 /** What the run's timeline marks; while it records, now and then again. */
+const timeline = new Timeline(api.events);
 async function readEvents() {
   const run = state.run?.run;
   if (!run) return;
   eventsRead = clock();
   try {
-    const { events } = await api.events(run);
-    if (state.run?.run === run) state.events = events;
-    redraw();
+    await timeline.read(run, (events) => {
+      if (state.run?.run === run) state.events = events;
+      redraw();
+    });
   } catch {
     // The page does without marks; the episodes' own errors tell of a run that cannot be read.
   }
