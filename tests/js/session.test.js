@@ -300,6 +300,27 @@ test("points set in an episode loop between them, and go with it", () => {
   assert.equal(state.loop, "off");
 });
 
+test("a link opens an episode with its points and its loop, which another one has not", () => {
+  const { session, state, sent, say } = viewer();
+  const link = { loop: { from: 2, to: 6 }, points: { a: 6, b: 2 }, autoplay: true };
+  session.openLink({ run: "maze-7", episode: 7, step: 3, playing: false }, link);
+  assert.deepEqual(sent.map(([type, data]) => [type, data.loop, data.autoplay]), [["open", undefined, undefined], ["control", link.loop, true]]);
+  say("state", { id: sent[0][1].id, epoch: 2, run: "maze-7", status: "paused", playing: false, live: false, episode: 7, step: 3, length: 10, speed: 1, loop: "off", autoplay: false });
+  session.clearPoints(); // as the page does where another episode is shown
+  assert.deepEqual([state.points, state.loop, state.autoplay], [link.points, link.loop, true]);
+  session.clearPoints();
+  assert.deepEqual([state.points, state.loop], [{ a: null, b: null }, "off"]);
+});
+
+test("a link to the episode that is shown sets its points at once, and without any it has none", () => {
+  const { session, state, sent } = viewer();
+  session.openLink({ run: "maze-7", episode: 4, step: 3 }, { loop: "off", points: { a: 5, b: null }, autoplay: false });
+  assert.deepEqual(state.points, { a: 5, b: null });
+  assert.deepEqual(sent.map(([type]) => type), ["open"], "nothing else is another than it was");
+  session.openLink({ run: "maze-7", episode: 4, step: 3 }, { loop: "off", points: { a: null, b: null }, autoplay: false });
+  assert.deepEqual(state.points, { a: null, b: null });
+});
+
 test("what cannot be shown of the episode is kept until another is", () => {
   const { state, say } = viewer();
   say("gap", { epoch: 1, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1 });

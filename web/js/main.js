@@ -169,9 +169,9 @@ async function readRuns() {
 
 const EVENTS_MS = 5_000;
 let eventsRead = 0;
-/** What the run's timeline marks; while it records, now and then again. */
 const timeline = new Timeline(api.events);
 async function readEvents() {
+/** What the run's timeline marks; while it records, now and then again. */
   const run = state.run?.run;
   if (!run) return;
   eventsRead = clock();
