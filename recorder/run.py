@@ -16,7 +16,7 @@ from recorder.catalogue import files_bytes
 from recorder.codec import Array, Segment
 from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
-from recorder.episode import Episode, EpisodeSummary, Steps
+from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
 from recorder.errors import EpisodeNotFound, ListingError, NoQTable, StepsNotKept
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
@@ -266,6 +266,18 @@ class Run(Asking):
             start = max(0, min(start, stop))
             return self._steps.read(summary, start, stop)
 
+    def stretch(self, number: int, step: int) -> Stretch:
+        """Return how far around a step an episode can be read, or cannot.
+
+        Where `steps` raises `DamagedTape` this tells what part is damaged, and where one that
+        is not begins. A sound stretch goes as far as a segment of the tape does.
+
+        Raises:
+            EpisodeNotFound: the run has no such episode.
+        """
+        with self._lock:
+            return self._steps.stretch(self.episode(number), step)
+
     def load(self, number: int) -> Episode:
         """Return one episode whole.
 
@@ -403,6 +415,11 @@ class Run(Asking):
                 for at, episode, step, kind, text, data in rows
             ]
 
+    def event_count(self, first: int = 0, last: int | None = None) -> int:
+        """Return how many events there are in these episodes."""
+        asked = "SELECT count(*) FROM events WHERE episode >= ? AND episode < ?"
+        return int(self._rows(asked, _stretch(first, last))[0][0])
+
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
         return files_bytes(self.path)
@@ -415,11 +432,6 @@ class Run(Asking):
 
     def __enter__(self) -> Self:
         return self
-    def event_count(self, first: int = 0, last: int | None = None) -> int:
-        """Return how many events there are in these episodes."""
-        asked = "SELECT count(*) FROM events WHERE episode >= ? AND episode < ?"
-        return int(self._rows(asked, _stretch(first, last))[0][0])
-
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -434,11 +446,11 @@ def open_run(path: str | Path) -> Run:
     return Run(path)
 
 
-def _sqlite_int(number: int) -> int:
-    return number if -(1 << 63) <= number < 1 << 63 else -1
 def _stretch(first: int, last: int | None) -> tuple[int, int]:
     """Episodes `[first, last)` as SQLite's integers."""
     most = (1 << 63) - 1
     return min(max(0, first), most), most if last is None else min(max(0, last), most)
 
 
+def _sqlite_int(number: int) -> int:
+    return number if -(1 << 63) <= number < 1 << 63 else -1

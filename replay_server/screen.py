@@ -151,6 +151,8 @@ def gap_line(gap: Gap) -> str:
         "not_kept": "not kept by the recording policy",
         "damaged": "damaged",
     }.get(gap.reason, gap.reason)
+    if gap.from_step is not None:
+        return f"(episode {gap.from_episode}, steps {gap.from_step} to {gap.to_step}: {why})"
     if gap.episodes == 1:
         return f"(episode {gap.from_episode}: {why})"
     return f"(episodes {gap.from_episode} to {gap.to_episode}, {gap.episodes} of them: {why})"

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Session } from "../../web/js/logic/session.js";
-import { behind, chip, ended, stalledSince } from "../../web/js/logic/state.js";
+import { behind, chip, ended, stalledSince, holeAt } from "../../web/js/logic/state.js";
 import { column, steps } from "./wire.js";
 
 const RUN = { run: "maze-7", status: "finished", episodes: 9, presentation: { kind: "grid" } };
@@ -329,6 +329,20 @@ test("what cannot be shown of the episode is kept until another is", () => {
   assert.equal(state.missing.reason, "damaged");
   say("episode_start", { epoch: 1, episode: 5, length: 3, from: 0, return_before: 0, first_step: 50 });
   assert.equal(state.missing, null);
+});
+
+test("what is damaged of an episode is known as long as it is shown, and the rest goes on", () => {
+  const { state, say } = viewer();
+  const gap = { epoch: 1, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1, from_step: 3, to_step: 5 };
+  say("gap", gap);
+  say("episode_start", { epoch: 1, episode: 4, length: 9, from: 6, return_before: 2, first_step: 40 });
+  say("gap", gap);
+  assert.deepEqual([state.missing, state.holes], [null, [{ from: 3, to: 5 }]]);
+  assert.deepEqual([2, 3, 5, 6, 9].map((step) => holeAt({ ...state, step }) !== undefined), [false, true, true, false, false]);
+  const last = { ...state, holes: [{ from: 7, to: 8 }], length: 9 };
+  assert.deepEqual([8, 9].map((step) => holeAt({ ...last, step }) !== undefined), [true, true], "its end is lost with its last steps");
+  say("episode_start", { epoch: 1, episode: 5, length: 3, from: 0, return_before: 0, first_step: 50 });
+  assert.deepEqual(state.holes, []);
 });
 
 test("of a newer protocol nothing is believed", () => {

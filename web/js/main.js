@@ -9,7 +9,7 @@ import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { Desk } from "./logic/moments.js";
 import { Session } from "./logic/session.js";
 import { Settings } from "./logic/settings.js";
-import { recording } from "./logic/state.js";
+import { holeAt, recording } from "./logic/state.js";
 import { ApiError, api } from "./net/api.js";
 import { Filler } from "./net/filler.js";
 import { Socket } from "./net/socket.js";
@@ -78,6 +78,7 @@ const notices = new Notices(
     openLast: () => session.open({ run: session.target.run, playing: false }),
     again: () => (state.missing ? session.seek(state.step, state.episode) : session.open(session.target)),
     back: () => session.seek(state.step, state.episode, false),
+    behind: () => session.seek((holeAt(state)?.to ?? state.step) + 1, state.episode, false),
     next: () => void episodes.walk(1).catch(complain),
     train: () => void trainer.form.open(),
     reload: () => location.reload(),
@@ -170,8 +171,8 @@ async function readRuns() {
 const EVENTS_MS = 5_000;
 let eventsRead = 0;
 const timeline = new Timeline(api.events);
-async function readEvents() {
 /** What the run's timeline marks; while it records, now and then again. */
+async function readEvents() {
   const run = state.run?.run;
   if (!run) return;
   eventsRead = clock();
@@ -292,6 +293,7 @@ training.settings(settings);
 curve.settings(settings);
 compare.settings(settings);
 episodes.settings(settings);
+frames.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.
