@@ -16,7 +16,7 @@ from recorder.asking import TapeSlice
 from recorder.catalogue import find_run, is_run_id, list_runs
 from recorder.columns import Channel
 from recorder.curve import Curve
-from recorder.episode import Episode, EpisodeSummary, Steps
+from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
 from recorder.episodes import Episodes
 from recorder.errors import (
     ChannelError,
@@ -120,6 +120,7 @@ __all__ = [
     "SpaceError",
     "Steps",
     "StepsNotKept",
+    "Stretch",
     "TapeSlice",
     "check_filter",
     "find_run",

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from recorder.actions import named_action
+
 Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 
@@ -43,14 +45,21 @@ class Drawer:
         presentation: the run's (`docs/protocol.md`, Presentations).
         size: pixels of the longer side of the picture, about.
         theme: `light` or `dark`.
+        action_space: the run's, which tells the action that is named first.
     """
 
-    def __init__(self, presentation: Mapping[str, Any], size: int = 480, theme: str = "light"):
+    def __init__(
+        self,
+        presentation: Mapping[str, Any],
+        size: int = 480,
+        theme: str = "light",
+        action_space: Mapping[str, Any] | None = None,
+    ) -> None:
         self._colours = THEMES[theme]
         self._size = size
         self._presentation = presentation
         self._is_grid = presentation.get("kind") == "grid" and bool(presentation.get("cells"))
-        self._actions = [str(a.get("name", "")) for a in presentation.get("actions") or []]
+        self._action_space = action_space or {}
         self._font = ImageFont.load_default(15)
         self._small = ImageFont.load_default(12)
         if self._is_grid:
@@ -81,8 +90,9 @@ class Drawer:
 
     def action_name(self, action: Any) -> str:
         """What an action is called."""
-        if isinstance(action, (int, np.integer)) and 0 <= int(action) < len(self._actions):
-            return self._actions[int(action)]
+        name = named_action(self._presentation, self._action_space, action)
+        if name is not None:
+            return name
         return str(np.round(action, 3).tolist() if isinstance(action, np.ndarray) else action)
 
     def _grid(self, observations: Sequence[Any], at: int) -> Image.Image:

@@ -214,6 +214,21 @@ class Steps:
     return_before: float
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Steps `[start, stop)` of an episode that can all be read, or none of which can.
+
+    Attributes:
+        start: first step.
+        stop: step after the last.
+        sound: whether they can be read.
+    """
+
+    start: int
+    stop: int
+    sound: bool
+
+
 def ending(terminated: bool, truncated: bool, incomplete: bool) -> str:
     """Return how an episode ended, in a word."""
     if incomplete:

@@ -16,7 +16,7 @@ from recorder.catalogue import files_bytes
 from recorder.codec import Array, Segment
 from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
-from recorder.episode import Episode, EpisodeSummary, Steps
+from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
 from recorder.errors import EpisodeNotFound, ListingError, NoQTable, StepsNotKept
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
@@ -266,6 +266,18 @@ class Run(Asking):
             start = max(0, min(start, stop))
             return self._steps.read(summary, start, stop)
 
+    def stretch(self, number: int, step: int) -> Stretch:
+        """Return how far around a step an episode can be read, or cannot.
+
+        Where `steps` raises `DamagedTape` this tells what part is damaged, and where one that
+        is not begins. A sound stretch goes as far as a segment of the tape does.
+
+        Raises:
+            EpisodeNotFound: the run has no such episode.
+        """
+        with self._lock:
+            return self._steps.stretch(self.episode(number), step)
+
     def load(self, number: int) -> Episode:
         """Return one episode whole.
 
@@ -380,16 +392,33 @@ class Run(Asking):
         with self._lock, reading(self._file):
             return read_curve(self._connection, self._zones, metric, first, last, points)
 
-    def events(self) -> list[Event]:
-        """Return what was marked on the timeline, oldest first."""
+    def events(
+        self, first: int = 0, last: int | None = None, *, skip: int = 0, limit: int | None = None
+    ) -> list[Event]:
+        """Return what was marked on the timeline, oldest first.
+
+        Args:
+            first: first episode.
+            last: episode after the last; the run's end where None.
+            skip: how many of the oldest to leave out: events are only ever added, so who has
+                so many already asks for those that came since.
+            limit: most; None: all.
+        """
         rows = self._rows(
-            "SELECT at, episode, global_step, kind, text, data FROM events ORDER BY id"
+            "SELECT at, episode, global_step, kind, text, data FROM events "
+            "WHERE episode >= ? AND episode < ? ORDER BY id LIMIT ? OFFSET ?",
+            (*_stretch(first, last), -1 if limit is None else limit, skip),
         )
         with reading(self._file):
             return [
                 Event(at, episode, step, kind, text, json.loads(data))
                 for at, episode, step, kind, text, data in rows
             ]
+
+    def event_count(self, first: int = 0, last: int | None = None) -> int:
+        """Return how many events there are in these episodes."""
+        asked = "SELECT count(*) FROM events WHERE episode >= ? AND episode < ?"
+        return int(self._rows(asked, _stretch(first, last))[0][0])
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
@@ -415,6 +444,12 @@ class Run(Asking):
 def open_run(path: str | Path) -> Run:
     """Open a run's directory for reading. See `Run`."""
     return Run(path)
+
+
+def _stretch(first: int, last: int | None) -> tuple[int, int]:
+    """Episodes `[first, last)` as SQLite's integers."""
+    most = (1 << 63) - 1
+    return min(max(0, first), most), most if last is None else min(max(0, last), most)
 
 
 def _sqlite_int(number: int) -> int:

@@ -6,13 +6,14 @@ the segments here, so that no row that was changed shows another episode's steps
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED, Segment
-from recorder.episode import Episode, EpisodeSummary, Steps
+from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
 from recorder.errors import DamagedTape
 from recorder.hints import reel_command
 from recorder.layout import Layout
@@ -85,6 +86,46 @@ class EpisodeReader:
             final,
             return_before,
         )
+
+    def stretch(self, summary: EpisodeSummary, step: int) -> Stretch:
+        """Return the stretch of an episode that holds a step: what a segment holds of it, or all
+        that cannot be read around it.
+
+        A segment is opened for it, and more only where some are damaged.
+        """
+        first, last = summary.first_step, summary.first_step + summary.length
+        at = min(max(first, first + step), last - 1)
+        with reading(self._file):
+            found = self._rows(
+                "SELECT first_step FROM segments WHERE first_step >= coalesce("
+                "(SELECT max(first_step) FROM segments WHERE first_step <= ?), 0) "
+                "AND first_step < ? ORDER BY first_step",
+                (first, last),
+            )
+        begins = [int(row[0]) for row in found]
+        here = bisect_right(begins, at) - 1
+        low, high = first, last
+        for index in range(here, -1, -1):
+            stop = self._sound_until(begins[index])
+            if stop > at:
+                return Stretch(max(0, begins[index] - first), min(stop, last) - first, sound=True)
+            if stop:
+                low = max(first, stop)
+                break
+        for begin in begins[here + 1 :]:
+            if self._sound_until(begin):
+                high = begin
+                break
+        return Stretch(low - first, high - first, sound=False)
+
+    def _sound_until(self, begin: int) -> int:
+        """The global step behind the segment that begins there; 0 where it cannot be read."""
+        try:
+            with reading(self._file):
+                parts = self._segments.covering(begin, begin + 1)
+        except DamagedTape:
+            return 0
+        return parts[0][0].first_step + parts[0][0].count if parts else 0
 
     def _check_neighbours(self, summary: EpisodeSummary) -> None:
         """Refuse a row that was changed so that it names the steps of another episode."""

@@ -127,12 +127,15 @@ class Api:
         """What was marked on the run's timeline."""
         first = integer(request, "from", 0, 0, MAX_INTEGER)
         last = integer(request, "to", MAX_INTEGER, 0, MAX_INTEGER)
-        marked = await self._archive.read(asked_run(request), lambda run: run.events())
-        found = [event for event in marked if first <= event.episode < last]
-        return {
-            "events": [asdict(event) for event in found[:MAX_EVENTS]],
-            "total": len(found),
-        }
+        skip = integer(request, "skip", 0, 0, MAX_INTEGER)
+        found, total = await self._archive.read(
+            asked_run(request),
+            lambda run: (
+                run.events(first, last, skip=skip, limit=MAX_EVENTS),
+                run.event_count(first, last),
+            ),
+        )
+        return {"events": [asdict(event) for event in found], "total": total}
 
     async def steps(self, request: web.Request) -> Data | web.Response:
         """Steps of an episode, as a message has them or as a file to take away."""

@@ -25,6 +25,7 @@ from recorder import (
     Run,
     Steps,
     StepsNotKept,
+    Stretch,
     is_recording,
 )
 from replay_server.messages import Data
@@ -191,9 +192,15 @@ class Archive:
         Raises:
             RecorderError: the episode is gone or damaged.
         """
-        await self._stretch_rows(run_id, summary)
-        while (found := self.peek(run_id, summary, start, stop)) is None:
-            await self._load(run_id, summary, start, stop)
+        try:
+            await self._stretch_rows(run_id, summary)
+            while (found := self.peek(run_id, summary, start, stop)) is None:
+                await self._load(run_id, summary, start, stop)
+        except DamagedTape:
+            # What is damaged of a stretch need not be what was asked for.
+            found = await self.sound_rows(run_id, summary, start, stop)
+            if found.stop < min(stop, summary.length):
+                raise
         return found
 
     def peek(self, run_id: str, summary: EpisodeSummary, start: int, stop: int) -> Steps | None:
@@ -213,6 +220,20 @@ class Archive:
                 return None  # read while the episode ran, it lacks the final observation
             parts.append(part)
         return cut(parts, start, stop)
+
+    async def sound_rows(
+        self, run_id: str, summary: EpisodeSummary, start: int, stop: int
+    ) -> Steps:
+        """The same where a part of the episode is damaged, but none of these rows: not by way of
+        the cache, within whose stretches damage may begin and end."""
+        rows: Steps = await self.read(run_id, methodcaller("steps", summary.episode, start, stop))
+        if rows.stop > rows.start:
+            self._stretch.setdefault(run_id, fitting_rows(rows.columns))
+        return rows
+
+    async def stretch(self, run_id: str, summary: EpisodeSummary, step: int) -> Stretch:
+        """How far around a step the episode can be read, or cannot."""
+        return await self.read(run_id, methodcaller("stretch", summary.episode, step))
 
     async def fitting(self, run_id: str, summary: EpisodeSummary) -> int:
         """How many rows of this run one message may carry (they can be large)."""

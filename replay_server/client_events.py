@@ -67,12 +67,15 @@ class EpisodeEnd:
 class Gap:
     """Episodes `from_episode` to `to_episode`, both included, of which nothing is shown.
 
-    `reason` is `skipped`, `not_kept` or `damaged`.
+    `reason` is `skipped`, `not_kept` or `damaged`. Of one episode a part may be damaged: then
+    `from_step` to `to_step`, both included, is what is not shown of it.
     """
 
     reason: str
     from_episode: int
     to_episode: int
+    from_step: int | None = None
+    to_step: int | None = None
 
     @property
     def episodes(self) -> int:
@@ -142,4 +145,10 @@ def read_end(data: Data) -> EpisodeEnd:
 
 def read_gap(data: Data) -> Gap:
     """A `gap` message."""
-    return Gap(data["reason"], data["from_episode"], data["to_episode"])
+    return Gap(
+        data["reason"],
+        data["from_episode"],
+        data["to_episode"],
+        data.get("from_step"),
+        data.get("to_step"),
+    )

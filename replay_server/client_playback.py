@@ -203,7 +203,12 @@ class Playback:
                 yield read_end(data)
         elif kind == "gap":
             gap = read_gap(data)
-            if gap.to_episode > self._told:
+            if gap.to_step is not None:
+                here = (gap.to_episode, gap.to_step + 1)
+                if self._next is None or here > self._next:
+                    self._next = here
+                    yield gap
+            elif gap.to_episode > self._told:
                 self._told = gap.to_episode
                 yield gap
         else:

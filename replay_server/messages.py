@@ -83,10 +83,14 @@ def final_observation(last: Steps) -> Data | None:
     return column(row, binary=False)
 
 
-def gap(reason: str, first: int, last: int) -> Frame:
-    """Tells what is not shown: episodes `first` to `last`, both included."""
-    data = {"reason": reason, "from_episode": first, "to_episode": last}
-    return control_frame("gap", {**data, "episodes": last - first + 1})
+def gap(reason: str, first: int, last: int, steps: tuple[int, int] | None = None) -> Frame:
+    """Tells what is not shown: episodes `first` to `last`, both included; or, of one that is
+    shown, the `steps` from the first to the last of these, both included."""
+    data: Data = {"reason": reason, "from_episode": first, "to_episode": last}
+    data["episodes"] = last - first + 1
+    if steps is not None:
+        data |= {"from_step": steps[0], "to_step": steps[1]}
+    return control_frame("gap", data)
 
 
 def state(

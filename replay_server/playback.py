@@ -19,9 +19,11 @@ from recorder import (
     RunsDirError,
     Steps,
     StepsNotKept,
+    Stretch,
 )
 from replay_server.archive import Archive
 from replay_server.clock import Clock
+from replay_server.damage import around, onward
 from replay_server.encoding import Frame, steps_frame
 from replay_server.messages import episode_end, episode_start, gap
 from replay_server.playhead import Playhead, steps_per_second
@@ -66,6 +68,7 @@ class Playback:
         self._sent = 0  # rows of the episode that have been sent: those before this one
         self._context: Steps | None = None
         self._damaged = False
+        self._hole: Stretch | None = None  # of the episode, the part told last that cannot be read
         self._barren: int | None = None  # since this episode nothing at all could be shown
         self._passed = -1  # the last episode behind the one shown that was told as not kept
         self._playlist: Playlist | None = None
@@ -107,17 +110,25 @@ class Playback:
         length, limit = extent(summary)
         step = min(max(0, step), limit)
         stop = max(0, min(step + 1, summary.length))
+        start, hole = min(step, stop), None
         try:
             fitting = await self._archive.fitting(self.run, summary)
-            start = max(0, step - min(CONTEXT_STEPS, fitting - 1))
-            context = await self._archive.rows(self.run, summary, min(start, stop), stop)
+            start = min(max(0, step - min(CONTEXT_STEPS, fitting - 1)), stop)
+            context = await self._archive.rows(self.run, summary, start, stop)
         except (EpisodeNotFound, *GONE):
             raise
         except RecorderError as fault:
             self._note(fault, summary.episode)
-            context, step = None, limit  # there is nothing of it to play
+            context = None
+            if self._damaged and stop:
+                context, hole = await around(self._archive, self.run, summary, start, stop)
+            if context is None and hole is None:
+                step = limit  # there is nothing of it to play
+            elif context is None:
+                stop = step
         self.summary, self._context, self._sent, self.waiting = summary, context, stop, False
-        self._passed, self._barren = -1, summary.episode if context is None else None
+        self._hole, self._passed = hole, -1
+        self._barren = summary.episode if context is None and hole is None else None
         self.playhead.place(summary.episode, step, length, limit)
 
     def show(self) -> None:
@@ -127,7 +138,7 @@ class Playback:
             return
         if context is None:
             self._send(episode_start(summary, 0, 0.0))
-            self._send(self._missing(summary.episode))
+            self._send(self._missing(summary.episode, self._hole))
             return
         self._send(episode_start(summary, context.start, context.return_before))
         if context.stop > context.start:
@@ -137,7 +148,7 @@ class Playback:
 
     def take_over(self, summary: EpisodeSummary | None, step: int) -> None:
         """Go on by oneself from where a live channel is; the rows up to there were sent."""
-        self.summary, self.waiting, self._passed = summary, False, -1
+        self.summary, self.waiting, self._passed, self._hole = summary, False, -1, None
         self.playhead.pause()
         self.playhead.set_speed(1.0)
         if summary is not None:
@@ -201,18 +212,46 @@ class Playback:
             raise
         except RecorderError as fault:
             self._note(fault, summary.episode)
-            self._send(self._missing(summary.episode))
-            if not self._sent and self._barren is None:
-                self._barren = summary.episode
-            self._sent = summary.length
-            playhead.advance(playhead.limit - playhead.step)
-            return made
+            return await self._past(made, stop)
         playhead.advance(made)
         if rows is not None:
             self._sent = stop
             self._send_steps(rows)
         if last is not None:
             self._send(episode_end(summary, last))
+        return made
+
+    async def _past(self, made: int, stop: int) -> int:
+        """The same where a part of the rows up to `stop` cannot be read: what can, and then on
+        behind what cannot, as one move."""
+        assert self.run is not None
+        assert self.summary is not None
+        playhead, summary, sent = self.playhead, self.summary, self._sent
+        part = rows = None
+        if self._damaged:
+            part, rows = await onward(self._archive, self.run, summary, sent, stop)
+        if part is None or rows is None:  # there is nothing more of it
+            self._send(self._missing(summary.episode, part if sent else None))
+            if not sent and self._barren is None:
+                self._barren = summary.episode
+            self._sent = summary.length
+            playhead.leap(playhead.limit)
+            return min(made, 1)
+        self._sent = rows.stop
+        if part.sound:
+            reach = rows.stop if rows.stop == playhead.length else rows.stop - 1
+            made = max(0, min(made, reach - playhead.step))
+            playhead.advance(made)
+        else:
+            if part != self._hole:
+                self._hole = part
+                self._send(self._missing(summary.episode, part))
+            made = min(made, 1)
+            playhead.leap(part.stop)
+            self._send(episode_start(summary, rows.start, rows.return_before))
+        self._send_steps(rows)
+        if playhead.at_end:
+            self._send(episode_end(summary, rows))
         return made
 
     async def _cross(self) -> bool:
@@ -229,7 +268,7 @@ class Playback:
             if not self.waiting:
                 playhead.finish()
             return False
-        self.summary, self._sent, self._passed = following, 0, -1
+        self.summary, self._sent, self._passed, self._hole = following, 0, -1, None
         playhead.cross(following.episode, *extent(following))
         self._send(episode_start(following, 0, 0.0))
         return True
@@ -305,8 +344,9 @@ class Playback:
         level = logging.WARNING if self._damaged else logging.DEBUG
         log.log(level, "run %s, episode %d: %s", self.run, episode, fault)
 
-    def _missing(self, episode: int) -> Frame:
-        return gap("damaged" if self._damaged else "not_kept", episode, episode)
+    def _missing(self, episode: int, part: Stretch | None) -> Frame:
+        steps = None if part is None else (part.start, part.stop - 1)
+        return gap("damaged" if self._damaged else "not_kept", episode, episode, steps)
 
     def _send_steps(self, rows: Steps) -> None:
         self._barren = None

@@ -8,6 +8,7 @@ T moves lead from its start to its end, and one more to the next episode's posit
         advance(n)  : up to n moves within the episode; gives the rows to send
         at_end      : at T; the owner crosses to the next episode (cross), starts over
                       (cross), or stops (finish)
+        leap        : over what cannot be shown, as one move
         starved     : at the last row of an episode that still runs; waits for extend
 
 Moves are counted from an anchor, never summed up from waits, so pacing does not drift,
@@ -103,6 +104,11 @@ class Playhead:
         same, when looping)."""
         self.episode, self.step = episode, min(0, limit)
         self.length, self.limit = length, limit
+        self._moves += 1
+
+    def leap(self, step: int) -> None:
+        """Make one move to a later position: what lies between cannot be shown."""
+        self.step = max(self.step, min(step, self.limit))
         self._moves += 1
 
     def turn_back(self) -> None:

@@ -73,7 +73,9 @@ SERVER_FIELDS: Final[dict[str, tuple[str, ...]]] = {
         "run", "recording", "episodes", "steps", "episodes_per_s", "steps_per_s",
         "return_100", "length_100", "epsilon", "lost", "viewers",
     ),
-    "gap": ("epoch", "reason", "from_episode", "to_episode", "episodes"),
+    "gap": (
+        "epoch", "reason", "from_episode", "to_episode", "episodes", "from_step", "to_step",
+    ),
     "status": ("runs_changed", "recording"),
     "error": ("id", "code", "message", "position"),
     "pong": ("id", "t"),

@@ -93,7 +93,7 @@ class Screen:
         if self._end is not None:
             lines.append(end_line(self._end))
         elif self._step is not None:
-            action = action_name(presentation, self._step.action)
+            action = action_name(presentation, self._step.action, self.run.get("action_space"))
             known = "" if self._return is None else f"   return {self._return:.6g}"
             lines.append(f"action {action}   reward {self._step.reward:.6g}{known}")
             lines += channel_lines(presentation, self._step.channels)
@@ -126,12 +126,12 @@ class Screen:
         return SPEEDS[min(max(0, nearest + by), len(SPEEDS) - 1)]
 
 
-def event_line(event: Event, presentation: Data) -> str | None:
+def event_line(event: Event, presentation: Data, space: Data | None = None) -> str | None:
     """One event as a line of text; None for those that only matter to a picture."""
     if isinstance(event, Step):
         observation = event.observation
         seen = "" if isinstance(observation, str) else f"  at {observation}"
-        action = action_name(presentation, event.action)
+        action = action_name(presentation, event.action, space)
         return f"episode {event.episode}  step {event.step}{seen}  {action}  {event.reward:.6g}"
     if isinstance(event, EpisodeEnd):
         return f"episode {event.episode}  {end_line(event)}"
@@ -151,6 +151,8 @@ def gap_line(gap: Gap) -> str:
         "not_kept": "not kept by the recording policy",
         "damaged": "damaged",
     }.get(gap.reason, gap.reason)
+    if gap.from_step is not None:
+        return f"(episode {gap.from_episode}, steps {gap.from_step} to {gap.to_step}: {why})"
     if gap.episodes == 1:
         return f"(episode {gap.from_episode}: {why})"
     return f"(episodes {gap.from_episode} to {gap.to_episode}, {gap.episodes} of them: {why})"

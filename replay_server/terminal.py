@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from recorder.actions import named_action
 from replay_server.client_events import Data
 
 AGENT: Final = "@"
@@ -76,12 +77,10 @@ def draw_grid(presentation: Data, observation: int) -> list[str]:
     return lines
 
 
-def action_name(presentation: Data, action: Any) -> str:
-    """An action's name where the presentation has one."""
-    actions = presentation.get("actions") or []
-    if np.ndim(action) == 0 and not isinstance(action, str | dict) and len(actions) > int(action):
-        return plain_text(str(actions[int(action)]["name"]))
-    return shorten(show(action))
+def action_name(presentation: Data, action: Any, space: Data | None = None) -> str:
+    """An action's name where the presentation has one; `space` is the run's action space."""
+    name = named_action(presentation, space or {}, action)
+    return shorten(show(action)) if name is None else plain_text(name)
 
 
 def channel_lines(presentation: Data, channels: Mapping[str, Any]) -> list[str]:

@@ -158,7 +158,9 @@ async def _follow(starting: Awaitable[Playback]) -> None:
     if not sys.stdout.isatty():
         async for event in playback.events():
             screen.take(event)
-            line = event_line(event, screen.run.get("presentation", {}))
+            line = event_line(
+                event, screen.run.get("presentation", {}), screen.run.get("action_space")
+            )
             if line is not None:
                 print(line, flush=True)
         return

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 LIMIT_BYTES = 200 << 20
 """Most bytes of a page: more than that no browser opens gladly."""
 _PLAYER = Path(__file__).parent / "player"
-_FACTS = ("run_id", "name", "env_id", "algorithm", "presentation", "channels", "seed")
+_FACTS = (
+    "run_id", "name", "env_id", "algorithm", "action_space", "presentation", "channels", "seed",
+)  # fmt: skip
 _HEAD = (
     "episode", "length", "episode_return", "seed", "epsilon", "stage",
 )  # fmt: skip

@@ -41,7 +41,7 @@ def pictures_of(run: Run, episode: Episode, options: Options) -> Iterator[Array]
         for frame in episode.observations:
             yield as_rgb(frame)
         return
-    drawer = Drawer(run.info.presentation, options.size, options.theme)
+    drawer = Drawer(run.info.presentation, options.size, options.theme, run.info.action_space)
     earned = 0.0
     count = episode.length
     for at in range(len(episode.observations)):

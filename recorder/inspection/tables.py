@@ -10,6 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
+from recorder.actions import named_action
 from recorder.arguments import (
     csv_option,
     json_option,
@@ -149,15 +150,11 @@ def steps(
 
 
 def _action_words(run: Run) -> Any:
-    actions = run.info.presentation.get("actions")
-    if not isinstance(actions, list):
-        return None
+    info = run.info
 
     def show(value: Any) -> str:
-        try:
-            return f"{actions[int(value)]['name']} ({int(value)})"
-        except (TypeError, ValueError, LookupError):
-            return str(value)
+        name = named_action(info.presentation, info.action_space, value)
+        return str(value) if name is None else f"{name} ({value})"
 
     return show
 

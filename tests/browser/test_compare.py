@@ -152,3 +152,37 @@ async def test_of_what_was_not_read_nothing_is_claimed(long: Server, viewer: Vie
     await expect(viewer.part("second-title")).to_contain_text("step 24,930 / 25,000")
     picture = viewer.part("second-box").locator("canvas")
     await expect(picture).to_have_attribute("aria-label", "Observation 30")
+
+
+async def test_one_that_still_runs_is_compared_as_far_as_it_goes(
+    server: Server, viewer: Viewer
+) -> None:
+    """Whichever of the two it is; and once it is over, as any other."""
+    with EpisodeRecorder(
+        server.runs_dir,
+        run_id="slow",
+        observation_space=spaces.Discrete(100),
+        action_space=spaces.Discrete(2),
+    ) as recorder:
+        for step in range(40):
+            recorder.record_step(step, 0, 1.0)
+        recorder.finish_episode(40, terminated=True)
+        for step in range(20):
+            recorder.record_step(step, 0, 1.0)
+        recorder.flush()
+        parting = viewer.part("parting")
+        await viewer.open(server, run="slow", ep=1, step=3, cmp="slow/0")
+        await expect(parting).to_have_text("Alike so far, 19 steps")
+        await expect(parting).to_be_disabled()
+        await viewer.follow(run="slow", ep=0, step=3, cmp="slow/1")
+        await expect(viewer.part("second-title")).to_contain_text("ep 1 · step 3 / … ")
+        await expect(parting).to_have_text("Alike so far, 19 steps")
+        for step in range(20, 30):
+            recorder.record_step(step, int(step == 25), 1.0)
+        recorder.flush()
+        await expect(parting).to_have_text("They part at step 25 (action)")
+        recorder.finish_episode(30, terminated=True)
+        recorder.flush()
+        await expect(viewer.part("second-title")).to_contain_text("step 3 / 30")
+        await expect(parting).to_have_text("They part at step 25 (action)")
+    await viewer.page.goto("about:blank")  # gone before the server is

@@ -134,6 +134,32 @@ async def test_dragging_over_the_curve_chooses_episodes_and_a_click_opens_one(
     await opened.until("s.episode === argument", pointed)
 
 
+@pytest.mark.parametrize("metric", ["episode_return", "length"])
+async def test_a_click_on_the_curve_opens_the_episode_that_made_what_is_seen(
+    opened: Viewer, tape: Run, metric: str
+) -> None:
+    await opened.part("metric").select_option(metric)
+    note = opened.page.locator("#curve-note")
+    await expect(note).to_contain_text("1 of ")
+    together = int(re.findall(r"1 of (\d+)", await note.inner_text())[0])
+    box = await opened.box(opened.page.locator("#curve .u-over"))
+    tip = opened.page.locator("#curve-tip")
+    for part, end, height in ((0.1, "greatest", 2), (0.1, "least", -2), (0.6, "greatest", 2)):
+        at = box["x"] + box["width"] * part, box["y"] + height % box["height"]
+        await opened.page.mouse.move(*at)
+        await expect(tip).to_have_text(
+            re.compile(rf"^episode [\d,]+ · return .* steps · .* · {end} of {together}$")
+        )
+        pointed = int(re.findall(r"episode ([\d,]+)", await tip.inner_text())[0].replace(",", ""))
+        first = pointed // together * together
+        rows = [tape.episode(number) for number in range(first, first + together)]
+        values = [getattr(row, metric) for row in rows]
+        most = max(values) if end == "greatest" else min(values)
+        assert values[pointed - first] == most
+        await opened.page.mouse.click(*at)
+        await opened.until("s.episode === argument && s.waitingSince === null", pointed)
+
+
 async def test_the_curve_over_steps_and_time_with_further_series(opened: Viewer, tape: Run) -> None:
     mark = opened.page.locator("#curve-mark")
     await opened.part("goto").fill("2500")

@@ -93,6 +93,26 @@ async def test_the_page_plays_from_a_file_and_loads_nothing(exported: Path, page
     assert faults == []
 
 
+async def test_actions_that_do_not_begin_at_zero_have_their_own_names(
+    tmp_path: Path, page: Page
+) -> None:
+    with EpisodeRecorder(
+        tmp_path,
+        run_id="shifted",
+        observation_space=spaces.Discrete(9),
+        action_space=spaces.Discrete(4, start=5),
+        channels=[Channel("q_values", "float64", (4,))],
+        presentation=GRID,
+    ) as recorder:
+        recorder.record_step(0, 7, -1.0, q_values=[0, 1, 9.25, 2])
+        recorder.finish_episode(3, terminated=True)
+    with open_run(tmp_path / "shifted") as run:
+        export_run(run, "html", tmp_path / "p.html")
+    await page.goto((tmp_path / "p.html").as_uri())
+    await expect(page.get_by_test_id("facts")).to_contain_text("actiondown")
+    await expect(page.get_by_test_id("q").locator(".best")).to_have_text(re.compile("down.*9.25"))
+
+
 async def test_pictures_and_vectors_are_drawn(tmp_path: Path, page: Page) -> None:
     space = spaces.Box(0, 255, (20, 30, 3), np.uint8)
     for name, observed in (("camera", space), ("vector", spaces.Box(-1, 1, (3,), np.float32))):

@@ -45,6 +45,10 @@ async def test_the_environments_pictures_are_shown_on_demand_and_verdicts_in_the
             assert list(saved.size) == size
         await page.keyboard.press("ArrowRight")
         await expect(picture).to_have_attribute("src", re.compile("18/frames/3$"))
+        # A link to it shows the same.
+        await page.wait_for_url("**step=3*pictures=1*")
+        await page.reload()
+        await expect(picture).to_have_attribute("src", re.compile("18/frames/3$"))
         await page.get_by_test_id("frames-toggle").click()
         await expect(picture).to_be_hidden()
         await page.goto("about:blank")  # gone before the server is

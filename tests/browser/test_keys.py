@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from gymnasium import spaces
 from playwright.async_api import expect
 
 from browser.kit import Server, Viewer, comes_to, reel
-from recorder import open_run
+from recorder import EpisodeRecorder, open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
 
@@ -242,6 +243,32 @@ async def test_brackets_go_from_event_to_event(archive: Server, viewer: Viewer) 
         for step in reversed(events[:-1]):
             await viewer.page.keyboard.press("[")
             await viewer.shows(episode.episode, step)
+
+
+async def test_brackets_reach_the_newest_of_more_events_than_one_answer_has(
+    server: Server, viewer: Viewer
+) -> None:
+    with EpisodeRecorder(
+        server.runs_dir,
+        run_id="noted",
+        observation_space=spaces.Discrete(4),
+        action_space=spaces.Discrete(2),
+    ) as recorder:
+        for episode in range(3):
+            for step in range(4):
+                recorder.record_step(step, 0, 1.0)
+                if episode != 1 and step == 2:
+                    for number in range(1_200):
+                        recorder.event("note", f"{number}")
+            recorder.finish_episode(0, terminated=True)
+    await viewer.open(server, run="noted", ep=1, step=0)
+    await viewer.shows(1, 0)
+    await viewer.until("s.events.length >= 2400")
+    await viewer.page.keyboard.press("]")
+    await viewer.shows(1, 4)
+    await viewer.page.keyboard.press("]")
+    await viewer.shows(2, 3)
+    await viewer.page.goto("about:blank")  # gone before the server is
 
 
 async def test_v_changes_the_overlay_and_f_fills_the_screen(opened: Viewer) -> None:

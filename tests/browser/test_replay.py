@@ -171,6 +171,44 @@ async def test_the_address_of_a_paused_view_restores_it_paused_in_another_page(
     await viewer.reads_as(tape, longest, 42)
 
 
+async def test_a_link_holds_how_it_plays_on(viewer: Viewer, archive: Server, longest: int) -> None:
+    """Points of a loop, the loop between them, and going on through the list."""
+    await viewer.open(archive, run="medium", ep=longest, step=10, q="length > 50")
+    await viewer.shows(longest, 10)
+    await viewer.page.keyboard.press("a")
+    await viewer.page.keyboard.press("ArrowRight")
+    await viewer.page.keyboard.press("ArrowRight")
+    await viewer.shows(longest, 12)
+    await viewer.page.keyboard.press("b")
+    await viewer.part("autoplay").click()
+    await viewer.page.wait_for_url("**step=12*a=10&b=12&loop=ab&auto=1*")
+
+    other = Viewer(await viewer.page.context.new_page())
+    await other.page.goto(viewer.page.url)
+    await other.shows(longest, 12)
+    loop = other.part("loop")
+    await expect(loop).to_have_attribute("aria-label", "Loop: A-B, step 10 to 12")
+    await expect(other.part("autoplay")).to_have_attribute("aria-pressed", "true")
+    await other.until(
+        "s.autoplay.where === 'length > 50' && s.points.a === 10 && s.points.b === 12"
+    )
+    # The server knows of it too.
+    await other.watch()
+    await other.play.click()
+    await other.until("s.playing && s.step === 10")
+    await other.until("s.step === 12")
+    await other.until("s.step === 10")
+    assert {moment["step"] for moment in await other.seen()} <= {10, 11, 12}
+    # A link that says nothing of it wants nothing of it.
+    await other.follow(run="medium", ep=longest, step=5)
+    await other.shows(longest, 5)
+    await expect(loop).to_have_attribute("data-loop", "off")
+    await expect(other.part("autoplay")).to_have_attribute("aria-pressed", "false")
+    await other.until("s.points.a === null && s.loop === 'off' && s.autoplay === false")
+    await other.follow(run="medium", ep=longest, step=5, loop="episode")
+    await expect(loop).to_have_attribute("data-loop", "episode")
+
+
 async def test_an_episode_is_opened_from_the_list_by_number_and_by_rank(
     viewer: Viewer, archive: Server, tape: Run, longest: int
 ) -> None:

@@ -7,13 +7,15 @@ import re
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from gymnasium import spaces
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from browser.kit import PICTURE, Server, Viewer, comes_to, reel, serving, train
-from recorder import open_run
+from recorder import EpisodeRecorder, open_run
 
 EPISODE = 3  # of the hard world, untrained: all of its 200 steps
 
@@ -218,6 +220,53 @@ async def test_a_damaged_episode_is_told_and_hatched_and_the_others_play(
         # Where it stood: behind what could not be read.
         await viewer.reads_as(tape, 0, tape.load(0).length)
     console_errors.clear()
+
+
+async def test_a_damaged_part_of_an_episode_is_hatched_and_playback_goes_on_behind_it(
+    server: Server, viewer: Viewer, console_errors: list[str]
+) -> None:
+    length = 60_000
+    with EpisodeRecorder(
+        server.runs_dir,
+        run_id="scratched",
+        observation_space=spaces.Discrete(100),
+        action_space=spaces.Discrete(2),
+        presentation={"kind": "vector", "steps_per_second": 10},
+    ) as recorder:
+        for step in range(length):
+            recorder.record_step(step % 100, 0, 1.0)
+        recorder.finish_episode(0, terminated=True)
+    with closing(sqlite3.connect(server.runs_dir / "scratched" / "run.db")) as tape, tape:
+        begins = [b for (b,) in tape.execute("SELECT first_step FROM segments ORDER BY first_step")]
+        first, behind = begins[1], begins[2]
+        tape.execute("UPDATE segments SET checksum = checksum + 1 WHERE first_step = ?", (first,))
+    await viewer.open(server, run="scratched", ep=0, step=first - 4)
+    await viewer.shows(0, first - 4)
+    card = viewer.part("card")
+    await expect(card).to_be_hidden()
+    await viewer.watch()
+    await viewer.page.keyboard.press("k")
+    await viewer.until("s.step >= argument", behind + 3)
+    await viewer.page.keyboard.press("k")
+    steps = [moment["step"] for moment in await viewer.seen()]
+    assert not any(first <= step < behind for step in steps)
+    await viewer.until("s.holes.length === 1 && s.holes[0].to === argument", behind - 1)
+    await expect(card).to_be_hidden()
+
+    # Scrubbed into, it says what is so, and leads on.
+    await viewer.step.fill(str(first + 5))
+    await viewer.step.press("Enter")
+    await expect(card).to_contain_text("A part of this episode is damaged")
+    await expect(card).to_contain_text(f"Steps {first:,} to {behind - 1:,} of episode 0")
+    await expect(viewer.part("seek-slider")).to_have_attribute(
+        "aria-valuetext", re.compile(", damaged$")
+    )
+    await card.get_by_role("button", name="Go on behind it").click()
+    await viewer.shows(0, behind)
+    await expect(card).to_be_hidden()
+    await expect(viewer.part("return-so-far")).to_have_attribute("data-value", str(behind))
+    console_errors.clear()  # the browser's own word for an answer that is a refusal
+    await viewer.page.goto("about:blank")  # gone before the server is
 
 
 @pytest.mark.parametrize(("width", "ratio"), [(320, 1), (320, 3), (1440, 3)])

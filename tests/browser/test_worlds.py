@@ -93,11 +93,11 @@ async def test_overlays_and_themes_change_the_picture_not_the_facts(
     place = await agent_cells(viewer.page)
     assert len(place) == 1
     pictures = set()
-    for overlay in ("triangles", "value", "trail"):
+    for overlay in ("triangles", "value", "policy", "visits", "trail"):
         await viewer.part(f"overlay-{overlay}").click()
         await expect(viewer.part(f"overlay-{overlay}")).to_have_attribute("aria-checked", "true")
         await viewer.resting()
         pictures.add(await viewer.page.evaluate(PICTURE))
         assert await agent_cells(viewer.page) == place
         assert await viewer.moment() == before
-    assert len(pictures) == 3
+    assert len(pictures) == 5

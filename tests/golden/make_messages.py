@@ -212,6 +212,7 @@ def from_server() -> dict[str, bytes]:
         "episode_end.json": frame(episode_end(summary(), steps)),
         "metrics.json": encode("metrics", metrics),
         "gap.json": frame(gap("skipped", 5, 8)),
+        "gap-part.json": frame(gap("damaged", 4, 4, (16384, 32767))),
         "status.json": encode("status", {"runs_changed": True, "recording": ["golden"]}),
         "error.json": encode("error", error("bad_field", "expected \u201cspeed\u201d", 3)),
         "pong.json": encode("pong", {"id": 2, "t": 1.5}),

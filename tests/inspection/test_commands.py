@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -71,6 +72,21 @@ def test_steps_come_as_table_json_and_csv(reel_of):
     (row,) = csv.DictReader(reel_of.text("steps", "maze-0", "4", "--csv").splitlines())
     assert row["q_values_3"] == "3.0"
     assert reel_of.json("steps", "maze-0", "0", "--from", "99") == []
+
+
+def test_actions_that_do_not_begin_at_zero_have_their_own_names(reel_of):
+    with EpisodeRecorder(
+        reel_of.runs_dir,
+        run_id="shifted",
+        observation_space=spaces.Discrete(2),
+        action_space=spaces.Discrete(2, start=1),
+        presentation={"actions": [{"name": "wait"}, {"name": "push"}]},
+    ) as recorder:
+        for action in (1, 2):
+            recorder.record_step(0, action, 0.0)
+        recorder.finish_episode(0, terminated=True)
+    text = reel_of.text("steps", "shifted", "0")
+    assert re.findall(r"\w+ \(\d\)", text) == ["wait (1)", "push (2)"]
 
 
 def test_stats_say_what_a_run_comes_to(reel_of):

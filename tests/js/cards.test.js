@@ -58,3 +58,12 @@ test("steps that are damaged or were not kept; a server of another age", () => {
   assert.deepEqual(acts(card({ ...shown, missing: { reason: "not_kept" } })), ["next"]);
   assert.deepEqual(acts(card({ ...shown, newer: 2, problem: { code: "x", message: "y" } })), ["reload", "copy"]);
 });
+
+test("where a part of the episode is damaged the card says which, and leads on behind it", () => {
+  const there = { run: { run: "r" }, episode: 2, length: 9000, step: 4500, holes: [{ from: 4096, to: 8191 }] };
+  const found = card(there);
+  assert.match(found.text, /^Steps 4,096 to 8,191 of episode 2 cannot be read/);
+  assert.deepEqual(acts(found), ["behind", "copy"]);
+  assert.equal(card({ ...there, step: 4095 }), null);
+  assert.deepEqual(acts(card({ ...there, holes: [{ from: 4096, to: 8999 }], step: 9000 })), ["next", "copy"]);
+});

@@ -70,6 +70,7 @@ test("every other message is one", () => {
     if (name.endsWith(".json")) assert.equal(read(name).type, name.split(/[-.]/)[0]);
   }
   assert.deepEqual(read("gap.json").data, { epoch: 70000, reason: "skipped", from_episode: 5, to_episode: 8, episodes: 4 });
+  assert.deepEqual(read("gap-part.json").data, { epoch: 70000, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1, from_step: 16384, to_step: 32767 });
 });
 
 test("what the viewer sends has the same bytes", () => {

@@ -57,12 +57,25 @@ test("speeds: up and down again is where one was", () => {
 
 test("routes: a view survives the address, zeros included", () => {
   const view = { run: "maze-7", episode: 0, step: 0, speed: 2, view: { x: "step" } };
-  assert.deepEqual(parse(format(view)), view);
+  const plain = { loop: "off", points: { a: null, b: null }, autoplay: false };
+  assert.deepEqual(parse(format(view)), { ...view, ...plain });
   assert.equal(format(view), "#run=maze-7&ep=0&step=0&speed=2&x=step");
   assert.equal(format({ run: "maze-7", speed: 1 }), "#run=maze-7");
-  assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null, view: {} });
+  assert.deepEqual(parse("#ep=-1&step=x&speed=0"), { run: null, episode: null, step: null, speed: null, ...plain, view: {} });
   assert.equal(parse("#speed=max").speed, "max");
   assert.deepEqual(["0.1", "7.5", "1000", "0.05", "1e9", "-1"].map((speed) => parse(`#speed=${speed}`).speed), [0.1, 7.5, 1000, null, null, null], "what the protocol takes");
+});
+
+test("routes: how it plays on survives the address, points the wrong way round included", () => {
+  const at = { run: "maze-7", episode: 3, step: 0 };
+  const ab = format({ ...at, loop: { from: 0, to: 9 }, points: { a: 9, b: 0 }, autoplay: true });
+  assert.equal(ab, "#run=maze-7&ep=3&step=0&a=9&b=0&loop=ab&auto=1");
+  const back = parse(ab);
+  assert.deepEqual([back.loop, back.points, back.autoplay, back.view], [{ from: 0, to: 9 }, { a: 9, b: 0 }, true, {}]);
+  assert.equal(parse(format({ ...at, loop: "episode" })).loop, "episode");
+  assert.deepEqual(parse(format({ ...at, points: { a: 4, b: null } })).points, { a: 4, b: null });
+  assert.deepEqual(["ab&a=4", "ab&a=4&b=4", "list", "x"].map((loop) => parse(`#loop=${loop}`).loop), ["off", "off", "off", "off"]);
+  assert.equal(format({ run: "maze-7", points: { a: 4, b: 9 } }), "#run=maze-7", "points belong to an episode");
 });
 
 test("formats: zero is a number, absence a dash", () => {

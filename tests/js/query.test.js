@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { beside, divergence } from "../../web/js/logic/compare.js";
+import { beside, divergence, divergenceSoFar } from "../../web/js/logic/compare.js";
 import { episodeNumber, expression, noQuery, offset, pack, unpack, words } from "../../web/js/logic/query.js";
 import { age, lookOf, matches, parameters, size, tagsOf } from "../../web/js/logic/runs.js";
 import { Ticks } from "../../web/js/logic/ticks.js";
@@ -48,6 +48,16 @@ test("two episodes part where one saw, did or ended otherwise", () => {
   assert.deepEqual(divergence(a, steps([0, 1, 2], [1, 1])), { step: 2, what: "length" });
   assert.deepEqual(divergence({ ...steps([0, 1], [1, 1]), length: 9 }, { ...steps([0, 1], [1, 1]), length: 9 }), { step: 2, what: "unread" }, "of steps that are not here nothing is known");
   assert.equal(divergence(steps([{ x: [1, Number.NaN] }], []), steps([{ x: [1, Number.NaN] }], [])), null);
+});
+
+test("of one that runs the newest position is no end", () => {
+  const over = { ...steps([0, 1, 2, 3], [1, 1, 1]), known: () => 3 };
+  const runs = (observations, actions) => ({ ...steps(observations, actions), length: null, known: () => observations.length });
+  assert.equal(divergenceSoFar(runs([0, 1, 2], [1, 1, 1]), over), null);
+  assert.equal(divergenceSoFar(over, runs([0, 1, 2], [1, 1, 1])), null);
+  assert.equal(divergenceSoFar(runs([], []), over), null);
+  assert.deepEqual(divergenceSoFar(runs([0, 7], [1, 1]), over), { step: 1, what: "observation" });
+  assert.deepEqual(divergenceSoFar(runs([0, 1, 2, 3, 4], [1, 1, 1, 1, 1]), over), { step: 3, what: "length" }, "the other one did end");
 });
 
 test("beside: the same step, or the same share of the way", () => {

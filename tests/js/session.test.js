@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Session } from "../../web/js/logic/session.js";
-import { behind, chip, ended, stalledSince } from "../../web/js/logic/state.js";
+import { behind, chip, ended, stalledSince, holeAt } from "../../web/js/logic/state.js";
 import { column, steps } from "./wire.js";
 
 const RUN = { run: "maze-7", status: "finished", episodes: 9, presentation: { kind: "grid" } };
@@ -300,6 +300,27 @@ test("points set in an episode loop between them, and go with it", () => {
   assert.equal(state.loop, "off");
 });
 
+test("a link opens an episode with its points and its loop, which another one has not", () => {
+  const { session, state, sent, say } = viewer();
+  const link = { loop: { from: 2, to: 6 }, points: { a: 6, b: 2 }, autoplay: true };
+  session.openLink({ run: "maze-7", episode: 7, step: 3, playing: false }, link);
+  assert.deepEqual(sent.map(([type, data]) => [type, data.loop, data.autoplay]), [["open", undefined, undefined], ["control", link.loop, true]]);
+  say("state", { id: sent[0][1].id, epoch: 2, run: "maze-7", status: "paused", playing: false, live: false, episode: 7, step: 3, length: 10, speed: 1, loop: "off", autoplay: false });
+  session.clearPoints(); // as the page does where another episode is shown
+  assert.deepEqual([state.points, state.loop, state.autoplay], [link.points, link.loop, true]);
+  session.clearPoints();
+  assert.deepEqual([state.points, state.loop], [{ a: null, b: null }, "off"]);
+});
+
+test("a link to the episode that is shown sets its points at once, and without any it has none", () => {
+  const { session, state, sent } = viewer();
+  session.openLink({ run: "maze-7", episode: 4, step: 3 }, { loop: "off", points: { a: 5, b: null }, autoplay: false });
+  assert.deepEqual(state.points, { a: 5, b: null });
+  assert.deepEqual(sent.map(([type]) => type), ["open"], "nothing else is another than it was");
+  session.openLink({ run: "maze-7", episode: 4, step: 3 }, { loop: "off", points: { a: null, b: null }, autoplay: false });
+  assert.deepEqual(state.points, { a: null, b: null });
+});
+
 test("what cannot be shown of the episode is kept until another is", () => {
   const { state, say } = viewer();
   say("gap", { epoch: 1, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1 });
@@ -308,6 +329,20 @@ test("what cannot be shown of the episode is kept until another is", () => {
   assert.equal(state.missing.reason, "damaged");
   say("episode_start", { epoch: 1, episode: 5, length: 3, from: 0, return_before: 0, first_step: 50 });
   assert.equal(state.missing, null);
+});
+
+test("what is damaged of an episode is known as long as it is shown, and the rest goes on", () => {
+  const { state, say } = viewer();
+  const gap = { epoch: 1, reason: "damaged", from_episode: 4, to_episode: 4, episodes: 1, from_step: 3, to_step: 5 };
+  say("gap", gap);
+  say("episode_start", { epoch: 1, episode: 4, length: 9, from: 6, return_before: 2, first_step: 40 });
+  say("gap", gap);
+  assert.deepEqual([state.missing, state.holes], [null, [{ from: 3, to: 5 }]]);
+  assert.deepEqual([2, 3, 5, 6, 9].map((step) => holeAt({ ...state, step }) !== undefined), [false, true, true, false, false]);
+  const last = { ...state, holes: [{ from: 7, to: 8 }], length: 9 };
+  assert.deepEqual([8, 9].map((step) => holeAt({ ...last, step }) !== undefined), [true, true], "its end is lost with its last steps");
+  say("episode_start", { epoch: 1, episode: 5, length: 3, from: 0, return_before: 0, first_step: 50 });
+  assert.deepEqual(state.holes, []);
 });
 
 test("of a newer protocol nothing is believed", () => {

@@ -87,6 +87,14 @@ def test_a_grid_is_drawn_with_the_agent_where_it_was(theme, grid, tmp_path):
     assert (pictures[0].mean() > 128) == (theme == "light")
 
 
+def test_actions_that_do_not_begin_at_zero_have_their_own_names():
+    from recorder.drawing import Drawer
+
+    drawer = Drawer(GRID, action_space={"type": "Discrete", "n": 4, "start": 5})
+    assert [drawer.action_name(np.int64(action)) for action in (5, 8, 0)] == ["up", "left", "0"]
+    assert Drawer(GRID).action_name(3) == "left"
+
+
 def test_a_gif_of_two_episodes_plays_both(grid, tmp_path):
     with open_run(grid) as run:
         export_run(run, "gif", tmp_path / "a.gif", fps=20)

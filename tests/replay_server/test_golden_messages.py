@@ -147,6 +147,8 @@ def test_python_reads_the_others() -> None:
     assert read_end(read("episode_end.json")[1]) == EpisodeEnd(4, 3, 19.0, True, False, False, 10)
     gap = read_gap(read("gap.json")[1])
     assert (gap.reason, gap.from_episode, gap.to_episode, gap.episodes) == ("skipped", 5, 8, 4)
+    part = read_gap(read("gap-part.json")[1])
+    assert (part.from_episode, part.from_step, part.to_step) == (4, 16384, 32767)
     assert read("metrics.json")[1]["return_100"] is None
     assert read("state-max.json")[1]["speed"] == "max"
     assert read("episode_start-running.json")[1]["length"] is None

@@ -182,3 +182,29 @@ async def test_events_are_listed_by_episode(tmp_path: Path) -> None:
         assert [event["episode"] for event in every] == [0, 1, 2, 3]
         one = (await events(session, "?from=2&to=3"))[0]
         assert (one["text"], one["global_step"], one["data"]) == ("in 2", 5, {"by": "hand"})
+
+
+async def test_more_events_than_one_answer_has_are_asked_for_next(tmp_path: Path) -> None:
+    with EpisodeRecorder(
+        tmp_path, run_id="marked", observation_space=gym.spaces.Discrete(3),
+        action_space=gym.spaces.Discrete(3),
+    ) as recorder:  # fmt: skip
+        for number in range(1_100):
+            recorder.event("note", str(number))
+        recorder.record_step(0, 1, 1.0)
+        recorder.finish_episode(2, terminated=True, truncated=False)
+    async with (
+        ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server,
+        aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
+    ):
+        found: list[dict[str, Any]] = []
+        while True:
+            async with session.get(f"/api/runs/marked/events?skip={len(found)}") as answer:
+                body = await answer.json()
+            if not body["events"]:
+                break
+            assert len(body["events"]) <= 1_000
+            found += body["events"]
+        assert len(found) == body["total"]
+        notes = [event["text"] for event in found if event["kind"] == "note"]
+        assert notes == [str(number) for number in range(1_100)]

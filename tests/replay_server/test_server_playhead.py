@@ -126,6 +126,21 @@ def test_places_outside_an_episode_are_its_ends() -> None:
         assert playhead.at_end is (step == 100)
 
 
+def test_what_cannot_be_shown_is_passed_as_one_move() -> None:
+    """Else it stood still for as long as what is missing would have lasted."""
+    clock = ManualClock()
+    head = Playhead(clock.now, 10.0)
+    head.place(0, 3, 5000, 5000)
+    head.play()
+    clock.advance(0.1)
+    assert head.due() == 1
+    head.leap(4000)
+    head.frame_sent()
+    assert (head.step, head.due()) == (4000, 0)
+    clock.advance(0.1)
+    assert head.due() == 1
+
+
 def test_the_last_move_leads_to_the_end_and_brings_no_row() -> None:
     playhead, _ = placed(length=3)
     assert playhead.advance(1) == (1, 2)

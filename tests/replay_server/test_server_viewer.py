@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from server_kit import Client, record_run, rows_of, unpack
 
 from recorder import open_run
 from replay_server import ReplayServer, ServerConfig
+from replay_server.client import Gap, Step
+from replay_server.client import connect as client
 from replay_server.protocol import JSON, MSGPACK
 
 LAST = len(LENGTHS) - 1
@@ -296,9 +299,10 @@ async def test_a_damaged_stretch_is_told_as_a_gap_and_playback_goes_on(
     tape = sqlite3.connect(runs_dir / "hurt" / "run.db")
     with tape:
         changed = tape.execute(
-            "UPDATE segments SET checksum = checksum + 1 WHERE first_step = ?", (segment,)
+            "UPDATE segments SET checksum = checksum + 1 WHERE first_step >= ? AND first_step < ?",
+            (segment, 2 * segment),
         )
-        assert changed.rowcount == 1
+        assert changed.rowcount >= 1
     tape.close()
     async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0)) as server:
         viewer = await connect(server)
@@ -313,6 +317,105 @@ async def test_a_damaged_stretch_is_told_as_a_gap_and_playback_goes_on(
         state = await viewer.ask("control", seek={"episode": 1, "step": 3})
         assert state["episode"] == 1
         assert (await viewer.until("gap"))["reason"] == "damaged"
+
+
+LONG = 80_000
+
+
+@dataclass(frozen=True)
+class Hurt:
+    """Episode 1 begins at global step 100 and is damaged twice: within, and at its end."""
+
+    runs_dir: Path
+    within: tuple[int, int]
+    end: tuple[int, int]
+
+
+@pytest.fixture(scope="module")
+def hurt(tmp_path_factory: pytest.TempPathFactory) -> Hurt:
+    import sqlite3
+
+    runs_dir = tmp_path_factory.mktemp("hurt") / "runs"
+    record_run(runs_dir, "hurt", [100, LONG - 100, 7])
+    with closing(sqlite3.connect(runs_dir / "hurt" / "run.db")) as tape, tape:
+        begins = [b for (b,) in tape.execute("SELECT first_step FROM segments ORDER BY first_step")]
+        inner = [begin for begin in begins if 100 < begin < LONG - 1]
+        assert len(inner) >= 4, "segments hold 16,384 steps at most"
+        one, _, behind, last = inner[0], inner[1], inner[2], inner[-1]
+        tape.execute(
+            "UPDATE segments SET checksum = checksum + 1 WHERE first_step >= ? AND first_step < ? "
+            "OR first_step >= ? AND first_step < ?",
+            (one, behind, last, LONG),
+        )
+        # The last episode's steps may stand in the segment that holds the end of the long one.
+    return Hurt(runs_dir, (one - 100, behind - 101), (last - 100, LONG - 101))
+
+
+def steps_of(gap: dict[str, Any]) -> tuple[int, int]:
+    assert (gap["reason"], gap["from_episode"], gap["to_episode"]) == ("damaged", 1, 1)
+    return gap["from_step"], gap["to_step"]
+
+
+async def test_playback_goes_on_in_the_episode_behind_what_is_damaged(
+    hurt: Hurt, connect: Connect
+) -> None:
+    async with ReplayServer(ServerConfig(runs_dir=hurt.runs_dir, port=0)) as server:
+        viewer = await connect(server)
+        await viewer.ask("open", run="hurt", episode=0, playing=False)
+        await viewer.send("control", autoplay=True, speed="max", playing=True)
+        messages = await viewer.collect("state", status="ended")
+        (first, last), (second, _) = hurt.within, hurt.end
+        rows = [row for row in rows_of(messages) if row[0] == 1]
+        assert rows == [(1, step) for step in (*range(first), *range(last + 1, second))]
+        gaps = [data for kind, data in messages if kind == "gap" and data["from_episode"] == 1]
+        assert [steps_of(data) for data in gaps] == [hurt.within, hurt.end]
+        starts = [data for kind, data in messages if kind == "episode_start"]
+        assert [(d["episode"], d["from"]) for d in starts if d["episode"] == 1] == [
+            (1, 0), (1, last + 1),
+        ]  # fmt: skip
+        assert starts[2]["return_before"] == sum(step / 8 - 1 for step in range(last + 1))
+
+
+async def test_a_seek_into_what_is_damaged_is_told_and_playback_goes_on_behind_it(
+    hurt: Hurt, connect: Connect
+) -> None:
+    first, last = hurt.within
+    async with ReplayServer(ServerConfig(runs_dir=hurt.runs_dir, port=0)) as server:
+        viewer = await connect(server)
+        await viewer.ask("open", run="hurt", episode=1, step=first - 2, playing=False)
+        context = await viewer.until("steps")
+        assert (context["from"] + context["count"], context["at"]) == (first - 1, first - 2)
+        state = await viewer.ask("control", seek={"step": first + 5})
+        assert (state["step"], state["status"]) == (first + 5, "paused")
+        assert steps_of(await viewer.until("gap")) == hurt.within
+        await viewer.ask("control", playing=True, speed=100)
+        messages = await viewer.collect("steps")
+        assert [kind for kind, _ in messages] == ["episode_start", "steps"], "it was told before"
+        assert messages[0][1]["from"] == messages[1][1]["from"] == last + 1
+        # Right behind it, what stands before is not there to be sent.
+        await viewer.ask("control", playing=False, seek={"step": last + 3})
+        context = await viewer.until("steps")
+        assert (context["from"], context["count"], context["at"]) == (last + 1, 3, last + 3)
+        state = await viewer.ask("control", seek={"step": LONG - 100})
+        assert (state["step"], state["status"]) == (LONG - 100, "ended")
+        assert steps_of(await viewer.until("gap")) == hurt.end
+
+
+async def test_a_client_is_handed_what_is_whole_and_told_what_is_not(hurt: Hurt) -> None:
+    async with (
+        ReplayServer(ServerConfig(runs_dir=hurt.runs_dir, port=0)) as server,
+        client(server.address) as reel,
+    ):
+        events = [
+            event
+            async for event in reel.play("hurt", episode=1, speed="max").events()
+            if isinstance(event, Step | Gap)
+        ]
+    (first, last), (second, end) = hurt.within, hurt.end
+    steps = [event.step for event in events if isinstance(event, Step)]
+    assert steps == [*range(first), *range(last + 1, second)]
+    gaps = [event for event in events if isinstance(event, Gap)]
+    assert gaps == [Gap("damaged", 1, 1, first, last), Gap("damaged", 1, 1, second, end)]
 
 
 @pytest.mark.parametrize("loop", ["episode", "list"])

@@ -60,6 +60,11 @@ def test_actions_and_channels_have_their_names() -> None:
     assert action_name(GRID, np.int64(1)) == "down"
     assert action_name(GRID, np.int64(7)) == "7"
     assert action_name(GRID, np.array([0.5, 1.0])) == "0.5 1"
+    assert action_name(GRID, np.int64(-1)) == "-1"
+    shifted = {"type": "Discrete", "n": 2, "start": 5}
+    assert [action_name(GRID, np.int64(action), shifted) for action in (5, 6, 0)] == [
+        "up", "down", "0",
+    ]  # fmt: skip
     channels = {"q_values": np.array([1.5, -2]), "explored": np.bool_(True), "note": "\x1b]0;x"}
     assert channel_lines(GRID, channels) == [
         "q_values: up 1.5  down -2", "explored: yes", "note:  ]0;x",

@@ -9,7 +9,7 @@ import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { Desk } from "./logic/moments.js";
 import { Session } from "./logic/session.js";
 import { Settings } from "./logic/settings.js";
-import { recording } from "./logic/state.js";
+import { holeAt, recording } from "./logic/state.js";
 import { ApiError, api } from "./net/api.js";
 import { Filler } from "./net/filler.js";
 import { Socket } from "./net/socket.js";
@@ -30,6 +30,7 @@ import { Runs } from "./view/runs.js";
 import { Stage } from "./view/stage.js";
 import { Theme } from "./view/theme.js";
 import { Ticks } from "./logic/ticks.js";
+import { Timeline } from "./logic/timeline.js";
 import { TrainerPanel } from "./view/trainer.js";
 import { TopBar } from "./view/topbar.js";
 import { Training } from "./view/training.js";
@@ -77,6 +78,7 @@ const notices = new Notices(
     openLast: () => session.open({ run: session.target.run, playing: false }),
     again: () => (state.missing ? session.seek(state.step, state.episode) : session.open(session.target)),
     back: () => session.seek(state.step, state.episode, false),
+    behind: () => session.seek((holeAt(state)?.to ?? state.step) + 1, state.episode, false),
     next: () => void episodes.walk(1).catch(complain),
     train: () => void trainer.form.open(),
     reload: () => location.reload(),
@@ -168,15 +170,17 @@ async function readRuns() {
 
 const EVENTS_MS = 5_000;
 let eventsRead = 0;
+const timeline = new Timeline(api.events);
 /** What the run's timeline marks; while it records, now and then again. */
 async function readEvents() {
   const run = state.run?.run;
   if (!run) return;
   eventsRead = clock();
   try {
-    const { events } = await api.events(run);
-    if (state.run?.run === run) state.events = events;
-    redraw();
+    await timeline.read(run, (events) => {
+      if (state.run?.run === run) state.events = events;
+      redraw();
+    });
   } catch {
     // The page does without marks; the episodes' own errors tell of a run that cannot be read.
   }
@@ -289,6 +293,7 @@ training.settings(settings);
 curve.settings(settings);
 compare.settings(settings);
 episodes.settings(settings);
+frames.settings(settings);
 
 socket.connect();
 // For the console and for tests: a look at what the page knows, not a way to change it.

@@ -68,7 +68,7 @@
  *
  * @typedef {{at: number, episode: number, global_step: number, kind: string, text: string}} RunEvent
  * @typedef {"off" | "episode" | {from: number, to: number}} Loop  the last from A to B, as positions
- * @typedef {{reason: string, from_episode: number, to_episode: number, episodes: number}} Gap
+ * @typedef {{reason: string, from_episode: number, to_episode: number, episodes: number, from_step?: number, to_step?: number}} Gap  with steps: a part of one episode
  * @typedef {{code: string, message: string, id?: number | string}} Problem
  * @typedef {number | "max"} Speed
  * @typedef {{type: string, data: Record<string, any>}} Message

@@ -175,7 +175,9 @@
   }
 
   const text = (v) => (typeof v === "number" ? (Number.isInteger(v) ? String(v) : String(Number(v.toPrecision(5)))) : Array.isArray(v) ? v.slice(0, 24).map(text).join(", ") : v === null || v === undefined ? "–" : typeof v === "object" ? JSON.stringify(v) : String(v));
-  const actionName = (a) => (typeof a === "number" && view.actions?.[a]?.name) || text(a);
+  // A Discrete space need not begin at 0; Q-values and names do.
+  const firstAction = run.action_space?.start ?? 0;
+  const actionName = (a) => (typeof a === "number" && view.actions?.[a - firstAction]?.name) || text(a);
 
   function facts() {
     const { episode, at } = state;
@@ -201,7 +203,7 @@
     byId("q").replaceChildren(...q.map((v, i) => {
       const bar = document.createElement("div"), name = document.createElement("span"), track = document.createElement("span"), fill = document.createElement("i"), number = document.createElement("span");
       bar.className = v === best ? "bar best" : "bar";
-      name.textContent = actionName(i);
+      name.textContent = actionName(i + firstAction);
       fill.style.width = `${high > low && Number.isFinite(v) ? ((v - low) / (high - low)) * 100 : 0}%`;
       number.textContent = text(v);
       track.append(fill);

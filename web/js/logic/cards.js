@@ -2,7 +2,7 @@
  * What stands over the stage where there is no picture: nothing recorded, nothing to be
  * found, nothing to be read. Each card says what is so, why, and what can be done about it.
  *
- * @typedef {"retryNow" | "openNewest" | "openLast" | "again" | "back" | "next" | "reload" | "train"} Act
+ * @typedef {"retryNow" | "openNewest" | "openLast" | "again" | "back" | "behind" | "next" | "reload" | "train"} Act
  * @typedef {{words: string, label?: string, act?: Act, code?: string}} Way  to begin: a button, or words to copy
  * @typedef {{key: string, title: string, text: string, copy?: string, pulse?: boolean, types?: boolean,
  *            ways?: Way[], buttons: [string, "copy" | Act][]}} Card
@@ -10,7 +10,7 @@
  */
 
 import { count } from "./format.js";
-import { recording } from "./state.js";
+import { holeAt, recording } from "./state.js";
 
 export const SNIPPET = `from recorder import EpisodeRecorder
 
@@ -49,6 +49,12 @@ export function cardOf(state, asked, { command, trains }) {
   if (state.run && state.episode === null && state.waitingSince === null && state.metrics !== null) {
     if (!recording(state)) return { key: "none", title: "This run has no episodes", text: "It ended before its first episode did.", buttons: [["Open the newest run", "openNewest"]] };
     return { key: "waiting", pulse: true, title: "Waiting for the first episode", text: "The run is there; nothing of it has been recorded yet.", buttons: [] };
+  }
+  const hole = holeAt(state);
+  if (hole) {
+    const text = `Steps ${count(hole.from)} to ${count(hole.to)} of episode ${count(state.episode)} cannot be read: the tape of run ${state.run?.run} is damaged there. ${command} check says how far, ${command} recover saves what is whole.`;
+    const on = state.length !== null && hole.to + 1 < state.length;
+    return { key: `hole|${state.episode}|${hole.from}|${command}`, types: true, title: "A part of this episode is damaged", text, copy: `${text} File: ${state.run?.run}/run.db.`, buttons: [on ? ["Go on behind it", "behind"] : ["Next episode", "next"], ["Copy details", "copy"]] };
   }
   if (state.missing?.reason === "damaged") {
     const text = `The steps of episode ${count(state.episode)} cannot be read: the tape of run ${state.run?.run} is damaged there. ${command} check says how far, ${command} recover saves what is whole.`;

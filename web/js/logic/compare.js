@@ -37,6 +37,26 @@ export function divergence(a, b) {
   return last === other ? null : { step: shorter, what: "length" };
 }
 
+/**
+ * The same of two of which one or both still run: as far as both are known. Null where they are
+ * alike so far.
+ * @param {Steps & {known: () => number}} a
+ * @param {Steps & {known: () => number}} b
+ */
+export function divergenceSoFar(a, b) {
+  if (a.known() === 0 || b.known() === 0) return null;
+  const found = divergence(sofar(a), sofar(b));
+  // The end of one that runs is no end.
+  const open = (/** @type {Steps & {known: () => number}} */ steps) => steps.length === null && steps.known() - 1 === found?.step;
+  return found?.what === "length" && (open(a) || open(b)) ? null : found;
+}
+
+/** One that runs, up to its newest position. @param {Steps & {known: () => number}} steps @returns {Steps} */
+function sofar(steps) {
+  if (steps.length !== null) return steps;
+  return { length: Math.max(0, steps.known() - 1), observation: (step) => steps.observation(step), value: (name, step) => steps.value(name, step) };
+}
+
 /** Whether a step is missing. What stands behind the last one need not have been recorded. @param {Steps} steps @param {number} step */
 function unread(steps, step) {
   return step < (steps.length ?? 0) && steps.observation(step) === undefined;

@@ -91,7 +91,7 @@ export class Inbox {
     Object.assign(state, { run, problem: null, empty: false, gone: false });
     if (other) {
       this.cache.clear(null);
-      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, events: [], pausedLive: null });
+      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, holes: [], events: [], pausedLive: null });
       state.points = { a: null, b: null };
     }
     this.notify("run", other);
@@ -127,6 +127,7 @@ export class Inbox {
     if (!other) return;
     state.info = null;
     state.missing = null;
+    state.holes = [];
     if (this.cache.episode !== episode) this.cache.clear(episode);
     this.notify("episode", episode);
   }
@@ -172,7 +173,12 @@ export class Inbox {
     const { state } = this;
     state.gap = { ...data, at: this.now() };
     const shown = state.episode !== null && data.from_episode <= state.episode && state.episode <= data.to_episode;
-    if (shown && data.reason !== "skipped") {
+    const { from_step: from, to_step: to } = data;
+    if (shown && from !== undefined && to !== undefined) {
+      // The episode goes on behind it.
+      if (!state.holes.some((hole) => hole.from === from && hole.to === to)) state.holes = [...state.holes, { from, to }];
+      state.waitingSince = null;
+    } else if (shown && data.reason !== "skipped") {
       state.missing = data;
       state.waitingSince = null;
     }

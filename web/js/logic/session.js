@@ -5,6 +5,7 @@
 
 import { Inbox } from "./inbox.js";
 import { marksOf, nextEvent, nextMark } from "./marks.js";
+import { stretchOf } from "./route.js";
 import { otherLive, recording } from "./state.js";
 
 /** @typedef {import("./inbox.js").Target} Target */
@@ -12,6 +13,9 @@ import { otherLive, recording } from "./state.js";
 export class Session extends Inbox {
   /** What playing on goes through; null: all episodes. @type {import("./playlist.js").Playlist | null} */
   list = null;
+
+  /** Points of a loop that a link names in an episode which is not here yet. @type {{episode: number, points: import("./route.js").Points} | null} */
+  linked = null;
 
   /** @param {Target} target */
   open(target) {
@@ -30,6 +34,23 @@ export class Session extends Inbox {
       data.step = target.step ?? 0;
     }
     return this.send("open", data);
+  }
+
+  /**
+   * What is opened, as a link has it: also how it plays on, and nothing of that from before.
+   * @param {Target} target
+   * @param {Pick<import("./route.js").Route, "loop" | "points" | "autoplay">} link
+   */
+  openLink(target, { loop, points, autoplay }) {
+    const { state } = this;
+    const same = state.episode !== null && target.episode === state.episode && (target.run ?? null) === (state.run?.run ?? null);
+    this.linked = same || target.episode === null || target.episode === undefined ? null : { episode: target.episode, points };
+    if (same) state.points = points;
+    this.open(target);
+    const on = autoplay && this.#on();
+    if (JSON.stringify([loop, on]) === JSON.stringify([state.loop, state.autoplay])) return;
+    Object.assign(state, { loop, autoplay: on });
+    this.#control({ loop, autoplay: on });
   }
 
   /**
@@ -193,9 +214,14 @@ export class Session extends Inbox {
     this.notify("moved");
   }
 
-  /** The points of a loop belong to the episode in which they were set. */
+  /** The points of a loop belong to the episode in which they were set: another is shown now. */
   clearPoints() {
-    const { state } = this;
+    const { linked, state } = this;
+    this.linked = null;
+    if (linked && linked.episode === state.episode) {
+      state.points = linked.points;
+      return;
+    }
     if (state.points.a === null && state.points.b === null) return;
     state.points = { a: null, b: null };
     if (typeof state.loop === "object") this.setLoop("off");
@@ -270,10 +296,4 @@ export class Session extends Inbox {
     this.notify("moved");
     return sent;
   }
-}
-
-/** @param {{a: number | null, b: number | null}} points */
-function stretchOf({ a, b }) {
-  if (a === null || b === null || a === b) return null;
-  return { from: Math.min(a, b), to: Math.max(a, b) };
 }

@@ -6,6 +6,8 @@
  *
  * @typedef {"triangles" | "value" | "policy" | "visits" | "trail"} Overlay
  *
+ * @typedef {{from: number, to: number}} Hole  steps that cannot be read, both included
+ *
  * @typedef {object} State
  * @property {"connecting" | "open" | "lost" | "refused"} connection  refused: the server asks for a token
  * @property {number | null} retryAt    clock (ms) of the next attempt while lost
@@ -30,6 +32,7 @@
  * @property {import("../types.js").Metrics | null} metrics
  * @property {(import("../types.js").Gap & {at: number}) | null} gap  the last one, and when it came
  * @property {import("../types.js").Gap | null} missing  why the steps of the episode shown cannot be
+ * @property {Hole[]} holes             what of the episode shown was found to be damaged
  * @property {import("../types.js").RunEvent[]} events  what the run's timeline marks, oldest first
  * @property {number | null} parting    where the episode shown and the one beside it part
  * @property {boolean} gone             the open run is no longer among the runs
@@ -69,6 +72,7 @@ export function initialState() {
     metrics: null,
     gap: null,
     missing: null,
+    holes: [],
     events: [],
     parting: null,
     gone: false,
@@ -114,6 +118,11 @@ export function behind(state) {
   if (state.episode === null) return 0;
   const newest = state.metrics?.run === state.run?.run ? (state.metrics?.episodes ?? 0) - 1 : 0;
   return Math.max(state.behind, newest - state.episode, 0);
+}
+
+/** The damaged part of the episode that the position is in: its end is in a part that goes to the end. @param {State} state */
+export function holeAt({ holes, step, length }) {
+  return holes.find(({ from, to }) => from <= step && (step <= to || (step === length && to === length - 1)));
 }
 
 /** At the end of a finished episode, where play means play again. @param {State} state */

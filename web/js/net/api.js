@@ -96,8 +96,8 @@ export const api = {
   frame: (run, episode, step) => new URL(`${of(run)}/episodes/${episode}/frames/${step}`, document.baseURI).href,
   /** @param {string} run */
   highlights: (run) => get(`${of(run)}/highlights`),
-  /** @param {string} run */
-  events: (run) => get(`${of(run)}/events`),
+  /** @param {string} run @param {number} skip  how many of the oldest to leave out */
+  events: (run, skip) => get(`${of(run)}/events`, { skip }),
   /** @param {string} run @param {string} metric @param {number} points */
   curve: (run, metric, points) => get(`${of(run)}/curve`, { metric, points }),
 };

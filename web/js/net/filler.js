@@ -4,6 +4,8 @@
  * episode playable by hand. It never hurries: playback itself needs none of it.
  */
 
+import { ApiError } from "./api.js";
+
 const MOST_STEPS = 20_000;
 /** Numbers: an episode of frames is large before it is long. */
 const MOST_NUMBERS = 2_000_000;
@@ -67,9 +69,10 @@ export class Filler {
         if (steps.final_observation) cache.finish({ episode, length, final_observation: steps.final_observation });
       }
       this.done();
-    } catch {
-      // The socket brings the same steps as they are played; nothing is lost but comfort.
-      this.tried = null;
+    } catch (error) {
+      // The socket brings the same steps as they are played; nothing is lost but comfort. What
+      // the server refuses, as what is damaged, it would refuse again.
+      if (!(error instanceof ApiError)) this.tried = null;
     }
   }
 }

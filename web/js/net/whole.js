@@ -37,7 +37,7 @@ export async function read(cache, { run, episode }, from, to, wanted = () => tru
   }
 }
 
-/** @param {import("../logic/ticks.js").Place} place @param {number} length */
+/** @param {import("../logic/ticks.js").Place} place @param {number | null} length  null while it runs */
 export function emptyOf({ episode }, length) {
   const cache = new EpisodeCache();
   cache.clear(episode);

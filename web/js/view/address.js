@@ -37,7 +37,7 @@ export class Address {
     // While an answer is due, what is shown is not what was asked for: a reload must not lose that.
     if (!state.run || state.problem || state.waitingSince !== null) return;
     const still = !state.playing && !state.live && state.episode !== null;
-    const common = { run: state.run.run, speed: state.speed, view: this.settings.view() };
+    const common = { run: state.run.run, ...this.#playing() };
     const route = still ? { ...common, episode: state.episode, step: state.step } : common;
     // While it plays the address names the episode at rest last.
     if (!still && !state.live && state.episode !== null) Object.assign(route, { episode: state.episode, step: 0 });
@@ -56,8 +56,13 @@ export class Address {
     const speed = route.speed ?? undefined;
     this.addressed = session.state.run === null || (route.run !== null && route.run !== session.state.run.run);
     this.settings.restore(route.view);
-    if (route.episode !== null) session.open({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 });
-    else session.open({ run: route.run, playing: !reducedMotion.matches, speed });
+    if (route.episode !== null) session.openLink({ run: route.run, episode: route.episode, step: route.step ?? 0, playing: false, speed: speed ?? 1 }, route);
+    else session.openLink({ run: route.run, playing: !reducedMotion.matches, speed }, route);
+  }
+
+  #playing() {
+    const { speed, loop, points, autoplay } = this.session.state;
+    return { speed, loop, points, autoplay: autoplay !== false, view: this.settings.view() };
   }
 
   /** Whether the run that has just been opened was named by the address; asked once. */
@@ -70,7 +75,7 @@ export class Address {
   /** A link to this very moment. */
   get link() {
     const { state } = this.session;
-    const at = format({ run: state.run?.run, episode: state.episode, step: state.step, speed: state.speed, view: this.settings.view() });
+    const at = format({ run: state.run?.run, episode: state.episode, step: state.step, ...this.#playing() });
     return new URL(at || "#", location.href).href;
   }
 }

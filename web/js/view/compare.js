@@ -3,11 +3,11 @@
  * whole; the first one's too, to find where the two part.
  */
 
-import { beside, divergence } from "../logic/compare.js";
+import { beside, divergence, divergenceSoFar } from "../logic/compare.js";
 import { EpisodeCache } from "../logic/cache.js";
 import { count, ending, reward } from "../logic/format.js";
 import { api } from "../net/api.js";
-import { read, whole } from "../net/whole.js";
+import { emptyOf, MOST_STEPS, read, whole } from "../net/whole.js";
 import { byId, on, setAttribute, setText, show } from "./dom.js";
 import { Stage } from "./stage.js";
 
@@ -16,6 +16,8 @@ import { Stage } from "./stage.js";
 /** Steps read before and behind a position of the second one: its trail, and what comes next. */
 const BEFORE = 32;
 const BEHIND = 256;
+/** What runs is looked at again this often. */
+const AGAIN_MS = 1_000;
 
 export class Compare {
   /**
@@ -39,6 +41,10 @@ export class Compare {
     this.generation = 0;
     /** Whether more of the second one is being read. */
     this.reaching = false;
+    /** The episode on the first stage, read as it grows. @type {{key: string, place: Place, state: any, cache: EpisodeCache} | null} */
+    this.growing = null;
+    /** When those that run were looked at last. */
+    this.looked = -AGAIN_MS;
     this.align = byId("align");
     on(this.align, "change", world.redraw);
     on(byId("compare-close"), "click", () => this.close());
@@ -98,7 +104,7 @@ export class Compare {
 
   close() {
     this.generation += 1;
-    this.other = this.first = null;
+    this.other = this.first = this.growing = null;
     this.session.state.parting = null;
     show(byId("second"), false);
     show(byId("compare-bar"), false);
@@ -114,7 +120,8 @@ export class Compare {
       const [run, info] = await Promise.all([api.run(place.run), api.episode(place.run, place.episode)]);
       const cache = await whole(place, info.length ?? 0, () => generation === this.generation);
       if (generation !== this.generation) return;
-      const state = { run, episode: place.episode, step: 0, length: info.length, info, playing: false, live: false };
+      if (info.running) cache.length = null;
+      const state = { run, episode: place.episode, step: 0, length: info.running ? null : info.length, info, playing: false, live: false };
       this.other = { place, state, cache };
       this.first = null;
       show(byId("second"), true);
@@ -133,9 +140,10 @@ export class Compare {
   /** Reads the first episode too, once it rests there, and looks where the two part. */
   async #look() {
     const { state } = this.session;
-    if (!this.other || !state.run || state.episode === null || state.length === null) return;
+    if (!this.other || !state.run || state.episode === null) return;
     const place = { run: state.run.run, episode: state.episode };
     const key = `${place.run}/${place.episode}`;
+    if (state.length === null || this.other.state.length === null) return this.#lookSoFar(place, key);
     if (this.first?.key === key) return;
     const first = { key, cache: new EpisodeCache() };
     this.first = first;
@@ -146,20 +154,43 @@ export class Compare {
       return;
     }
     if (this.first !== first || !this.other) return;
-    const found = divergence(first.cache, this.other.cache);
+    this.#tell(divergence(first.cache, this.other.cache), "They never part");
+  }
+
+  /** Where one of them runs: as far as both go, now and then again. @param {Place} place @param {string} key  of the first one */
+  async #lookSoFar(place, key) {
+    this.first = null;
+    const now = performance.now();
+    if (now - this.looked < AGAIN_MS) return;
+    this.looked = now;
+    if (this.growing?.key !== key) this.growing = { key, place, state: { length: null, info: null }, cache: emptyOf(place, null) };
+    const { growing, other } = this;
+    try {
+      await Promise.all([grow(growing), grow(other)]);
+    } catch {
+      return; // once more later: what is here stays
+    }
+    if (this.growing !== growing || this.other !== other) return;
+    const [a, b] = [growing.cache, other.cache];
+    this.#tell(divergenceSoFar(a, b), `Alike so far, ${count(Math.max(0, Math.min(a.known(), b.known()) - 1))} steps`);
+  }
+
+  /** @param {ReturnType<typeof divergence>} found @param {string} alike  what to say where they do not part */
+  #tell(found, alike) {
+    const { state } = this.session;
     const known = found !== null && found.what !== "unread";
     state.parting = known ? found.step : null;
     const button = byId("parting");
     setAttribute(button, "data-step", known ? String(found.step) : null);
     button.disabled = !known;
-    setText(button, known ? `They part at step ${found.step} (${found.what})` : found ? `Alike for ${count(found.step)} steps; the rest was not read` : "They never part");
+    setText(button, known ? `They part at step ${found.step} (${found.what})` : found ? `Alike for ${count(found.step)} steps; the rest was not read` : alike);
     this.world.redraw();
   }
 
   /** Reads what the second stage is to show, where that lies behind what was read at first. @param {any} other */
   async #reach({ place, state, cache }) {
     const { step, length } = state;
-    if (this.reaching || cache.has(step) || step >= length) return;
+    if (this.reaching || length === null || cache.has(step) || step >= length) return;
     this.reaching = true;
     try {
       await read(cache, place, Math.max(0, step - BEFORE), Math.min(length, step + BEHIND));
@@ -178,7 +209,7 @@ export class Compare {
     if (!other || !second) return;
     void this.#look();
     const { state } = this.session;
-    other.state.step = beside(state.step, state.length, other.state.length ?? 0, this.align.value);
+    other.state.step = beside(state.step, state.length, other.state.length ?? Math.max(0, other.cache.known() - 1), this.align.value);
     void this.#reach(other);
     second.follow(this.stage);
     second.draw(now);
@@ -187,6 +218,17 @@ export class Compare {
     setText(byId("second-title"), caption(other.state, same));
     setAttribute(byId("second-title"), "data-step", String(other.state.step));
   }
+}
+
+/** What came of an episode since it was read last. @param {{place: Place, state: any, cache: EpisodeCache}} one */
+async function grow({ place, state, cache }) {
+  if (state.length !== null) return;
+  const from = cache.known();
+  const info = await api.episode(place.run, place.episode);
+  // The last step is read again where it was all there: what was seen at the end comes with it.
+  await read(cache, place, info.running ? from : Math.min(from, info.length - 1), Math.min(info.length, MOST_STEPS));
+  state.info = info;
+  if (!info.running) state.length = cache.length = info.length;
 }
 
 /** @param {any} state @param {boolean} same  whether both are of one run */

@@ -6,16 +6,14 @@
 
 import uPlot from "uplot";
 import { api } from "../net/api.js";
-import { count, ending, fixed, reward } from "../logic/format.js";
+import { count } from "../logic/format.js";
 import { robustSpan, trend } from "../logic/rolling.js";
 import { FURTHER, lineOf, makePlot } from "./curve-plot.js";
+import { CurvePointer, NAMES, underPointer } from "./curve-pointer.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
 const REFRESH_MS = 1_000;
-const PREVIEW_MS = 120;
-/** @typedef {"episode_return" | "length" | "epsilon"} Metric */
-/** @type {Record<Metric, string>} */
-const NAMES = { episode_return: "return", length: "length", epsilon: "epsilon" };
+/** @typedef {import("./curve-pointer.js").Metric} Metric */
 
 export class Curve {
   /**
@@ -47,10 +45,7 @@ export class Curve {
     this.span = [0, 1];
     /** @type {[number, number]} */
     this.reach = [0, 1];
-    /** The episode of which the tip tells, and what. */
-    this.preview = { episode: -1, text: "" };
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this.previewing = undefined;
+    this.pointer = new CurvePointer(session, () => this.plot && this.#hover(this.plot));
     on(this.metric, "change", () => this.#again());
     on(this.axis, "change", () => {
       this.#remake();
@@ -197,7 +192,7 @@ export class Curve {
     on(plot.over, "mouseup", (event) => (dragged = Math.abs(event.clientX - down) > 5));
     on(plot.over, "click", () => {
       const index = plot.cursor.idx;
-      if (typeof index === "number" && !dragged) this.session.openEpisode(this.#episodeAt(plot, plot.cursor.left ?? 0));
+      if (typeof index === "number" && !dragged) void this.pointer.open(this.#under(plot));
     });
     on(plot.over, "mouseleave", () => show(this.tip, false));
   }
@@ -246,35 +241,26 @@ export class Curve {
     return plot && this.answers ? this.#episodeAt(plot, share * plot.over.clientWidth) : null;
   }
 
+  /** What the pointer is at. @param {uPlot} plot */
+  #under(plot) {
+    const [answer] = /** @type {any[]} */ (this.answers);
+    const { left = 0, top = 0, idx } = plot.cursor;
+    const episode = this.#episodeAt(plot, left);
+    const point = answer.bucket > 1 ? (idx ?? 0) : nearest(answer.points.episode, episode);
+    const far = (/** @type {number} */ value) => Math.abs(plot.valToPos(value, "y") - top);
+    return underPointer(this.session.state.run?.run ?? "", answer, point, episode, far);
+  }
+
   /** @param {uPlot} plot */
   #hover(plot) {
     const { idx, left } = plot.cursor;
     const over = typeof idx === "number" && left !== undefined && left >= 0 && this.answers !== null;
     show(this.tip, over);
     if (!over || !this.answers) return;
-    const [{ bucket, points, metric }] = this.answers;
-    const episode = this.#episodeAt(plot, left);
-    const i = nearest(points.episode, episode);
-    const own = bucket > 1 ? ` · ${NAMES[/** @type {Metric} */ (metric)]} ${fixed(points.min[i])} to ${fixed(points.max[i])} of ${count(bucket)}` : ` · ${NAMES[/** @type {Metric} */ (metric)]} ${fixed(points.mean[i])}`;
-    this.#lookUp(episode);
-    setText(this.tip, `episode ${count(episode)}${this.preview.episode === episode ? this.preview.text : own}`);
+    setText(this.tip, this.pointer.words(this.#under(plot)));
     const x = left + plot.over.offsetLeft;
     const flip = x + this.tip.offsetWidth + 16 > this.host.clientWidth;
     this.tip.style.transform = `translate(${Math.round(flip ? x - this.tip.offsetWidth - 10 : x + 10)}px, 8px)`;
-  }
-
-  /** What is known of the episode under the pointer, once the pointer rests. @param {number} episode */
-  #lookUp(episode) {
-    const run = this.session.state.run?.run;
-    if (!run || this.preview.episode === episode) return;
-    clearTimeout(this.previewing);
-    this.previewing = setTimeout(async () => {
-      const row = await api.episode(run, episode).catch(() => null);
-      if (!row || this.session.state.run?.run !== run) return;
-      const text = ` · return ${reward(row.episode_return)} · ${count(row.length)} steps · ${ending(row, this.session.state.run?.presentation).word}`;
-      this.preview = { episode, text };
-      if (this.plot) this.#hover(this.plot);
-    }, PREVIEW_MS);
   }
 
   /** The episode that the mark stands at; null once the plot is another. @type {number | null} */

@@ -32,6 +32,11 @@ export class Frames {
     }, () => {});
   }
 
+  /** What of this panel the address holds. @param {import("../logic/settings.js").Settings} settings */
+  settings(settings) {
+    settings.add("pictures", { get: () => (this.wanted ? "1" : ""), set: (value) => this.#turn(value === "1") });
+  }
+
   /** @param {boolean} wanted */
   #turn(wanted) {
     this.wanted = wanted;

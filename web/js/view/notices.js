@@ -5,7 +5,7 @@
 
 import { cardOf } from "../logic/cards.js";
 import { count } from "../logic/format.js";
-import { stalledSince } from "../logic/state.js";
+import { holeAt, stalledSince } from "../logic/state.js";
 import { api } from "../net/api.js";
 import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 
@@ -48,7 +48,7 @@ export class Notices {
     this.#note();
     const gap = byId("gap");
     const lately = state.gap !== null && now - state.gap.at < GAP_MS;
-    show(gap, lately && state.episode !== null && state.missing === null);
+    show(gap, lately && state.episode !== null && state.missing === null && holeAt(state) === undefined);
     if (state.gap && lately) setText(gap, gapText(state.gap));
     if (!lately) state.gap = null;
     const since = state.waitingSince ?? stalledSince(state, this.session.movedAt);
@@ -167,6 +167,7 @@ export class Notices {
 
 /** @param {import("../types.js").Gap} gap */
 function gapText(gap) {
+  if (gap.from_step !== undefined && gap.to_step !== undefined) return `steps ${count(gap.from_step)} to ${count(gap.to_step)} ${gap.reason}`;
   const what = `${count(gap.episodes)} episode${gap.episodes === 1 ? "" : "s"}`;
   if (gap.reason === "not_kept") return `${what} not kept`;
   if (gap.reason === "damaged") return `${what} damaged`;

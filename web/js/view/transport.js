@@ -3,7 +3,7 @@
 import { count, DASH, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
 import { MOST_TICKS } from "../logic/marks.js";
-import { behind, ended, otherLive, recording, stepsPerSecond } from "../logic/state.js";
+import { behind, ended, holeAt, otherLive, recording, stepsPerSecond } from "../logic/state.js";
 import { byId, fit, make, on, setAttribute, setText, setValue, show } from "./dom.js";
 
 /** A frame shows several steps above this rate, and the page says so. */
@@ -98,7 +98,7 @@ export class Transport {
     this.track.style.setProperty("--done", `${known > 0 ? Math.min(100, (state.step / known) * 100) : 0}%`);
     const earned = cache.value("reward", state.step);
     const total = state.length === null ? `${known} so far` : String(state.length);
-    setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}`);
+    setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}${holeAt(state) ? ", damaged" : ""}`);
     if (document.activeElement !== this.input) setValue(this.input, String(state.step));
     setText(byId("total"), none ? DASH : state.length === null ? "…" : count(state.length));
     this.#pace(running);
@@ -166,7 +166,7 @@ export class Transport {
   #ticks(known) {
     const { cache, state } = this.session;
     const { a, b } = state.points;
-    const about = `${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.events.length}.${state.parting}.`;
+    const about = `${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.holes.length}.${state.events.length}.${state.events.at(-1)?.at}.${state.parting}.`;
     const key = about + cache.version;
     // While steps stream in, a few times a second is soon enough; there is a frame to come.
     const now = performance.now();
@@ -179,6 +179,7 @@ export class Transport {
     // The thumb's centre travels between half its width from either end.
     const x = (/** @type {number} */ step) => 7 + (known > 0 ? step / known : 0) * (width - 14);
     if (state.missing) hatch(ctx, 0, width, height, tokens.dim);
+    for (const { from, to } of state.holes) hatch(ctx, x(from), Math.max(3, x(to + 1) - x(from)), height, tokens.dim);
     if (a !== null && b !== null) {
       ctx.fillStyle = `${tokens.archive}40`;
       ctx.fillRect(x(Math.min(a, b)), 6, Math.abs(x(b) - x(a)), height - 12);
