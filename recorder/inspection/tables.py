@@ -133,6 +133,10 @@ def steps(
     numbers becomes one column for each.
     """
     check_forms(as_json, as_csv)
+    if stop is not None and stop <= start:
+        raise click.UsageError(
+            f"expected --to, the step after the last, above --from {start:,}, got {stop:,}"
+        )
     with open_run(run_path(runs_dir, run)) as opened:
         layout = opened.layout
         names = [
@@ -149,7 +153,10 @@ def steps(
                 show = words if name == "action" else None
                 columns.append(Column(name, show=show, right=first[name].ndim == 1))
         rows = _step_rows(opened, episode, start, stop, names, flat=as_csv)
-        print_rows(rows, columns, as_json=as_json, as_csv=as_csv)
+        count = print_rows(rows, columns, as_json=as_json, as_csv=as_csv)
+        if not count and not (as_json or as_csv):
+            last = opened.episode(episode).length - 1
+            click.echo(f"Episode {episode:,} ends with step {last:,}.", err=True)
 
 
 def _action_words(run: Run) -> Any:
