@@ -23,7 +23,7 @@ from gridworld.evaluation import step_limit_of
 from gridworld.making import is_grid_world, make_env
 from gridworld.parameters import GRID_WORLD_ONLY
 from gridworld.presentation import presentation_of
-from recorder import Channel, EpisodeRecorder
+from recorder import Channel, EpisodeRecorder, list_runs
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +111,29 @@ class Shelf:
         except GridWorldError as error:
             self._tell("warning", message=f"{error} It is passed over.")
             return None
+
+
+def check_folder(folder: Path) -> None:
+    """Look whether checkpoints can be waited for here.
+
+    Raises:
+        InvalidCheckpoint: it is no directory, or one of runs: its checkpoints lie one deeper,
+            and it would be waited for ever.
+    """
+    if not folder.is_dir():
+        raise InvalidCheckpoint(
+            f"a directory of checkpoints must be given, but got {str(folder)!r}; give for example "
+            "runs/RUN."
+        )
+    if (folder / checkpoints.FOLDER).is_dir() or any(folder.glob(f"*{checkpoints.SUFFIX}")):
+        return
+    if runs := list_runs(folder):
+        with_some = [run for run in runs if (folder / run / checkpoints.FOLDER).is_dir()] or runs
+        newest = max(with_some, key=lambda run: (folder / run).stat().st_mtime)
+        raise InvalidCheckpoint(
+            "the directory of one run, or of its checkpoints, must be given, but "
+            f"{str(folder)!r} is a directory of runs; give for example {str(folder / newest)!r}."
+        )
 
 
 def environment_of(

@@ -19,7 +19,7 @@ from gridworld.making import make_env
 from gridworld.options import BadInput, as_bad_input, check_rate, check_runs_dir, object_of
 from gridworld.parameters import PARAMETERS
 from gridworld.presentation import STEPS_PER_SECOND
-from gridworld.showing import Player, Shelf, Tell, environment_of
+from gridworld.showing import Player, Shelf, Tell, check_folder, environment_of
 from gridworld.stopping import StopRequest
 from recorder import RecorderError
 
@@ -46,7 +46,13 @@ POLL_SECONDS = 0.5
     help="How fast it plays.",
 )
 @click.option("--episodes", type=click.IntRange(1, 10**9), help="How many.  [default: no end]")
-@click.option("--seed", type=click.IntRange(0, 2**53), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**53),
+    default=0,
+    show_default=True,
+    help="Of the environment and of the choice between equal actions.",
+)
 @click.option("--child", is_flag=True, help="Give JSON lines; end when the input does.")
 def greedy(
     folder: Path,
@@ -66,11 +72,10 @@ def greedy(
     damaged or half written are passed over with a warning. Ctrl-C ends it.
     """
     check_rate(steps_per_second)
-    if not folder.is_dir():
-        raise BadInput(
-            f"a directory of checkpoints must be given, but got {str(folder)!r}; give for example "
-            "runs/RUN."
-        )
+    try:
+        check_folder(folder)
+    except GridWorldError as error:
+        raise as_bad_input(error) from None
     check_runs_dir(runs_dir)
     kwargs = None
     if env_kwargs is not None:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gridworld.errors import GridWorldError
 from gridworld.members import Crew, Running
 from gridworld.options import (
+    BadInput,
     as_bad_input,
     bytes_of,
     check_runs_dir,
@@ -29,9 +30,7 @@ from gridworld.sweep import Member, comparison, members_of, seeds_of, varied_of
 
 
 @click.command()
-@click.option(
-    "--seeds", default="0-4", show_default=True, help="Seeds of each combination: 0-4 or 1,5,9."
-)
+@click.option("--seeds", help="Seeds of each combination: 0-4 or 1,5,9.  [default: 0-4]")
 @click.option(
     "--vary",
     multiple=True,
@@ -64,7 +63,7 @@ def sweep(**options: Any) -> None:
     given = given_parameters(options)
     bytes_of(options["quota"])
     try:
-        seeds = seeds_of(options["seeds"] if "seed" not in given else str(given.pop("seed")))
+        seeds = _seeds(options["seeds"], given.pop("seed", None))
         given = {**PRESETS.get(options["preset"] or "", {}), **given}
         members = members_of(given, varied_of(options["vary"]), seeds)
         for member in members[:: len(seeds)]:
@@ -82,6 +81,21 @@ def sweep(**options: Any) -> None:
         crew.run(stop, lambda: view.show(crew.members))
     failed = _report(crew, options["as_json"])
     sys.exit(stop.exit_code or (1 if failed else 0))
+
+
+def _seeds(several: str | None, one: int | None) -> list[int]:
+    """The seeds that were asked for, as `--seeds` or as `--seed`.
+
+    Raises:
+        BadInput: in both ways.
+        InvalidParameter: they are none.
+    """
+    if several is not None and one is not None:
+        raise BadInput(
+            f"--seeds or --seed must be given, but got both, {several!r} and {one}; leave out "
+            "--seed, and name all of them in --seeds."
+        )
+    return seeds_of(several if several is not None else str(one) if one is not None else "0-4")
 
 
 def _look_at(member: Member, preset: str | None) -> None:

@@ -57,8 +57,12 @@ class Report:
     Attributes:
         run_id: the run.
         episodes: rows of episodes looked at.
-        steps: steps in segments that are whole.
+        steps: steps in segments that are whole, rows that hold the place of others in the
+            middle of a segment counted in.
         segments: segments looked at.
+        recorded_steps: steps of the episodes, kept or not.
+        kept_episodes: those whose steps were kept: all, where there is no policy and no quota.
+        kept_steps: theirs.
         lost_steps: steps that gaps on the timeline own up to; these are no findings.
         findings: in the order they were found, `FINDINGS_MAX` at most.
     """
@@ -67,6 +71,9 @@ class Report:
     episodes: int = 0
     steps: int = 0
     segments: int = 0
+    recorded_steps: int = 0
+    kept_episodes: int = 0
+    kept_steps: int = 0
     lost_steps: int = 0
     findings: list[Finding] = field(default_factory=list)
 
@@ -260,6 +267,7 @@ class _Check:
                 self._report.add(f"episodes {values[0]}", "it holds what its columns cannot")
             for values in sound:
                 row = dict(zip(EPISODE_COLUMNS, values, strict=True))
+                self._count(row)
                 self._contiguous(row, number, stop)
                 number, stop = row["episode"] + 1, row["first_step"] + row["length"]
                 if row["running"] and not self._is_last(row["episode"]):
@@ -275,6 +283,12 @@ class _Check:
             self._report.add("segments", f"steps from {stop:,} on belong to no episode")
         while self._segment is not None:
             self._next()
+
+    def _count(self, row: dict[str, Any]) -> None:
+        self._report.recorded_steps += row["length"]
+        if row["kept"]:
+            self._report.kept_episodes += 1
+            self._report.kept_steps += row["length"]
 
     def _is_last(self, number: int) -> bool:
         (last,) = self._execute("SELECT max(episode) FROM episodes").fetchone()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from recorder.arguments import run_argument, run_path, runs_dir_option
-from recorder.check import check_run
+from recorder.check import Report, check_run
 from recorder.hints import reel_command
 from recorder.recover import recover_run
 
@@ -32,10 +32,7 @@ def check(run: str, runs_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json()))
     else:
-        click.echo(
-            f"Run {report.run_id}: {report.episodes:,} episodes, {report.steps:,} steps in "
-            f"{report.segments:,} segment{'' if report.segments == 1 else 's'}."
-        )
+        click.echo(f"Run {report.run_id}: {_counts(report)}.")
         if report.lost_steps:
             click.echo(
                 f"{report.lost_steps:,} steps were lost while recording, and marked as such."
@@ -49,6 +46,16 @@ def check(run: str, runs_dir: Path, as_json: bool) -> None:
         else:
             click.echo(f"Save what is whole into a new run: {reel_command()} recover {run}")
     sys.exit(0 if report.clean else 1)
+
+
+def _counts(report: Report) -> str:
+    where = f"in {report.segments:,} segment{'' if report.segments == 1 else 's'}"
+    if report.kept_episodes == report.episodes:
+        return f"{report.episodes:,} episodes, {report.steps:,} steps {where}"
+    return (  # what a policy let go is told, so that nobody takes it for lost
+        f"{report.episodes:,} episodes, {report.recorded_steps:,} steps recorded; kept, as policy "
+        f"or quota decided: {report.kept_episodes:,} episodes, {report.kept_steps:,} steps {where}"
+    )
 
 
 @click.command()

@@ -62,9 +62,12 @@ def import_minari(
         else:
             found = minari.load_dataset(str(dataset))
     except Exception as error:  # each storage has its own
+        # Minari's own words for what is not there name an argument of its function.
+        absent = isinstance(error, FileNotFoundError) and not path.exists()
         raise ImportRefused(
             f"expected the id or the directory of a Minari dataset, got {str(dataset)!r} "
-            f"({_words(error)}); see: minari list local"
+            f"({'none of that name is on this machine' if absent else _words(error)}); "
+            "see: minari list local, minari download"
         ) from error
     return _record_minari(found, str(dataset), runs_dir, run_id)
 

@@ -200,7 +200,10 @@ def serve(
     show_default=True,
     help="Size of the GridWorld.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True,
+    help="Of the environment and of the agent.",
+)  # fmt: skip
 @click.option(
     "--steps-per-second",
     type=click.FloatRange(min=0, min_open=True),

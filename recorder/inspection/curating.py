@@ -29,14 +29,40 @@ def rm(runs: tuple[str, ...], yes: bool, runs_dir: Path, as_json: bool) -> None:
     """
     for run_id in runs:  # all of them are there, or none is touched
         find_run(runs_dir, run_id)
-    if not yes and not as_json:
-        click.confirm(f"Delete {', '.join(runs)} for good?", abort=True)
+    if as_json and not yes:
+        raise click.UsageError(
+            "expected --yes beside --json, which cannot ask; nothing was deleted"
+        )
+    if not yes:
+        _ask(f"Delete {', '.join(runs)} for good?")
     removed = [remove_run(runs_dir, run_id) for run_id in dict.fromkeys(runs)]
     if as_json:
         print_json([asdict(one) for one in removed])
     else:
         for one in removed:
             click.echo(f"Deleted {one.run_id} ({size(one.size_bytes)}).")
+
+
+def _ask(question: str) -> None:
+    """Go on if a person says yes; leave with 1 if it is no.
+
+    Raises:
+        click.Abort: interrupted.
+        click.UsageError: nobody is there to answer.
+    """
+    try:
+        yes = click.confirm(question)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):  # click makes the same of it as of Ctrl-C
+            click.echo(err=True)  # the question stands in a line without an end
+            raise click.UsageError(
+                "expected an answer, y or n, but the input has ended; nothing was deleted. "
+                "Add --yes to delete without being asked"
+            ) from None
+        raise
+    if not yes:
+        click.echo("Nothing was deleted.", err=True)
+        click.get_current_context().exit(1)
 
 
 @click.command()

@@ -84,7 +84,8 @@ def highlights(run: str, all_steps: bool, runs_dir: Path, as_json: bool, as_csv:
         return
     columns = [
         Column("kind"), Column("episode", right=True), Column("step", right=True),
-        Column("value", right=True), Column("text", "what", safe), Column("kept", "can be watched"),
+        Column("value", right=True, yields=1), Column("text", "what", safe, least=24),
+        Column("kept", "can be watched", yields=2),
     ]  # fmt: skip
     print_rows((vars(item) for item in found), columns, as_json=False, as_csv=as_csv)
     if not as_csv:

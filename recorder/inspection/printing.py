@@ -18,11 +18,13 @@ import click
 import numpy as np
 
 from recorder.cells import cell
+from recorder.inspection.widths import Want, fit
 
 Row = Mapping[str, Any]
 _PIPE_WIDTH = 400  # of a table that goes into a file or another program
 _TABLE_ROWS = 500  # whose widths a table is laid out by; the next ones make another
 _CELL = 60
+_SAYS_NOTHING = 99  # a column of dashes is the first to be left out
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,18 @@ class Column:
         title: what stands above it; the name where empty.
         show: text of a value; `text_of` where None.
         right: whether it is set to the right, as numbers are.
+        least: characters that its text can be cut to where the terminal is narrow; numbers
+            are never cut.
+        yields: what cannot be shown in a narrow terminal is left out in this order, the
+            greatest first; of equals, the last.
     """
 
     name: str
     title: str = ""
     show: Callable[[Any], str] | None = None
     right: bool = False
+    least: int = 12
+    yields: int = 0
 
 
 def print_rows(
@@ -205,24 +213,43 @@ def _print_table(rows: Iterable[Row], columns: Sequence[Column], title: str | No
 
 def _table(rows: Sequence[Row], columns: Sequence[Column], title: str | None) -> str:
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[(c.show or text_of)(row.get(c.name)) for row in rows] for c in columns]
+    titles = [column.title or column.name for column in columns]
+    wants = []
+    for column, texts, over in zip(columns, cells, titles, strict=True):
+        natural = max(map(cell_len, (over, *texts)))
+        least = natural if column.right else min(natural, column.least)
+        says = any(text != "-" for text in texts)
+        wants.append(Want(natural, least, column.yields if says else _SAYS_NOTHING))
+    on_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if on_terminal else _PIPE_WIDTH
+    shown = fit(wants, width)
+
     table = Table(title=title, box=box.SIMPLE, pad_edge=False, title_justify="left")
-    for column in columns:
+    for index, chars in shown.items():
         table.add_column(
-            column.title or column.name,
-            justify="right" if column.right else "left",
+            titles[index],
+            justify="right" if columns[index].right else "left",
             no_wrap=True,
             overflow="ellipsis",
+            width=chars,
         )
-    for row in rows:
-        table.add_row(*(Text((c.show or text_of)(row.get(c.name))) for c in columns))
-    on_terminal = sys.stdout.isatty()
+    for place in range(len(rows)):
+        table.add_row(*(Text(cells[index][place]) for index in shown))
     out = io.StringIO()
-    width = shutil.get_terminal_size().columns if on_terminal else _PIPE_WIDTH
     console = Console(file=out, width=width, force_terminal=on_terminal, legacy_windows=False)
     console.print(table)
+    left_out = [
+        over
+        for index, over in enumerate(titles)
+        if index not in shown and wants[index].yields != _SAYS_NOTHING
+    ]
+    if left_out:
+        console.print(Text(f"No room here for: {', '.join(left_out)}."))
     lines = out.getvalue().split("\n")
     return "\n".join(line.rstrip() for line in lines)

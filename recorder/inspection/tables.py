@@ -41,11 +41,14 @@ def runs(text: str, runs_dir: Path, as_json: bool, as_csv: bool) -> None:
     """
     check_forms(as_json, as_csv)
     columns = [
-        Column("run"), Column("name"), Column("status"), Column("env_id", "environment"),
-        Column("algorithm"), Column("episodes", right=True), Column("steps", right=True),
+        Column("run", least=20), Column("name", yields=8), Column("status", least=11),
+        Column("env_id", "environment", yields=1), Column("algorithm", yields=2),
+        Column("episodes", right=True), Column("steps", right=True, yields=6),
         Column("return_100", "return (100)", right=True),
-        Column("best_return", "best", right=True), Column("size_bytes", "size", size, right=True),
-        Column("created_at", "created", when), Column("tags"), Column("note"), Column("error"),
+        Column("best_return", "best", right=True, yields=3),
+        Column("size_bytes", "size", size, right=True, yields=7),
+        Column("created_at", "created", when, least=19, yields=5), Column("tags", yields=4),
+        Column("note", yields=4), Column("error"),
     ]  # fmt: skip
     rows = [row for run_id in list_runs(runs_dir) if (row := _run_row(runs_dir / run_id, text))]
     rows.sort(key=lambda row: row.get("created_at") or 0.0, reverse=True)
@@ -97,9 +100,10 @@ def episodes(
     columns = [
         Column("episode", right=True), Column("length", right=True),
         Column("episode_return", "return", right=True), Column("ending"),
-        Column("epsilon", right=True), Column("seed", right=True), Column("stage"),
-        Column("started_at", "started", when), Column("duration_s", "seconds", right=True),
-        Column("kept"), Column("reason"), Column("tags"), Column("note"),
+        Column("epsilon", right=True, yields=2), Column("seed", right=True, yields=4),
+        Column("stage", yields=1), Column("started_at", "started", when, least=19, yields=6),
+        Column("duration_s", "seconds", right=True, yields=7), Column("kept", yields=3),
+        Column("reason", yields=5), Column("tags", yields=2), Column("note", yields=2),
     ]  # fmt: skip
     if as_csv:
         columns[1:1] = [Column("first_step")]
@@ -130,6 +134,10 @@ def steps(
     numbers becomes one column for each.
     """
     check_forms(as_json, as_csv)
+    if stop is not None and stop <= start:
+        raise click.UsageError(
+            f"expected --to, the step after the last, above --from {start:,}, got {stop:,}"
+        )
     with open_run(run_path(runs_dir, run)) as opened:
         layout = opened.layout
         names = [
@@ -146,7 +154,10 @@ def steps(
                 show = words if name == "action" else None
                 columns.append(Column(name, show=show, right=first[name].ndim == 1))
         rows = _step_rows(opened, episode, start, stop, names, flat=as_csv)
-        print_rows(rows, columns, as_json=as_json, as_csv=as_csv)
+        count = print_rows(rows, columns, as_json=as_json, as_csv=as_csv)
+        if not count and not (as_json or as_csv):
+            last = opened.episode(episode).length - 1
+            click.echo(f"Episode {episode:,} ends with step {last:,}.", err=True)
 
 
 def _action_words(run: Run) -> Any:

@@ -213,6 +213,17 @@ def test_what_cannot_be_played_is_refused(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_directory_of_runs_is_not_waited_in(tmp_path: Path) -> None:
+    """One that has checkpoints is named."""
+    for name, folder in (("plain", "runs/plain"), ("taught", "runs/taught/checkpoints")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.db").touch()
+    result = invoke(tmp_path, tmp_path / "runs", "--episodes", 1)
+    assert result.exit_code == 2
+    assert "is a directory of runs; give for example" in result.stderr
+    assert str(tmp_path / "runs" / "taught") in result.stderr
+
+
 def test_it_waits_moves_on_and_ends_with_its_input(tmp_path: Path) -> None:
     """Half-written and foreign ones are passed over with a warning."""
     folder = tmp_path / "a-run" / checkpoints.FOLDER

@@ -58,6 +58,15 @@ def test_what_cannot_be_varied_is_refused(tmp_path, text, message):
     assert not (tmp_path / "runs").exists()
 
 
+def test_one_seed_and_several_exclude_each_other(tmp_path):
+    """Neither is dropped in silence."""
+    arguments = ["--seed", "5", "--seeds", "0", "--runs-dir", str(tmp_path / "runs")]
+    result = CliRunner().invoke(sweep, arguments)
+    assert result.exit_code == 2
+    assert "got both, '0' and 5" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_comparison_is_over_seeds_and_best_first():
     members = members_of({}, {"discount": [0.5, 0.9]}, [0, 1])
     figures = {"eval_return": None, "success_rate": 1.0}

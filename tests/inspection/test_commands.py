@@ -115,6 +115,54 @@ def test_compare_runs_and_episodes(reel_of):
     assert "IQM" in reel_of.text("compare", "maze-0", "maze-1")
 
 
+@pytest.mark.parametrize(
+    ("stretch", "message"),
+    [
+        (("--from", "2", "--to", "1"), "above --from 2, got 1"),
+        (("--from", "2", "--to", "2"), "above --from 2, got 2"),
+    ],
+)
+def test_steps_that_are_none_are_refused(reel_of, stretch, message):
+    """An empty table would look like an episode without steps."""
+    result = reel_of("steps", "maze-0", "2", *stretch)
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_steps_behind_the_end_are_none_and_the_end_is_named(reel_of):
+    """Where somebody reads; a program that asks on and on gets an empty list."""
+    result = reel_of("steps", "maze-0", "2", "--from", "3")
+    assert result.exit_code == 0
+    assert "Episode 2 ends with step 2." in result.stderr
+    assert reel_of.json("steps", "maze-0", "2", "--from", "3") == []
+
+
+def test_rm_asks_somebody_or_says_what_to_add(reel_of, runs_dir):
+    """Where nobody can answer, be it a closed input or a program that reads JSON."""
+    for args, words in ((["maze-0"], "nothing was deleted. Add --yes"), (["maze-0", "--json"],
+                        "expected --yes beside --json")):  # fmt: skip
+        result = reel_of("rm", *args, input="")
+        assert result.exit_code == 2
+        assert words in result.output
+        assert (runs_dir / "maze-0").is_dir()
+    (gone,) = reel_of.json("rm", "maze-0", "--yes")
+    assert gone["run_id"] == "maze-0"
+
+
+def test_check_says_what_a_policy_let_go(reel_of, runs_dir):
+    """Kept and recorded, so that nobody takes it for loss."""
+    assert "6 episodes, 23 steps in 1 segment." in reel_of.text("check", "maze-0")
+    reel_of.json("prune", "maze-0", "--keep", "every 2")
+    report = reel_of.json("check", "maze-0")
+    assert (report["episodes"], report["recorded_steps"]) == (6, 23)
+    with open_run(runs_dir / "maze-0") as run:
+        kept = [one.length for one in run.episodes() if one.kept]
+    assert (report["kept_episodes"], report["kept_steps"]) == (len(kept), sum(kept))
+    said = reel_of.text("check", "maze-0")
+    assert "6 episodes, 23 steps recorded; kept, as policy or quota decided: 3 ep" in said
+    assert f" {sum(kept)} steps in" in said
+
+
 def test_tag_and_note(reel_of, runs_dir):
     reel_of.text("tag", "maze-0", "good", "odd")
     assert reel_of.json("tag", "maze-0", "odd", "--remove")["tags"] == ["good"]
@@ -134,7 +182,8 @@ def test_tag_and_note(reel_of, runs_dir):
 def test_prune_and_rm(reel_of, runs_dir):
     done = reel_of.json("prune", "maze-0", "--keep", "every 2")
     assert (done["episodes"], done["kept"]) == (3, 3)
-    assert reel_of("rm", "maze-0", input="n\n").exit_code == 1
+    refused = reel_of("rm", "maze-0", input="n\n")
+    assert (refused.exit_code, "Nothing was deleted." in refused.stderr) == (1, True)
     assert (runs_dir / "maze-0").is_dir()
     assert isinstance(reel_of("rm", "maze-0", "missing", "--yes").exception, RecorderError)
     assert (runs_dir / "maze-0").is_dir()

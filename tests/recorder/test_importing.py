@@ -77,8 +77,9 @@ def test_what_is_no_dataset_is_refused_and_leaves_no_run(tmp_path):
     pytest.importorskip("minari")
     (tmp_path / "empty").mkdir()
     for wrong in (tmp_path / "empty", "nobody/nothing-v0", "!"):
-        with pytest.raises(ImportRefused, match="directory of a Minari dataset"):
+        with pytest.raises(ImportRefused, match="directory of a Minari dataset") as refused:
             import_minari(wrong, tmp_path / "runs")
+        assert "download=True" not in str(refused.value)  # an argument that nobody can give here
     assert not (tmp_path / "runs").exists()
 
 
