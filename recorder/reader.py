@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import stat
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from urllib.parse import quote
 from recorder import codec, schema
 from recorder.codec import Segment
 from recorder.errors import DamagedTape, NewerSchema, NotARun, RunNotFound
+from recorder.hints import reel_command
 from recorder.layout import Layout
 
 _CACHED_SEGMENTS = 4
@@ -25,8 +27,13 @@ _BUSY_MS = 2000
 _TABLES = {name: sql.strip() for name, sql in schema.TABLES.items()}  # as SQLite gives them back
 
 
-def open_tape(run_dir: Path) -> sqlite3.Connection:
+def open_tape(run_dir: Path, *, torn: bool = False) -> sqlite3.Connection:
     """Return a read-only connection to a run's file, checked to be a tape.
+
+    Args:
+        run_dir: the run's directory.
+        torn: open a file that was cut short too, which SQLite refuses otherwise: what stood
+            behind its end cannot be read, and queries fail where they need it.
 
     Raises:
         RunNotFound: no such directory, or no tape in it.
@@ -35,13 +42,19 @@ def open_tape(run_dir: Path) -> sqlite3.Connection:
         DamagedTape: SQLite cannot read it.
     """
     path = run_dir / schema.FILE_NAME
-    if not path.is_file():
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode):
         raise RunNotFound(
             f"expected a run's directory with {schema.FILE_NAME} in it, got {run_dir}; "
             "name a directory such as runs/<run id>"
         )
+    if not found.st_size:  # SQLite would delete the log beside it, which may be all that is left
+        raise NotARun(f"expected a Reel tape at {path}, got an empty file; restore it from a copy")
     try:
-        connection = _connect(path, "mode=ro")
+        connection = _connect(path, "mode=ro", torn)
         try:
             _check(connection, path)
         except sqlite3.OperationalError:
@@ -50,7 +63,7 @@ def open_tape(run_dir: Path) -> sqlite3.Connection:
             connection.close()
             if path.with_name(path.name + "-wal").exists():
                 raise
-            connection = _connect(path, "immutable=1")
+            connection = _connect(path, "immutable=1", torn)
             _check(connection, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if "not a database" in str(error):
@@ -90,17 +103,20 @@ def reading(path: Path) -> Iterator[None]:
         # TypeError, ValueError: a damaged row holds what its column cannot.
         raise DamagedTape(
             f"expected a tape that SQLite can read at {path}, got: {error}; "
-            "restore the file from a copy"
+            f"restore the file from a copy, or save what is whole: {reel_command()} recover"
         ) from error
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, torn: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"file:{quote(str(path.absolute()))}?{mode}",
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
+    if torn:
+        # Has SQLite go by the file's size and not by what its header says. Nothing is written.
+        connection.execute("PRAGMA writable_schema = ON")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA mmap_size = 0")
@@ -112,9 +128,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if application != schema.APPLICATION_ID:
-        raise NotARun(
-            f"expected a Reel tape at {path}, got another program's SQLite file (or an empty one)"
-        )
+        raise NotARun(f"expected a Reel tape at {path}, got another program's SQLite file")
     if version > schema.VERSION:
         raise NewerSchema(
             f"expected a tape of version {schema.VERSION} or older at {path}, got version "

@@ -12,7 +12,8 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from recorder.keyframes import KEYFRAME_COLUMNS, Keyframe, of_row
 from recorder.layout import Layout
 from recorder.pruning import unblanked
 from recorder.reader import open_tape
-from recorder.salvage import rows_of
+from recorder.salvage import Pages, rows_of
 from recorder.segments import SEGMENT_COLUMNS
 from recorder.tape import END_LOST, EPISODE_COLUMNS, EVENT_COLUMNS, Event, Tape
 
@@ -38,6 +39,7 @@ _COPIED = (
     "name", "created_at", "env_id", "env_kwargs", "observation_space", "action_space", "layout",
     "presentation", "algorithm", "hyperparameters", "seed", "provenance",
 )  # fmt: skip
+_DESCRIBING = ("env_kwargs", "presentation", "hyperparameters", "provenance")
 _ROWS = 4096
 
 
@@ -81,31 +83,34 @@ def recover_run(path: str | Path, name: str | None = None) -> Recovered:
         RunsDirError: the new run cannot be written.
     """
     path = Path(path)
-    source = open_tape(path)
-    try:
-        row, layout, sound = _run_row(source, path)
-        facts = {**row, "status": "recovered"}
+    with closing(open_tape(path, torn=True)) as source:
+        row, layout, lost = _run_row(source, path)
+    facts = {**row, "status": "recovered"}
+    # The files are closed after the connection: see `Pages`.
+    with Pages(path) as pages, closing(open_tape(path, torn=True)) as source:
         run_dir = make_run_dir(path.parent, name, f"{path.name}-recovered")
         opened = opening.make(run_dir, layout, facts)
         tape = Tape(run_dir, layout)
         try:
-            recovery = _Recovery(source, layout, tape, run_dir, row["created_at"])
-            return recovery.run(path.name, sound)
+            recovery = _Recovery(source, pages, layout, tape, run_dir, row["created_at"])
+            return recovery.run(path.name, lost)
         finally:
             tape.close()
             opened.lock.release()
-    finally:
-        source.close()
 
 
-def _run_row(source: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], Layout, bool]:
-    """The run's row, the layout in it, and whether its checksum is right."""
+def _run_row(
+    source: sqlite3.Connection, path: Path
+) -> tuple[dict[str, Any], Layout, tuple[int, int] | None]:
+    """The run's row, the layout in it, and what the run had lost; None: its checksum is wrong."""
     try:
         names = (*schema.RUN_COLUMNS, "checksum")
         values = source.execute(f"SELECT {', '.join(names)} FROM run").fetchone()
         stored = dict(zip(names, values, strict=True))
         sound = schema.row_checksum(values[:-1]) == stored["checksum"]
+        lost = (stored["lost_episodes"], stored["lost_steps"]) if sound else None
         row = {name: stored[name] for name in _COPIED}
+        row |= {name: "{}" for name in _DESCRIBING if not _is_json_object(row[name])}
         layout = Layout.from_json(
             *(json.loads(row[n]) for n in ("observation_space", "action_space", "layout"))
         )
@@ -114,7 +119,7 @@ def _run_row(source: sqlite3.Connection, path: Path) -> tuple[dict[str, Any], La
             f"expected at least the spaces and channels of {path}, got none that can be read "
             f"({error!r}); only a copy helps"
         ) from error
-    return row, layout, sound
+    return row, layout, lost
 
 
 class _Recovery:
@@ -123,12 +128,14 @@ class _Recovery:
     def __init__(
         self,
         source: sqlite3.Connection,
+        pages: Pages,
         layout: Layout,
         tape: Tape,
         run_dir: Path,
         created_at: float,
     ) -> None:
         self._source = source
+        self._pages = pages
         self._layout = layout
         self._tape = tape
         self._created_at = created_at
@@ -140,12 +147,17 @@ class _Recovery:
         self._buckets: dict[int, dict[int, Row]] = {}
         # Of all rows that can be read: number, first step, step behind the last, kept.
         names = ("episode", "first_step", "first_step + length", "kept")
-        rows = [row for row in rows_of(source, "episodes", "episode", names) if _whole(row)]
+        rows = [row for row in self._rows("episodes", "episode", names) if _whole(row)]
         self._index = np.array(rows, dtype=np.int64).reshape(len(rows), 4)
 
-    def run(self, run_id: str, row_is_sound: bool) -> Recovered:
-        """Copy everything."""
-        if not row_is_sound:
+    def run(self, run_id: str, lost: tuple[int, int] | None) -> Recovered:
+        """Copy everything.
+
+        Args:
+            run_id: of the damaged run.
+            lost: episodes and steps that it had lost; None: its row is damaged.
+        """
+        if lost is None:
             text = "the run's own row was damaged: names and settings may be wrong"
             self._notes.append(Event(time.time(), 0, 0, "note", text))
         stop: int | None = None  # where the segment before ended, if its last episode is known
@@ -164,21 +176,39 @@ class _Recovery:
                 self._add(part)
             stop = segment.first_step + segment.count
         self._cut_off()
-        for number in reversed(self._index[-_ROWS:, 0].tolist()):
-            if (last := self._row(number)) is not None:
-                self._skip_to(max(last["stop"], self._reached), number + 1)
-                break
+        number, end = self._known_end(*(lost or (0, 0)))
+        self._skip_to(max(end, self._reached), number)
         self._finish(run_id)
         return self._result
+
+    def _known_end(self, lost_episodes: int, lost_steps: int) -> tuple[int, int]:
+        """Number and global step behind the last episode that there was, as far as it is known."""
+        number = step = 0
+        for last in reversed(self._index[-_ROWS:, 0].tolist()):
+            if (row := self._row(last)) is not None:
+                number, step = last + 1, row["stop"]
+                break
+        # Roll-ups stand near the file's beginning and are few. What all levels say is believed.
+        with contextlib.suppress(sqlite3.Error, TypeError):
+            sums = self._source.execute(
+                "SELECT sum(count), sum(length_sum) FROM rollups GROUP BY level"
+            ).fetchall()
+            if len(sums) > 1 and len(set(sums)) == 1:
+                number = max(number, sums[0][0] + lost_episodes)
+                step = max(step, sums[0][1] + lost_steps)
+        return number, step
 
     @property
     def _reached(self) -> int:
         running = self._assembler.running
         return running.first_step + running.length
 
+    def _rows(self, table: str, key: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+        return rows_of(self._source, table, key, columns, self._pages)
+
     def _segments(self) -> Iterator[Segment]:
         reached = 0
-        for row in rows_of(self._source, "segments", "first_step", SEGMENT_COLUMNS):
+        for row in self._rows("segments", "first_step", SEGMENT_COLUMNS):
             try:
                 segment = codec.open_row(self._layout, *row)  # type: ignore[arg-type]
             except (DamagedTape, TypeError, ValueError):
@@ -338,13 +368,13 @@ class _Recovery:
 
     def _keyframes(self) -> Iterator[Keyframe]:
         """Those whose checksum is right."""
-        for _, *row in rows_of(self._source, "keyframes", "rowid", ("rowid", *KEYFRAME_COLUMNS)):
+        for _, *row in self._rows("keyframes", "rowid", ("rowid", *KEYFRAME_COLUMNS)):
             with contextlib.suppress(DamagedTape):
                 yield of_row(tuple(row))
 
     def _events(self) -> Iterator[Event]:
         """Events whose checksum is right; gaps are told anew."""
-        for _, *row, check in rows_of(self._source, "events", "id", ("id", *EVENT_COLUMNS)):
+        for _, *row, check in self._rows("events", "id", ("id", *EVENT_COLUMNS)):
             if schema.row_checksum(row) == check and row[3] != "gap":
                 at, episode, step, kind, text, data = row
                 yield Event(at, episode, step, kind, text, json.loads(data))  # type: ignore[arg-type]
@@ -352,3 +382,10 @@ class _Recovery:
 
 def _whole(row: tuple[object, ...]) -> bool:
     return all(isinstance(value, int) and abs(value) < 1 << 62 for value in row)
+
+
+def _is_json_object(text: Any) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (TypeError, ValueError, RecursionError):
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 from faults_kit import ROOT, assert_whole, length_of, record, rewards_at
 from recorder_kit import EXPLORED, Q_VALUES, new_recorder, same
 
-from recorder import DamagedTape, RecorderError, open_run
+from recorder import DamagedTape, NotARun, RecorderError, open_run
 from recorder.check import check_run
 from recorder.recover import recover_run
 
@@ -161,6 +162,79 @@ def test_a_file_cut_short_is_refused_or_shown_as_far_as_it_is_whole(written, tmp
                     assert came.rewards.tolist() == rewards_at(
                         came.first_step, came.first_step + came.length
                     )
+
+
+def whole_segments(path: Path) -> dict[int, int]:
+    """Where each segment begins and ends that SQLite can read in a file cut short, by its key."""
+    connection = sqlite3.connect(f"file:{path / 'run.db'}?mode=ro", uri=True)
+    connection.execute("PRAGMA writable_schema = ON")
+    found = {}
+    with contextlib.closing(connection), open_run(path.parent.parent / "whole") as good:
+        for number in range(LONG_EPISODES):
+            first = good.episode(number).first_step
+            with contextlib.suppress(sqlite3.Error):
+                row = "SELECT count, blob FROM segments WHERE first_step = ?"
+                for count, _ in connection.execute(row, (first,)):
+                    found[first] = first + count
+    return found
+
+
+LONG_EPISODES, LONG_STEPS = 30, 5000
+
+
+@pytest.fixture(scope="module")
+def long_run(tmp_path_factory) -> tuple[bytes, bytes, bytes]:
+    """A run of a segment an episode: its file and log while it recorded, and its file at last."""
+    chance = random.Random(7)
+    recorder = new_recorder(tmp_path_factory.mktemp("runs"), run_id="run", channels=[Q_VALUES])
+    for episode in range(LONG_EPISODES):
+        for at in range(LONG_STEPS):
+            row = [chance.random() for _ in range(4)]
+            recorder.record_step(at % 9, at % 4, chance.random(), q_values=row)
+        recorder.finish_episode(0, terminated=True, epsilon=1 / (1 + episode))
+        assert recorder.flush()
+    live = [(recorder.path / name).read_bytes() for name in ("run.db", "run.db-wal")]
+    recorder.close()
+    return (*live, (recorder.path / "run.db").read_bytes())
+
+
+@pytest.mark.parametrize("cut", [1, 4096, 0.1, 0.5])
+@pytest.mark.parametrize("with_log", [False, True])
+def test_a_file_cut_short_costs_what_stood_behind_its_end(long_run, tmp_path, cut, with_log):
+    """T8. Each segment that is whole is saved, wherever it stands, and all else is counted; with
+    the log beside it, which may hold pages of any place, too.
+    """
+    file, log, finished = long_run
+    copy(Path(), tmp_path / "whole", finished)
+    data = file if with_log else finished
+    lost = cut if isinstance(cut, int) else int(len(data) * cut)
+    path = copy(Path(), tmp_path / "cut" / "run", data[:-lost])
+    if with_log:
+        (path / "run.db-wal").write_bytes(log)
+    segments = whole_segments(path)
+    result = recover_run(path)
+    assert check_run(result.path).clean
+    assert (path / "run.db").read_bytes() == data[:-lost]
+    assert not with_log or (path / "run.db-wal").read_bytes() == log
+    assert segments
+    assert result.episodes + result.lost_episodes == LONG_EPISODES
+    assert result.steps + result.lost_steps == LONG_EPISODES * LONG_STEPS
+    with open_run(tmp_path / "whole") as good, open_run(result.path) as run:
+        for number in range(LONG_EPISODES):
+            first = good.episode(number).first_step
+            if segments.get(first) == first + LONG_STEPS:
+                assert same(frames(run.load(number)), frames(good.load(number)))
+
+
+def test_the_log_of_a_file_cut_to_nothing_is_left_alone(long_run, tmp_path):
+    """SQLite deletes a log beside an empty file, and what it holds is all that is left."""
+    _, log, _ = long_run
+    path = copy(Path(), tmp_path / "run", b"")
+    (path / "run.db-wal").write_bytes(log)
+    for read in (open_run, check_run, recover_run):
+        with pytest.raises(NotARun, match="empty"):
+            read(path)
+    assert (path / "run.db-wal").read_bytes() == log
 
 
 DAMAGES = [
