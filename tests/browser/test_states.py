@@ -265,6 +265,29 @@ async def test_a_damaged_part_of_an_episode_is_hatched_and_playback_goes_on_behi
     await viewer.shows(0, behind)
     await expect(card).to_be_hidden()
     await expect(viewer.part("return-so-far")).to_have_attribute("data-value", str(behind))
+
+    # Hatched is what is missing, and nothing else.
+    inked = await viewer.page.evaluate(
+        """([from, to, length]) => {
+          const canvas = document.getElementById("ticks");
+          const context = canvas.getContext("2d");
+          const { width, height } = canvas;
+          const ratio = width / canvas.clientWidth;
+          const x = (step) => Math.round((7 + (step / length) * (width / ratio - 14)) * ratio);
+          const ink = (left, right) => context.getImageData(left, 0, right - left, height)
+            .data.some((value, i) => i % 4 === 3 && value > 0);
+          return [ink(0, x(from) - 2), ink(x(from), x(to)), ink(x(to) + 4, x(length) - 12)];
+        }""",
+        [first, behind - 1, length],
+    )
+    assert inked == [False, True, False]
+    # A number of five digits is read as that, in the narrowest window too.
+    for width in (1440, 320):
+        await viewer.page.set_viewport_size({"width": width, "height": 700})
+        await comes_to(
+            lambda: viewer.step.evaluate("box => box.scrollWidth <= box.clientWidth"), True
+        )
+        assert await viewer.page.evaluate("document.documentElement.scrollWidth") <= width
     console_errors.clear()  # the browser's own word for an answer that is a refusal
     await viewer.page.goto("about:blank")  # gone before the server is
 

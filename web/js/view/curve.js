@@ -161,7 +161,7 @@ export class Curve {
     else if (!this.plot) this.#make(data);
     else this.plot.setData(/** @type {any} */ (data));
     const over = window * bucket;
-    const notes = [`${count(total)} episodes`];
+    const notes = [`${count(total)} episode${total === 1 ? "" : "s"}`];
     if (bucket > 1) notes.push(`1 of ${count(bucket)}, least and greatest`);
     notes.push(`${means ? "mean" : "median and middle half"} of ${count(over)}`);
     if (clipped) notes.push("outliers off the scale");

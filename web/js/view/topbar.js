@@ -75,8 +75,8 @@ export class TopBar {
           [compact(metrics.steps_per_s), "steps/s"],
         ]
       : [
-          [count(metrics.episodes), "episodes"],
-          [count(metrics.steps), "steps"],
+          [count(metrics.episodes), metrics.episodes === 1 ? "episode" : "episodes"],
+          [count(metrics.steps), metrics.steps === 1 ? "step" : "steps"],
         ];
     parts.push(["return", Math.abs(metrics.return_100 ?? 0) >= 1e5 ? brief(metrics.return_100) : fixed(metrics.return_100, 2)]);
     if (typeof metrics.epsilon === "number") parts.push(["ε", short(metrics.epsilon)]);

@@ -100,6 +100,9 @@ export class Transport {
     const total = state.length === null ? `${known} so far` : String(state.length);
     setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}${holeAt(state) ? ", damaged" : ""}`);
     if (document.activeElement !== this.input) setValue(this.input, String(state.step));
+    // What is shown of a number is all of it.
+    const digits = String(known).length;
+    this.input.style.minWidth = digits > 3 ? `calc(${digits}ch + 12px)` : "";
     setText(byId("total"), none ? DASH : state.length === null ? "…" : count(state.length));
     this.#pace(running);
     this.#live();
