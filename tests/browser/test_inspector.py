@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ async def others(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     record_robot(runs_dir)
     record_pixels(runs_dir)
     record_shifted(runs_dir)
+    record_scout(runs_dir)
     async with serving(runs_dir) as server:
         yield server
 
@@ -211,6 +213,24 @@ async def test_actions_that_do_not_begin_at_zero_have_their_own_names_values_and
     await expect(viewer.part("action-name")).to_have_text("pull")
 
 
+def record_scout(runs_dir: Path) -> None:
+    """It sees and measures; in its first steps it acts at random and asks no network."""
+    with EpisodeRecorder(
+        runs_dir,
+        run_id="scout",
+        observation_space=spaces.Dict(
+            camera=spaces.Box(0, 255, (16, 24, 3), np.uint8), wind=spaces.Box(-1, 1, ())
+        ),
+        action_space=spaces.Discrete(2),
+        channels=[Channel("q_values", shape=(2,))],
+    ) as recorder:
+        for step in range(12):
+            seen = {"camera": pixels_at(step), "wind": np.float32(step / 16)}
+            q_values = [np.nan, np.nan] if step < 6 else [step + 0.5, -1.0]
+            recorder.record_step(seen, step % 2, 1.0, q_values=q_values)
+        recorder.finish_episode(seen, truncated=True)
+
+
 async def observation(viewer: Viewer) -> Any:
     """What is shown as the observation, in full."""
     return json.loads(await viewer.part("agent-cell").get_attribute("data-observation") or "null")
@@ -279,3 +299,47 @@ async def test_an_image_is_drawn_pixel_by_pixel(
         [16, 24],
     )
     assert seen == pixels_at(5).tolist()
+
+
+async def test_a_picture_within_a_dict_is_drawn_as_one(
+    viewer: Viewer, others: Server, errors: list[str]
+) -> None:
+    """Not as a curve for each of its pixels, in which the numbers beside it are lost."""
+    await viewer.open(others, run="scout", ep=0, step=7)
+    await viewer.shows(0, 7)
+    await viewer.resting()
+    yellow = await viewer.page.evaluate(
+        """() => {
+          const canvas = document.getElementById("stage");
+          const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          let count = 0;
+          for (let i = 0; i < data.length; i += 4) {
+            count += data[i] === 250 && data[i + 1] === 200 && data[i + 2] === 60;
+          }
+          return count / (canvas.width / canvas.clientWidth) ** 2;
+        }"""
+    )
+    assert yellow >= 16 * 4, "16 pixels, each at least twice as wide and high"
+
+
+async def test_an_action_whose_values_nobody_asked_for_is_told_so(
+    viewer: Viewer, others: Server, errors: list[str]
+) -> None:
+    """A row of NaN is nothing known, and all that stands behind it on the page is drawn."""
+    await viewer.open(others, run="scout", ep=0, step=3)
+    await viewer.shows(0, 3)
+    bars = viewer.part("q-values").locator("[data-action]")
+    await expect(bars).to_have_count(2)
+    await expect(bars.nth(1)).to_have_class(re.compile("chosen"))
+    await expect(bars.nth(1)).to_contain_text("–")
+    counts = viewer.part("action-counts").locator("[data-action]")
+    await expect(counts).to_have_text([re.compile("action 0.*2"), re.compile("action 1.*2")])
+    await viewer.step.fill("8")
+    await viewer.step.press("Enter")
+    await viewer.shows(0, 8)
+    await expect(bars.nth(0)).to_contain_text("8.5")
+    await expect(bars.nth(0)).to_have_class(re.compile("best"))
+    await viewer.step.fill("2")
+    await viewer.step.press("Enter")
+    await viewer.shows(0, 2)
+    await expect(bars.nth(0)).not_to_have_class(re.compile("best"))

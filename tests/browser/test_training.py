@@ -31,6 +31,7 @@ async def test_start_pause_change_resume_save_stop_reload_load_and_start_again(
     await part("preset-conservative").click()
     await part("form-start").click()
     await state_is(viewer, "running")
+    await expect(page.locator("button:focus")).to_have_count(0)  # Space opens no dialog again
     # The agent is watched as it learns, without another click.
     await expect(viewer.chip).to_have_attribute("data-state", "live")
     await viewer.until("s.run.presentation.cells[1] === '.X.'")

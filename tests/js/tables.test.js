@@ -284,4 +284,16 @@ test("lanes: numbers, names, and a Dict as a tree", () => {
     ["name", 1, "goal.name", "door"],
   ]);
   assert.equal(lanesOf({ pixels: Array.from({ length: 200 }, () => 0) }).length, 1, "a long array is one line");
+  const board = Array.from({ length: 9 }, () => Array.from({ length: 9 }, () => 0));
+  assert.deepEqual(lanesOf({ board }).map(({ label, text }) => [label, text]), [["board", "81 values"]], "however it is nested");
+});
+
+test("lanes: what the space calls an image is one, within a Dict too", () => {
+  const row = Array.from({ length: 8 }, () => [0, 0, 0]);
+  const camera = Array.from({ length: 8 }, () => row);
+  const space = { type: "Dict", spaces: { camera: { type: "Box", dtype: "uint8", shape: [8, 8, 3] }, wind: { type: "Box", dtype: "float32", shape: [] } } };
+  assert.deepEqual(lanesOf({ camera, wind: 0.5 }, null, space), [
+    { label: "camera", depth: 0, path: ["camera"], image: { height: 8, width: 8, channels: 3 } },
+    { label: "wind", depth: 0, path: ["wind"] },
+  ]);
 });

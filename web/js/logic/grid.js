@@ -83,6 +83,20 @@ export function firstAction(run) {
   return /** @type {any} */ (run)?.action_space?.start ?? 0;
 }
 
+/** More of them than this are no list to look at. */
+const MOST_ACTIONS = 64;
+
+/**
+ * The actions that can be counted: those with names, else those of a Discrete space.
+ * @param {import("../types.js").Run | null} run @returns {{name: string}[]}
+ */
+export function actionsOf(run) {
+  const named = run?.presentation?.actions ?? [];
+  const space = /** @type {any} */ (run)?.action_space;
+  if (named.length > 0 || space?.type !== "Discrete" || !(space.n <= MOST_ACTIONS)) return named;
+  return Array.from({ length: space.n }, (_, action) => ({ name: `action ${firstAction(run) + action}` }));
+}
+
 /**
  * The name of an action, or its number where it has none.
  * @param {Presentation | undefined} presentation @param {any} action

@@ -2,8 +2,9 @@
  * How an observation without a map is looked at: as an image, or as lanes, one for each
  * number, text or flag in it, with the names of a Dict's branches as headings.
  *
- * @typedef {{label: string, depth: number, path: (string | number)[] | null, text?: string}} Lane
- *   `path` null: a heading; `text`: a value that has no curve
+ * @typedef {{label: string, depth: number, path: (string | number)[] | null, text?: string, image?: Shape}} Lane
+ *   `path` null: a heading; `text`: a value that has no curve; `image`: pixels
+ * @typedef {{width: number, height: number, channels: number}} Shape
  * @typedef {{name: string, width: number, height: number, channels: number, values: ArrayLike<number>}} Picture
  */
 
@@ -31,7 +32,7 @@ export function imageOf(run, cache, step) {
   return shape && Array.isArray(values) ? { name: "observation", ...shape, values: values.flat(3) } : null;
 }
 
-/** Height, width and channels of pixels. @param {number[]} shape @param {string} dtype */
+/** Height, width and channels of pixels. @param {number[]} shape @param {string} dtype @returns {Shape | null} */
 function asImage(shape, dtype) {
   if (dtype !== "uint8" && dtype !== "|u1") return null;
   const [height, width, channels = 1] = shape;
@@ -39,28 +40,41 @@ function asImage(shape, dtype) {
   return { height, width, channels };
 }
 
-/** @param {any} observation @param {unknown} [names]  of the dimensions, from the presentation @returns {Lane[]} */
-export function lanesOf(observation, names) {
+/**
+ * @param {any} observation
+ * @param {unknown} [names]  of the dimensions, from the presentation
+ * @param {any} [space]  of the observation: says which arrays are images
+ * @returns {Lane[]}
+ */
+export function lanesOf(observation, names, space) {
   /** @type {Lane[]} */
   const lanes = [];
-  walk(observation, [], "", 0, Array.isArray(names) ? names : null, lanes);
+  walk(observation, [], "", 0, Array.isArray(names) ? names : null, lanes, space);
   return lanes;
 }
 
-/** @param {any} value @param {(string | number)[]} path @param {string} label @param {number} depth @param {any[] | null} names @param {Lane[]} lanes */
-function walk(value, path, label, depth, names, lanes) {
+/** @param {any} value @param {(string | number)[]} path @param {string} label @param {number} depth @param {any[] | null} names @param {Lane[]} lanes @param {any} space */
+function walk(value, path, label, depth, names, lanes, space) {
   if (Array.isArray(value)) {
+    const image = space?.type === "Box" ? asImage(space.shape ?? [], space.dtype) : null;
+    if (image) return void lanes.push({ label: label || "observation", depth, path, image });
     const named = (/** @type {number} */ i) => (typeof names?.[i] === "string" ? names[i] : value.length === 1 && label ? label : `[${i}]`);
     const inner = label !== "" && value.length > 1;
-    if (inner) lanes.push({ label, depth, path: null, text: value.length > MOST_IN_ARRAY ? `${value.length} values` : undefined });
-    if (value.length > MOST_IN_ARRAY && label !== "") return;
-    value.forEach((item, i) => walk(item, [...path, i], named(i), inner ? depth + 1 : depth, null, lanes));
+    const all = inner ? countOf(value) : 0;
+    if (inner) lanes.push({ label, depth, path: null, text: all > MOST_IN_ARRAY ? `${all} values` : undefined });
+    if (all > MOST_IN_ARRAY) return;
+    value.forEach((item, i) => walk(item, [...path, i], named(i), inner ? depth + 1 : depth, null, lanes, space?.spaces?.[i]));
   } else if (value !== null && typeof value === "object") {
     if (label !== "") lanes.push({ label, depth, path: null });
-    for (const [key, item] of Object.entries(value)) walk(item, [...path, key], key, label === "" ? depth : depth + 1, null, lanes);
+    for (const [key, item] of Object.entries(value)) walk(item, [...path, key], key, label === "" ? depth : depth + 1, null, lanes, space?.spaces?.[key]);
   } else if (typeof value === "number" || typeof value === "boolean") {
     lanes.push({ label: label || "observation", depth, path });
   } else {
     lanes.push({ label: label || "observation", depth, path, text: value === null || value === undefined ? "–" : String(value) });
   }
+}
+
+/** Values in an array and in those within it. @param {any[]} values @returns {number} */
+function countOf(values) {
+  return values.reduce((sum, item) => sum + (Array.isArray(item) ? countOf(item) : 1), 0);
 }

@@ -3,18 +3,34 @@
 const buffer = document.createElement("canvas");
 
 /**
+ * Alone, in the middle.
  * @param {CanvasRenderingContext2D} ctx @param {number} width @param {number} height
  * @param {import("../logic/looks.js").Picture} image
  * @param {import("./theme.js").Tokens} tokens
  */
 export function paintImage(ctx, width, height, image, tokens) {
-  const { values, channels } = image;
-  if (buffer.width !== image.width || buffer.height !== image.height) {
-    buffer.width = image.width;
-    buffer.height = image.height;
+  ctx.clearRect(0, 0, width, height);
+  const fit = Math.min((width - 24) / image.width, (height - 24) / image.height);
+  // Whole multiples keep pixels square to the last one.
+  const scale = fit >= 1 ? Math.floor(fit) : fit;
+  const [w, h] = [image.width * scale, image.height * scale];
+  paintPixels(ctx, Math.round((width - w) / 2), Math.round((height - h) / 2), scale, image, image.values, tokens);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} ctx @param {number} x @param {number} y  of its corner
+ * @param {number} scale  pixels of the page for one of the image
+ * @param {import("../logic/looks.js").Shape} shape @param {ArrayLike<number>} values
+ * @param {import("./theme.js").Tokens} tokens
+ */
+export function paintPixels(ctx, x, y, scale, shape, values, tokens) {
+  const { channels } = shape;
+  if (buffer.width !== shape.width || buffer.height !== shape.height) {
+    buffer.width = shape.width;
+    buffer.height = shape.height;
   }
   const inner = /** @type {CanvasRenderingContext2D} */ (buffer.getContext("2d"));
-  const pixels = inner.createImageData(image.width, image.height);
+  const pixels = inner.createImageData(shape.width, shape.height);
   const { data } = pixels;
   for (let i = 0, p = 0; p < data.length; p += 4, i += channels) {
     data[p] = values[i];
@@ -23,12 +39,7 @@ export function paintImage(ctx, width, height, image, tokens) {
     data[p + 3] = channels === 4 ? values[i + 3] : 255;
   }
   inner.putImageData(pixels, 0, 0);
-  const fit = Math.min((width - 24) / image.width, (height - 24) / image.height);
-  // Whole multiples keep pixels square to the last one.
-  const scale = fit >= 1 ? Math.floor(fit) : fit;
-  const [w, h] = [image.width * scale, image.height * scale];
-  const [x, y] = [Math.round((width - w) / 2), Math.round((height - h) / 2)];
-  ctx.clearRect(0, 0, width, height);
+  const [w, h] = [shape.width * scale, shape.height * scale];
   ctx.imageSmoothingEnabled = scale < 1;
   ctx.drawImage(buffer, x, y, w, h);
   ctx.strokeStyle = tokens.line;

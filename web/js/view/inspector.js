@@ -1,7 +1,7 @@
 /** The inspector: the step in numbers. Elements are made once per run and then only rewritten. */
 
 import { brief, count, DASH, ending, fixed, reward, short, value as anyText } from "../logic/format.js";
-import { actionName, firstAction, Grid } from "../logic/grid.js";
+import { actionName, actionsOf, firstAction, Grid } from "../logic/grid.js";
 import { colour, css, rangeOf } from "../logic/scales.js";
 import { byId, make, setAttribute, setText, show } from "./dom.js";
 
@@ -141,20 +141,23 @@ export class Inspector {
     const bars = Array.isArray(q) ? q.length : (channel.shape[0] ?? 0);
     while (list.children.length < bars) list.append(makeBar());
     while (list.children.length > bars) list.lastElementChild?.remove();
+    const first = firstAction(state.run);
+    const taken = typeof chosen === "number" ? chosen - first : null;
     [...list.children].forEach((bar, action) => {
       setAttribute(bar, "data-action", String(action));
-      setText(bar.children[0], state.run?.presentation?.actions?.[action]?.name ?? `action ${action + firstAction(state.run)}`);
-      if (!Array.isArray(q)) blank(bar);
+      setText(bar.children[0], actionName(state.run?.presentation, action + first, first) ?? String(action));
+      // An agent that acts at random may not have asked its network: such a row is of NaN.
+      if (!Array.isArray(q) || !Number.isFinite(q[action])) blank(bar, action === taken);
     });
-    if (!Array.isArray(q)) return;
-    const known = q.filter(Number.isFinite);
+    const known = Array.isArray(q) ? q.filter(Number.isFinite) : [];
+    if (!Array.isArray(q) || known.length === 0) return;
     const range = this.range() ?? rangeOf(Math.min(...known), Math.max(...known));
     // A range of the run leaves out its outliers; a bar stays in its lane all the same.
     const [low, high] = [Math.min(0, range.low, ...known), Math.max(0, range.high, ...known)];
     const percent = (/** @type {number} */ v) => ((v - low) / (high - low || 1)) * 100;
-    const best = Math.max(...q);
-    const taken = typeof chosen === "number" ? chosen - firstAction(state.run) : null;
+    const best = Math.max(...known);
     q.forEach((value, action) => {
+      if (!Number.isFinite(value)) return;
       const bar = /** @type {HTMLElement} */ (list.children[action]);
       setAttribute(bar, "data-value", String(value));
       // Seen from the best to the worst; in the document they stand by action.
@@ -196,7 +199,7 @@ export class Inspector {
   /** How often each action was taken in this episode, up to here. @param {number} step @param {unknown} chosen */
   #actions(step, chosen) {
     const { state, cache } = this.session;
-    const names = state.run?.presentation?.actions ?? [];
+    const names = actionsOf(state.run);
     const from = cache.contiguousFrom(step);
     show(byId("action-block"), names.length > 0 && state.episode !== null);
     if (names.length === 0) return;
@@ -244,9 +247,10 @@ function makeBar() {
   return make("div", { class: "q" }, [make("span"), make("div", { class: "lane" }, [make("i")]), make("span")]);
 }
 
-/** At the end of an episode nothing is chosen: the rows stay, so the page does not jump. @param {Element} bar */
-function blank(bar) {
-  bar.classList.remove("chosen", "best");
+/** What is not known keeps its row, so the page does not jump. @param {Element} bar @param {boolean} chosen */
+function blank(bar, chosen) {
+  bar.classList.remove("best");
+  bar.classList.toggle("chosen", chosen);
   setAttribute(bar, "data-value", null);
   const fill = bar.children[1].firstElementChild;
   if (fill instanceof HTMLElement) show(fill, false);

@@ -256,7 +256,7 @@ export class Stage {
     }
     const names = /** @type {any} */ (state.run?.presentation)?.labels;
     paintVector(ctx, width, height, {
-      lanes: lanesOf(observation, names),
+      lanes: lanesOf(observation, names, /** @type {any} */ (state.run)?.observation_space),
       key: `${state.run?.run}/${cache.episode}`,
       observation: (t) => cache.observation(t),
       from: cache.contiguousFrom(step),

@@ -150,6 +150,8 @@ export class TrainerPanel {
     this.trainings.known.set(one.training, one);
     this.chosen = one.training;
     this.session.open({ run: one.run, live: true });
+    // The dialog gave the focus back to its button: Space would open it again, not pause.
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
     this.redraw();
   }
 

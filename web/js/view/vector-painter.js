@@ -1,7 +1,8 @@
 /**
  * Draws what has no map: one sparkline per number of the observation over the steps that
  * are here, with a cursor at the position shown. Branches of a Dict are headings, what
- * hangs on them is indented: the observation as a tree.
+ * hangs on them is indented: the observation as a tree. Images in it are shown as they are
+ * at that position.
  *
  * @typedef {object} View
  * @property {import("../logic/looks.js").Lane[]} lanes
@@ -16,6 +17,7 @@
 
 import { count, fixed } from "../logic/format.js";
 import { Traces } from "../logic/traces.js";
+import { paintPixels } from "./image-painter.js";
 import { MONO } from "./shapes.js";
 
 const LEAST_LANE = 18;
@@ -24,6 +26,9 @@ const MOST_LANE = 128;
 const WITH_ENDS = 4.5;
 const HEADING = 26;
 const INDENT = 14;
+/** Lanes that an image takes the place of. */
+const IMAGE_LANES = 8;
+const IMAGE_MOST = 240;
 /** Of a character of the monospaced face, in font sizes. */
 const ADVANCE = 0.61;
 
@@ -34,14 +39,17 @@ const drawn = new WeakMap();
 export function paintVector(ctx, width, height, view) {
   ctx.clearRect(0, 0, width, height);
   const fits = Math.max(1, Math.floor((height - 24) / LEAST_LANE));
-  const leftOut = Math.max(0, view.lanes.length - fits);
-  const lanes = view.lanes.slice(0, leftOut > 0 ? fits - 1 : fits);
+  const lanes = fitting(view.lanes, fits);
+  const leftOut = view.lanes.length - lanes.length;
   const room = height - 24 - (leftOut > 0 ? LEAST_LANE : 0);
   if (lanes.length === 0) return;
   const headings = lanes.filter(({ path }) => path === null).length;
-  const curves = lanes.length - headings;
-  const heading = Math.min(HEADING, room / lanes.length);
-  const lane = Math.min(MOST_LANE, (room - headings * heading) / Math.max(1, curves));
+  const images = lanes.filter(({ image }) => image).length;
+  const curves = lanes.length - headings - images;
+  const slot = room / (lanes.length + images * (IMAGE_LANES - 1));
+  const heading = Math.min(HEADING, slot);
+  const picture = Math.min(IMAGE_MOST, slot * IMAGE_LANES);
+  const lane = Math.min(MOST_LANE, (room - headings * heading - images * picture) / Math.max(1, curves));
   const size = Number.parseFloat(view.tokens.t2);
   const deepest = Math.max(...lanes.map(({ label: words, depth }) => words.length * size * ADVANCE + depth * INDENT));
   const left = Math.min(Math.max(90, deepest + 28), width * 0.34);
@@ -50,25 +58,51 @@ export function paintVector(ctx, width, height, view) {
   const { canvas } = ctx;
   const traces = drawn.get(canvas) ?? new Traces();
   drawn.set(canvas, traces);
-  const paths = /** @type {(string | number)[][]} */ (lanes.map(({ path }) => path).filter((path) => path !== null));
+  const paths = /** @type {(string | number)[][]} */ (lanes.filter(({ image }) => !image).map(({ path }) => path).filter((path) => path !== null));
   const found = traces.of(view.key, paths, view.observation, view.from, view.to, area.length, Math.max(1, Math.round(area.width)));
   const now = view.observation(view.step);
-  let y = 12 + (room - headings * heading - curves * lane) / 2;
-  const top = y;
+  let y = 12 + (room - headings * heading - images * picture - curves * lane) / 2;
   let curve = 0;
   for (const shown of lanes) {
-    const side = shown.path === null ? heading : lane;
+    const side = shown.path === null ? heading : shown.image ? picture : lane;
+    const value = shown.path?.reduce((whole, part) => whole?.[part], now);
     if (shown.path === null) paintHeading(ctx, shown, area, y, side, view.tokens);
-    else paintLane(ctx, view, shown, found[curve++], shown.path.reduce((value, part) => value?.[part], now), area, y, side);
+    else if (shown.image) paintLaneImage(ctx, shown, shown.image, value, area, y, side, view.tokens);
+    else {
+      paintLane(ctx, view, shown, found[curve++], value, area, y, side);
+      const x = area.x + (view.step / area.length) * area.width;
+      ctx.fillStyle = view.tokens.accent;
+      ctx.fillRect(Math.round(x) - 0.5, y, 1.5, side);
+    }
     y += side;
   }
-  const x = area.x + (view.step / area.length) * area.width;
-  ctx.fillStyle = view.tokens.accent;
-  ctx.fillRect(Math.round(x) - 0.5, top, 1.5, y - top);
   if (leftOut > 0) label(ctx, `${count(view.lanes.length - lanes.length)} more`, left, y + LEAST_LANE / 2 + 2, size, view.tokens.dim);
 }
 
+/** As many lanes as have room, with a line left for how many have none. @param {import("../logic/looks.js").Lane[]} lanes @param {number} room  in lanes */
+function fitting(lanes, room) {
+  const sizes = lanes.map(({ image }) => (image ? IMAGE_LANES : 1));
+  const all = sizes.reduce((sum, size) => sum + size, 0);
+  let left = all > room ? room - 1 : room;
+  const end = sizes.findIndex((size) => {
+    left -= size;
+    return left < 0;
+  });
+  return end < 0 ? lanes : lanes.slice(0, end);
+}
+
 /** @typedef {{x: number, width: number, length: number}} Area */
+
+/**
+ * @param {CanvasRenderingContext2D} ctx @param {import("../logic/looks.js").Lane} lane @param {import("../logic/looks.js").Shape} shape
+ * @param {any} now  rows of pixels @param {Area} area @param {number} y @param {number} side @param {import("./theme.js").Tokens} tokens
+ */
+function paintLaneImage(ctx, lane, shape, now, area, y, side, tokens) {
+  label(ctx, lane.label, 14 + lane.depth * INDENT, y + side / 2, Number.parseFloat(tokens.t2), tokens.dim, 400, area.x - 22 - lane.depth * INDENT);
+  if (!Array.isArray(now)) return;
+  const fit = Math.min((side - 10) / shape.height, area.width / shape.width);
+  paintPixels(ctx, Math.round(area.x) + 1, Math.round(y + 5), fit >= 1 ? Math.floor(fit) : fit, shape, now.flat(3), tokens);
+}
 
 /** @param {CanvasRenderingContext2D} ctx @param {import("../logic/looks.js").Lane} lane @param {Area} area @param {number} y @param {number} side @param {import("./theme.js").Tokens} tokens */
 function paintHeading(ctx, lane, area, y, side, tokens) {
