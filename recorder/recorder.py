@@ -22,12 +22,13 @@ from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import OptionError, RunNotFound, SequenceError
+from recorder.errors import RunNotFound, SequenceError
 from recorder.facts import as_json, as_text, checked_facts, checked_seconds
 from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.options import COMMIT_INTERVAL_S, check_mappings, check_names, check_options
 from recorder.packer import ENDED
 from recorder.policy import Keep, Policy
 from recorder.policy_text import as_policy
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
     from gymnasium.spaces import Space
 
-COMMIT_INTERVAL_S = 0.1
-COMMIT_INTERVAL_MOST_S = 3600
 # Half a second of a fast loop: what the writer's process takes to start, and more.
 BUFFER_STEPS = 1 << 19
 BUFFER_BYTES = 64 << 20
@@ -87,8 +86,8 @@ class EpisodeRecorder:
         runs_dir: directory of runs, made if it is not there.
         run_id: exact id; where None, one is made of `name` and numbered if it is taken.
         name: what a person calls the run; the environment's id where None.
-        env: a Gymnasium environment: gives spaces, id, kwargs and, if it has the
-            attribute, `presentation`.
+        env: a Gymnasium environment: gives spaces, id (of one that is not registered, the
+            name of its class), kwargs and, if it has the attribute, `presentation`.
         observation_space: where there is no `env`.
         action_space: where there is no `env`.
         env_id: overrides the environment's own.
@@ -122,7 +121,7 @@ class EpisodeRecorder:
             they stand). `--token`, `--password`, `--api-key` and their like always are.
 
     Raises:
-        RunsDirError: the directory cannot be written.
+        RunsDirError: `runs_dir` is no path, or cannot be written.
         RunIdError: `run_id` cannot be one: a-z, 0-9, `-`, `_`, at most 64.
         RunExists: `run_id` is taken.
         RunNotFound: there is no run to resume.
@@ -130,9 +129,11 @@ class EpisodeRecorder:
         LayoutMismatch: the run to resume was recorded with other spaces or channels.
         NotARun, NewerSchema, DamagedTape: the run to resume cannot be (see `open_run`).
         SpaceError: a space cannot be recorded.
-        ChannelError: a channel is declared badly.
-        FactsError: `seed` takes more than 64 bits.
-        OptionError: `commit_interval` or `live_stream_callback` cannot be used.
+        ChannelError: a channel is declared badly, or `agents` are no names.
+        FactsError: `seed` is no integer, or takes more than 64 bits.
+        OptionError: an option is of another kind than it is meant to be: `name`, `redact`,
+            `hyperparameters`, `env_kwargs`, `presentation`, `commit_interval` or
+            `live_stream_callback`.
         PolicyError: `keep` is no policy, or `quota_bytes` too small.
     """
 
@@ -176,6 +177,11 @@ class EpisodeRecorder:
         resume: bool = False,
         redact: Iterable[str] = (),
     ) -> None:
+        check_names(runs_dir, run_id, name)
+        check_mappings(
+            env_kwargs=env_kwargs, presentation=presentation, hyperparameters=hyperparameters
+        )
+        check_options(commit_interval, live_stream_callback)
         about = Subject.of(
             env, observation_space, action_space, env_id, env_kwargs, presentation, env_spec
         )
@@ -185,7 +191,6 @@ class EpisodeRecorder:
             check_channels(with_agents(channels, agents)),
             infos,
         )
-        _check_options(commit_interval, live_stream_callback)
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
             check_quota(quota_bytes)
@@ -550,16 +555,30 @@ class EpisodeRecorder:
     def close(self, status: str = "finished") -> None:
         """Write all that was recorded and end. Does nothing the second time.
 
-        Steps without an end are kept as an incomplete episode.
+        Steps without an end are kept as an incomplete episode. An exception in what
+        `before_close` was given is raised once the others were called and all is closed.
 
         Args:
             status: stored with the run: `finished` or `interrupted`.
         """
         if self._ended or self._forked:
             return
-        if not self._closed:
-            while self._before_close:
+        try:
+            if not self._closed:
+                self._hand_in()
+        finally:
+            self._close(status)
+
+    def _hand_in(self) -> None:
+        """Call what `before_close` was given, newest first, each even where another failed."""
+        if self._before_close:
+            try:
                 self._before_close.pop()()
+            finally:
+                self._hand_in()
+
+    def _close(self, status: str) -> None:
+        if not self._closed:
             if self.has_open_steps:
                 self.finish_episode(incomplete=True)
             self._closed = True
@@ -605,21 +624,6 @@ class EpisodeRecorder:
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
-
-
-def _check_options(commit_interval: Any, live_stream_callback: Any) -> None:
-    # Both are used on other threads, where nobody would hear of it.
-    number = isinstance(commit_interval, (int, float)) and not isinstance(commit_interval, bool)
-    if not number or not 0 <= commit_interval <= COMMIT_INTERVAL_MOST_S:
-        raise OptionError(
-            f"expected commit_interval in seconds, from 0 to {COMMIT_INTERVAL_MOST_S}, got "
-            f"{commit_interval!r}; leave it out for {COMMIT_INTERVAL_S}"
-        )
-    if live_stream_callback is not None and not callable(live_stream_callback):
-        raise OptionError(
-            f"expected live_stream_callback as a function of an episode, got "
-            f"{live_stream_callback!r}; leave it out for none"
-        )
 
 
 def _open_episode() -> SequenceError:
