@@ -54,7 +54,8 @@ from recorder.listing import EpisodePage, check_filter
 from recorder.livequeue import LiveQueue
 from recorder.orders import SORTS as EPISODE_SORTS
 from recorder.qtables import QTable
-from recorder.recorder import EpisodeRecorder, RecorderStats
+from recorder.recorder import EpisodeRecorder
+from recorder.recorder_stats import RecorderStats
 from recorder.removal import Removed, remove_run
 from recorder.run import Run, open_run
 from recorder.runlock import is_held as is_recording

@@ -51,7 +51,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from recorder.columns import Channel
+from recorder.columns import Channel, check_channels
 from recorder.errors import ChannelError
 
 
@@ -65,6 +65,10 @@ def with_agents(channels: Iterable[Channel], agents: Iterable[str]) -> tuple[Cha
         raise ChannelError(
             f"expected agents as a list of names, got {agents!r}; write [{agents!r}]"
         )
+    if not isinstance(agents, Iterable):
+        raise ChannelError(
+            f"expected agents as a list of names, got {agents!r}; for example ['red', 'blue']"
+        )
     names = tuple(agents)
     own = (Channel("agent_id", "int16", labels=names),) if names else ()
-    return (*own, *channels)
+    return (*own, *check_channels(channels))

@@ -149,8 +149,14 @@ def check_channels(channels: Iterable[Channel]) -> tuple[Channel, ...]:
     """Return the channels as a tuple.
 
     Raises:
-        ChannelError: a name stands twice, or something else than a channel is among them.
+        ChannelError: a name stands twice, something else than a channel is among them, or they
+            are no list.
     """
+    if not isinstance(channels, Iterable):
+        raise ChannelError(
+            f"expected channels as a list, got {channels!r}; write [Channel('q_values', 'float64', "
+            "(4,))], for example"
+        )
     result = tuple(channels)
     given: tuple[Any, ...] = result
     for channel in given:

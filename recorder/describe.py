@@ -50,6 +50,7 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
         case gym_spaces.Tuple():
             return {"type": "Tuple", "spaces": [describe(s) for s in space.spaces]}
         case gym_spaces.Text():
+            _check_characters(space)
             described = {"type": "Text", "max_length": int(space.max_length)}
             usual = gym_spaces.Text(1)
             if space.min_length != usual.min_length:
@@ -141,6 +142,16 @@ def _dtype(space: gym_spaces.Space[Any]) -> str:
             "wrap the environment so that it returns one"
         )
     return dtype.name
+
+
+def _check_characters(space: gym_spaces.Text) -> None:
+    """Refuse halves of characters, which are no text to files, msgpack or a browser."""
+    halves = sorted(c for c in space.character_set if "\ud800" <= c <= "\udfff")
+    if halves:
+        raise SpaceError(
+            f"expected a Text space of whole characters, got {halves[0]!r} in its charset; "
+            "leave out U+D800 to U+DFFF"
+        )
 
 
 def _check_keys(description: Description) -> None:

@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from gymnasium.envs.registration import EnvSpec
 
 
+def class_name(env: Any) -> str | None:
+    """Return what an environment is called that is not registered: its class; None for none."""
+    return None if env is None else type(getattr(env, "unwrapped", env)).__name__
+
+
 def spec_facts(spec: EnvSpec | None) -> dict[str, Any] | None:
     """Return the parts of a spec that a run's own columns do not hold, ready for JSON.
 

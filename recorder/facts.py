@@ -98,6 +98,7 @@ def checked_seed(seed: Any) -> int:
     """Return a seed as an integer that a column of SQLite can hold.
 
     Raises:
+        TypeError: it is no integer.
         FactsError: it takes more than 64 bits.
     """
     number = operator.index(seed)

@@ -540,6 +540,11 @@ def misfit(column: Column, value: Any) -> ChannelError | SpaceError:
     shape = f" of shape {column.shape}" if column.shape else ""
     if column.labels:
         shape = f" or one of {list(column.labels)}"
+    if column.name == "reward":
+        return ChannelError(
+            f"expected a reward as one number, got {_shown(value)}; hand in a float, or what "
+            "float() takes, and what else there is in a channel of its own"
+        )
     space = of_a_space(column)
     kind = SpaceError if space else ChannelError
     return kind(

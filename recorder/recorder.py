@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -22,29 +20,29 @@ from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
 from recorder.columns import Channel, check_channels
 from recorder.episode import Episode
-from recorder.errors import OptionError, RunNotFound, SequenceError
-from recorder.facts import as_json, as_text, checked_facts, checked_seconds
+from recorder.errors import RunNotFound, SequenceError
+from recorder.facts import checked_facts, checked_seconds
 from recorder.judge import RewardJudge
-from recorder.keyframes import Keyframe, as_table
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue
+from recorder.options import COMMIT_INTERVAL_S, check_mappings, check_names, check_options
 from recorder.packer import ENDED
 from recorder.policy import Keep, Policy
 from recorder.policy_text import as_policy
 from recorder.pruning import check_quota
 from recorder.pump import Pump
+from recorder.recorder_stats import RecorderStats
 from recorder.redaction import Redaction
 from recorder.showcase import Showcase
 from recorder.subject import Subject, first_row
-from recorder.tape import Event
+from recorder.timeline import Timeline
+from recorder.whole_episodes import WholeEpisodes
 
 if TYPE_CHECKING:
     from gymnasium import Env
     from gymnasium.envs.registration import EnvSpec
     from gymnasium.spaces import Space
 
-COMMIT_INTERVAL_S = 0.1
-COMMIT_INTERVAL_MOST_S = 3600
 # Half a second of a fast loop: what the writer's process takes to start, and more.
 BUFFER_STEPS = 1 << 19
 BUFFER_BYTES = 64 << 20
@@ -52,28 +50,7 @@ BUFFER_BYTES = 64 << 20
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RecorderStats:
-    """What a recorder did so far.
-
-    Attributes:
-        episodes: episodes committed to the tape.
-        steps: steps committed.
-        lost_episodes: episodes that ended in work that could not be written.
-        lost_steps: steps that could not be written.
-        live_dropped: episodes that the live queue let go for newer ones; they are on tape.
-        errors: failed writes and faults, each logged.
-    """
-
-    episodes: int
-    steps: int
-    lost_episodes: int
-    lost_steps: int
-    live_dropped: int
-    errors: int
-
-
-class EpisodeRecorder:
+class EpisodeRecorder(WholeEpisodes, Timeline):
     """Records every step of a training run, and costs the loop next to nothing.
 
     Feed it steps (`record_step`, `finish_episode`), or call it with finished episodes.
@@ -87,8 +64,8 @@ class EpisodeRecorder:
         runs_dir: directory of runs, made if it is not there.
         run_id: exact id; where None, one is made of `name` and numbered if it is taken.
         name: what a person calls the run; the environment's id where None.
-        env: a Gymnasium environment: gives spaces, id, kwargs and, if it has the
-            attribute, `presentation`.
+        env: a Gymnasium environment: gives spaces, id (of one that is not registered, the
+            name of its class), kwargs and, if it has the attribute, `presentation`.
         observation_space: where there is no `env`.
         action_space: where there is no `env`.
         env_id: overrides the environment's own.
@@ -122,7 +99,7 @@ class EpisodeRecorder:
             they stand). `--token`, `--password`, `--api-key` and their like always are.
 
     Raises:
-        RunsDirError: the directory cannot be written.
+        RunsDirError: `runs_dir` is no path, or cannot be written.
         RunIdError: `run_id` cannot be one: a-z, 0-9, `-`, `_`, at most 64.
         RunExists: `run_id` is taken.
         RunNotFound: there is no run to resume.
@@ -130,9 +107,11 @@ class EpisodeRecorder:
         LayoutMismatch: the run to resume was recorded with other spaces or channels.
         NotARun, NewerSchema, DamagedTape: the run to resume cannot be (see `open_run`).
         SpaceError: a space cannot be recorded.
-        ChannelError: a channel is declared badly.
-        FactsError: `seed` takes more than 64 bits.
-        OptionError: `commit_interval` or `live_stream_callback` cannot be used.
+        ChannelError: a channel is declared badly, or `agents` are no names.
+        FactsError: `seed` is no integer, or takes more than 64 bits.
+        OptionError: an option is of another kind than it is meant to be: `name`, `redact`,
+            `hyperparameters`, `env_kwargs`, `presentation`, `commit_interval` or
+            `live_stream_callback`.
         PolicyError: `keep` is no policy, or `quota_bytes` too small.
     """
 
@@ -176,6 +155,11 @@ class EpisodeRecorder:
         resume: bool = False,
         redact: Iterable[str] = (),
     ) -> None:
+        check_names(runs_dir, run_id, name)
+        check_mappings(
+            env_kwargs=env_kwargs, presentation=presentation, hyperparameters=hyperparameters
+        )
+        check_options(commit_interval, live_stream_callback)
         about = Subject.of(
             env, observation_space, action_space, env_id, env_kwargs, presentation, env_spec
         )
@@ -185,7 +169,6 @@ class EpisodeRecorder:
             check_channels(with_agents(channels, agents)),
             infos,
         )
-        _check_options(commit_interval, live_stream_callback)
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
             check_quota(quota_bytes)
@@ -386,151 +369,6 @@ class EpisodeRecorder:
             self._pump.wake(ENDED)
         return number
 
-    def __call__(self, episode: Episode) -> None:
-        """Record one finished episode.
-
-        Raises:
-            SequenceError: it has no steps, or steps of another are recorded and not ended.
-            ChannelError: columns of different lengths or of another shape than declared.
-            SpaceError: observations or actions that do not fit their space.
-            FactsError: epsilon, seed, stage, tags or times that cannot be stored.
-        """
-        if self._closed:
-            raise self._refusal
-        count = episode.length
-        if not count:
-            raise SequenceError("expected an episode of at least one step, got none; drop it")
-        if self.has_open_steps:
-            raise _open_episode()
-        observations = episode.observations
-        if len(observations) not in (count, count + 1):
-            raise SequenceError(
-                f"expected {count + 1} observations for {count} steps, got {len(observations)}; "
-                "hand in the observation after the last step too"
-            )
-        final = observations[count] if len(observations) > count else None
-        # All that can be wrong is looked at before the first step is appended: steps
-        # without their end would stand in the way of the next episode.
-        checked_facts(episode.epsilon, episode.seed, episode.stage, episode.tags)
-        for name in ("started_at", "duration_s"):
-            if getattr(episode, name) is not None:
-                checked_seconds(name, getattr(episode, name))
-        if final is not None:
-            self._capture.flatten_final(final)
-        self._capture.extend(episode, count)
-        if episode.started_at is not None:
-            self._capture.packer.started = float(episode.started_at) - self._wall_offset
-        self.finish_episode(
-            final,
-            terminated=episode.terminated,
-            truncated=episode.truncated,
-            incomplete=episode.incomplete,
-            epsilon=episode.epsilon,
-            seed=episode.seed,
-            stage=episode.stage,
-            tags=episode.tags,
-            duration_s=episode.duration_s,
-        )
-
-    def record_columns(
-        self,
-        pieces: Iterable[tuple[int, Sequence[Any]]],
-        final_observation: Any,
-        started: float,
-        **facts: Any,
-    ) -> int:
-        """Record one finished episode given as columns, and return its number.
-
-        For callers in this package that have checked what they gathered: nothing is looked
-        at again but the order of calls and the final observation.
-
-        Args:
-            pieces: how many steps, and the columns `Layout.steps` for them, each an array of
-                its column's dtype, `(count, *shape)`, or a list of plain values where it is
-                packed. Not all pieces need to be in memory at once.
-            final_observation: as for `finish_episode`.
-            started: when it began, by `time.perf_counter`.
-            **facts: as for `finish_episode`.
-
-        Raises:
-            SequenceError: steps of another episode are recorded and not ended, or the
-                recorder is closed.
-            SpaceError: the final observation does not have its space's form.
-        """
-        if self._closed:
-            raise self._refusal
-        if self.has_open_steps:
-            raise _open_episode()
-        if final_observation is not None:
-            self._capture.flatten_final(final_observation)
-        self._capture.packer.started = started
-        try:
-            for count, columns in pieces:
-                self._capture.extend_columns(columns, count)
-        except BaseException:  # an interrupt, say: what is recorded is an episode cut off
-            if self.open_episode()[0]:
-                self.finish_episode(incomplete=True)
-            raise
-        return self.finish_episode(final_observation, **facts)
-
-    def event(self, kind: str, text: str = "", **data: Any) -> None:
-        """Mark this moment on the timeline.
-
-        Args:
-            kind: a short name: `note`, `stage`, `parameters`, `checkpoint`, ...
-            text: for people.
-            data: for programs, JSON-ready.
-        """
-        if self._closed:
-            raise self._refusal
-        position = self._capture.packer.position
-        plain = json.loads(as_json(data))  # now: a fault in it belongs to the caller
-        self._pump.add_event(
-            Event(
-                time.time(),
-                self._capture.packer.episode,
-                self._first_step + position,
-                as_text(kind),
-                as_text(text),
-                plain,
-            )
-        )
-
-    def keyframe(
-        self,
-        table: Any,
-        *,
-        name: str = "q_values",
-        replaced: bool = False,
-        visited_only: bool = False,
-    ) -> None:
-        """Store a whole table as it is now, so that it can be had at any step (`Run.q_table`).
-
-        Now and then is enough, and at the end: between keyframes the rows that steps recorded
-        tell the rest. It is copied at once, and costs the loop no more than that.
-
-        Args:
-            table: numbers, `(states, ...)`, at most 16 MiB. Row `i` is that of the `i`-th
-                observation, counted from the space's `start`.
-            name: the channel that records its rows.
-            replaced: the table has just taken the place of another: loaded, reset, or the
-                first of a training. Store the other one before.
-            visited_only: a row changes only by a step taken from its state, and before the
-                next step is recorded; so what a later visit recorded is what it was.
-
-        Raises:
-            KeyframeError: no table of numbers, or too large.
-            SequenceError: the recorder is closed.
-        """
-        if self._closed:
-            raise self._refusal
-        packer = self._capture.packer
-        step = self._first_step + packer.position
-        values = as_table(name, table)
-        self._pump.add_keyframe(
-            Keyframe(as_text(name), step, packer.episode, values, replaced, visited_only)
-        )
-
     @property
     def stats(self) -> RecorderStats:
         """What was committed and what was lost, so far."""
@@ -550,16 +388,30 @@ class EpisodeRecorder:
     def close(self, status: str = "finished") -> None:
         """Write all that was recorded and end. Does nothing the second time.
 
-        Steps without an end are kept as an incomplete episode.
+        Steps without an end are kept as an incomplete episode. An exception in what
+        `before_close` was given is raised once the others were called and all is closed.
 
         Args:
             status: stored with the run: `finished` or `interrupted`.
         """
         if self._ended or self._forked:
             return
-        if not self._closed:
-            while self._before_close:
+        try:
+            if not self._closed:
+                self._hand_in()
+        finally:
+            self._close(status)
+
+    def _hand_in(self) -> None:
+        """Call what `before_close` was given, newest first, each even where another failed."""
+        if self._before_close:
+            try:
                 self._before_close.pop()()
+            finally:
+                self._hand_in()
+
+    def _close(self, status: str) -> None:
+        if not self._closed:
             if self.has_open_steps:
                 self.finish_episode(incomplete=True)
             self._closed = True
@@ -605,28 +457,6 @@ class EpisodeRecorder:
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
-
-
-def _check_options(commit_interval: Any, live_stream_callback: Any) -> None:
-    # Both are used on other threads, where nobody would hear of it.
-    number = isinstance(commit_interval, (int, float)) and not isinstance(commit_interval, bool)
-    if not number or not 0 <= commit_interval <= COMMIT_INTERVAL_MOST_S:
-        raise OptionError(
-            f"expected commit_interval in seconds, from 0 to {COMMIT_INTERVAL_MOST_S}, got "
-            f"{commit_interval!r}; leave it out for {COMMIT_INTERVAL_S}"
-        )
-    if live_stream_callback is not None and not callable(live_stream_callback):
-        raise OptionError(
-            f"expected live_stream_callback as a function of an episode, got "
-            f"{live_stream_callback!r}; leave it out for none"
-        )
-
-
-def _open_episode() -> SequenceError:
-    return SequenceError(
-        "expected no open episode, got one with steps and no end; call finish_episode before "
-        "handing in a whole episode"
-    )
 
 
 def _closed() -> SequenceError:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from recorder.errors import OptionError
+
 REDACTED = "[redacted]"
 _SECRET = re.compile(
     r"(^|[-_.])(token|password|passwd|passphrase|pwd|secret|credentials?|auth"
@@ -26,15 +28,28 @@ class Redaction:
         names: more names: of options, of keys at any depth, of fields of the provenance
             (`host`, `user`, ...), and of environment variables, whose values are then
             replaced wherever they stand. Case, dashes and underscores make no difference.
+
+    Raises:
+        OptionError: `names` is no list of names.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        if isinstance(names, str):
-            raise TypeError(f"expected redact as a list of names, got {names!r}; use [{names!r}]")
-        self.names: Collection[str] = sorted({_plain(name) for name in names})
-        given = {_plain(name): value for name, value in os.environ.items()}
+        told: Any = names
+        if isinstance(told, str):
+            raise OptionError(f"expected redact as a list of names, got {told!r}; write [{told!r}]")
+        told = [*told] if isinstance(told, Iterable) else told
+        if not isinstance(told, list) or not all(isinstance(name, str) for name in told):
+            raise OptionError(
+                f"expected redact as a list of names, got {told!r}; write ['host'], for example"
+            )
+        self.names: Collection[str] = sorted({_plain(name) for name in told})
+        environment = {_plain(name): value for name, value in os.environ.items()}
         self._values = sorted(
-            {given[name] for name in self.names if len(given.get(name, "")) >= _VALUE_LEAST},
+            {
+                environment[name]
+                for name in self.names
+                if len(environment.get(name, "")) >= _VALUE_LEAST
+            },
             key=len,
             reverse=True,
         )

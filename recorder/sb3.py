@@ -26,6 +26,7 @@ except ImportError as error:
     ) from error
 
 from recorder.batches import Splitter
+from recorder.envspec import class_name
 from recorder.errors import ChannelError
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
@@ -361,6 +362,7 @@ def _facts_of(env: VecEnv) -> dict[str, Any]:
     single = next(iter(getattr(env.unwrapped, "envs", ())), None)
     spec = getattr(single, "spec", None)
     return {
+        "env_id": None if spec else class_name(single),
         "env_spec": spec,
         "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
     }

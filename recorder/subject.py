@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from recorder.envspec import spec_facts
-from recorder.errors import SpaceError
+from recorder.envspec import class_name, spec_facts
+from recorder.errors import FactsError, SpaceError
 from recorder.facts import as_json, as_text, checked_seed
 from recorder.layout import Layout
 from recorder.redaction import Redaction
@@ -28,7 +28,7 @@ class Subject:
 
     Attributes:
         observation_space, action_space: described as JSON-ready mappings.
-        env_id: its Gymnasium id, if it has one.
+        env_id: its Gymnasium id, or the name of its class if it has none.
         env_kwargs: what `gymnasium.make` was given.
         presentation: how it is drawn (`docs/protocol.md`, Presentations).
         env_spec: what else it takes to make it again (`recorder.envspec`), if it is known.
@@ -77,7 +77,7 @@ class Subject:
         return cls(
             describe(observation_space),
             describe(action_space),
-            env_id or (spec.id if spec else None),
+            env_id or (spec.id if spec else class_name(env)),
             dict(env_kwargs),
             presentation or {},
             spec_facts(spec),
@@ -97,12 +97,18 @@ def first_row(
     """Return the run's row as it begins, without its id: columns of the table `run`.
 
     Raises:
-        FactsError: `seed` takes more than 64 bits.
+        FactsError: `seed` is no integer, or takes more than 64 bits.
     """
 
     def kept(facts: Mapping[str, Any]) -> str:
         return as_json(redaction.mapping(json.loads(as_json(facts))))
 
+    try:
+        seed = None if seed is None else checked_seed(seed)
+    except TypeError as error:
+        raise FactsError(
+            f"expected seed as an integer, got {seed!r}; convert it, or leave it out"
+        ) from error
     return {
         "name": as_text(name),
         "created_at": created_at,
@@ -115,6 +121,6 @@ def first_row(
         "presentation": as_json(about.presentation),
         "algorithm": None if algorithm is None else as_text(algorithm),
         "hyperparameters": kept(hyperparameters or {}),
-        "seed": None if seed is None else checked_seed(seed),
+        "seed": seed,
         "provenance": "{}",
     }

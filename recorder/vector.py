@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from recorder.annotations import Annotations
 from recorder.batches import Splitter, info_of, infos_of
+from recorder.envspec import class_name
 from recorder.lanes import make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.stream import not_reset, recorder_for
@@ -235,6 +236,7 @@ def _facts_of(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
     single = next(iter(getattr(env.unwrapped, "envs", ())), None)
     spec = env.spec or getattr(single, "spec", None)
     return {
+        "env_id": None if spec else class_name(single),
         "env_spec": spec,
         "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
     }

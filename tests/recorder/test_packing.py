@@ -12,6 +12,7 @@ from recorder_kit import same
 
 from recorder import DamagedTape, SpaceError
 from recorder.packing import pack, unpack
+from recorder.stream import packed_info
 
 DTYPES = st.sampled_from(
     ["bool", "int8", "uint8", "int16", "uint32", "int64", "uint64", "float16", "float32",
@@ -185,3 +186,25 @@ def test_a_graph_that_lacks_a_part_is_damage():
     mark = msgpack.ExtType(5, b"")
     with pytest.raises(DamagedTape):
         unpack(msgpack.packb([mark, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        (np.array(["ab", "c"]), ["ab", "c"]),
+        (np.array([1, "x", None], object), [1, "x", None]),
+        (np.array([(1, 2.5)], [("a", "i4"), ("b", "f8")]), [(1, 2.5)]),
+        (np.array(["2020-01-01"], "datetime64[D]"), "array(['2020-01-01'], dtype='datetime64[D]')"),
+        (np.array([1], "datetime64[ns]"), [1]),
+        (np.ma.array([1, 2, 3], mask=[0, 1, 0]), np.array([1, 2, 3])),
+        ({1}, [1]),
+        (frozenset({1}), (1,)),
+        (bytearray(b"x"), b"x"),
+        (range(3), "range(0, 3)"),
+    ],
+)
+def test_what_an_info_dict_holds_takes_the_form_that_the_docs_tell(value, form):
+    """`docs/recording.md`, What infos become."""
+    (came,) = unpack(packed_info({"key": value})).values()
+    assert same(came, form)
+    assert type(came) is type(form)

@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from recorder_kit import EXPLORED, Q_VALUES, STATES, new_recorder, record_episode, same
+from recorder_kit import ACTIONS, EXPLORED, Q_VALUES, STATES, new_recorder, record_episode, same
 
 import recorder.recorder
 from recorder import (
@@ -29,8 +29,11 @@ from recorder import (
     EpisodeRecorder,
     OptionError,
     PolicyError,
+    RecordEpisodes,
+    RecordVectorEpisodes,
     Run,
     RunExists,
+    RunIdError,
     RunsDirError,
     SequenceError,
     SpaceError,
@@ -182,6 +185,21 @@ def test_a_fault_on_the_way_to_the_writer_leaves_nobody_waiting_for_a_flush(
         ({"quota_bytes": math.nan}, PolicyError, "got nan"),
         ({"channels": ["q"]}, ChannelError, "got 'q'"),
         ({"agents": "ab"}, ChannelError, r"write \['ab'\]"),
+        ({"agents": 3}, ChannelError, "agents as a list of names, got 3"),
+        ({"agents": [1]}, ChannelError, "labels"),
+        ({"channels": 3}, ChannelError, "channels as a list, got 3"),
+        ({"channels": Channel("q")}, ChannelError, "channels as a list"),
+        ({"redact": "x"}, OptionError, r"write \['x'\]"),
+        ({"redact": [1]}, OptionError, r"redact as a list of names, got \[1\]"),
+        ({"redact": 3}, OptionError, "redact as a list of names"),
+        ({"name": 3}, OptionError, "name as text, got 3"),
+        ({"run_id": 3}, RunIdError, "a run id as text, got 3"),
+        ({"run_id": 3, "resume": True}, RunIdError, "a run id as text, got 3"),
+        ({"seed": "x"}, FactsError, "seed as an integer, got 'x'"),
+        ({"hyperparameters": 3}, OptionError, "hyperparameters as a dict, got 3"),
+        ({"presentation": 3}, OptionError, "presentation as a dict, got 3"),
+        ({"env_kwargs": [1]}, OptionError, r"env_kwargs as a dict, got \[1\]"),
+        ({"observation_space": spaces.Text(3, charset="a\ud800")}, SpaceError, "ud800"),
     ],
 )
 def test_an_option_that_says_nothing_usable_is_refused_before_there_is_a_run(
@@ -191,6 +209,12 @@ def test_an_option_that_says_nothing_usable_is_refused_before_there_is_a_run(
     with pytest.raises(kind, match=words):
         new_recorder(tmp_path, **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_runs_directory_that_is_no_path_is_refused(tmp_path):
+    """None, as of a setting that was not given."""
+    with pytest.raises(RunsDirError, match="runs_dir as a path, got None"):
+        new_recorder(None)  # type: ignore[arg-type]
 
 
 def test_a_path_that_no_file_system_takes_is_refused(tmp_path):
@@ -392,6 +416,56 @@ def test_the_run_knows_its_environment_and_where_it_came_from(tmp_path):
         assert "numpy" in info.provenance["packages"]
         assert info.status == "finished"
         assert info.created_at <= info.ended_at
+
+
+def test_an_environment_that_is_not_registered_is_called_as_its_class(tmp_path):
+    """By whichever way in, and however it is wrapped."""
+
+    class Rover(gym.Env[Any, Any]):
+        observation_space, action_space = spaces.Discrete(STATES), spaces.Discrete(ACTIONS)
+
+    def vector() -> Any:
+        return gym.vector.SyncVectorEnv([Rover])
+
+    ways = (
+        lambda: EpisodeRecorder(tmp_path, env=Rover()),
+        lambda: RecordEpisodes(gym.wrappers.TimeLimit(Rover(), 9), tmp_path).recorder,
+        lambda: RecordVectorEpisodes(vector(), tmp_path).recorder,
+    )
+    for number, way in enumerate(ways, 1):
+        with way() as recorder:
+            assert recorder.run_id == ("rover" if number == 1 else f"rover-{number}")
+        with open_run(recorder.path) as run:
+            assert (run.info.name, run.info.env_id) == ("Rover", "Rover")
+
+
+def test_what_was_to_hand_in_its_last_fails_and_the_run_is_closed_all_the_same(tmp_path):
+    """Everybody is asked; what failed is raised when all is written."""
+    told: list[str] = []
+    recorder = new_recorder(tmp_path, run_id="run")
+    recorder.record_step(0, 0, 1.0)
+
+    def fail(word: str) -> None:
+        told.append(word)
+        raise ValueError(word)
+
+    recorder.before_close(lambda: fail("first"))
+    recorder.before_close(lambda: fail("last"))
+    with pytest.raises(ValueError, match="first") as caught:
+        recorder.close()
+    assert told == ["last", "first"]
+    assert str(caught.value.__context__) == "last"
+    recorder.close()
+    with open_run(recorder.path) as run:
+        assert (run.info.status, run.counts().steps, run.is_recording()) == ("finished", 1, False)
+
+
+@pytest.mark.parametrize("reward", ["1", "high", np.zeros(3), None, 1j])
+def test_a_reward_that_is_none_is_told_what_it_is_to_be(recording, reward):
+    """It is no channel that could be declared otherwise."""
+    with pytest.raises(ChannelError, match="expected a reward as one number") as caught:
+        recording.record_step(0, 0, reward)
+    assert "declare" not in str(caught.value)
 
 
 def test_a_callback_that_fails_costs_no_episode(tmp_path, caplog):

@@ -11,7 +11,7 @@ import pytest
 from faults_kit import ROOT
 from recorder_kit import new_recorder
 
-from recorder import open_run
+from recorder import OptionError, open_run
 from recorder.redaction import REDACTED, Redaction
 
 
@@ -111,5 +111,5 @@ def test_a_run_tells_where_it_comes_from_and_keeps_what_it_must_not_tell(tmp_pat
 
 def test_names_that_are_one_text_are_a_mistake(tmp_path):
     """`redact="token"` would redact t, o, k, e and n."""
-    with pytest.raises(TypeError, match="redact"):
+    with pytest.raises(OptionError, match="redact"):
         new_recorder(tmp_path, redact="token")

@@ -1,0 +1,113 @@
+"""Episodes handed to a recorder whole: as an `Episode`, or as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from recorder.episode import Episode
+from recorder.errors import SequenceError
+from recorder.facts import checked_facts, checked_seconds
+
+if TYPE_CHECKING:
+    from recorder.recorder import EpisodeRecorder
+
+
+class WholeEpisodes:
+    """See the module; `EpisodeRecorder` is the only one of its kind."""
+
+    def __call__(self, episode: Episode) -> None:
+        """Record one finished episode.
+
+        Raises:
+            SequenceError: it has no steps, or steps of another are recorded and not ended.
+            ChannelError: columns of different lengths or of another shape than declared.
+            SpaceError: observations or actions that do not fit their space.
+            FactsError: epsilon, seed, stage, tags or times that cannot be stored.
+        """
+        own = cast("EpisodeRecorder", self)
+        if own._closed:
+            raise own._refusal
+        count = episode.length
+        if not count:
+            raise SequenceError("expected an episode of at least one step, got none; drop it")
+        if own.has_open_steps:
+            raise _open_episode()
+        observations = episode.observations
+        if len(observations) not in (count, count + 1):
+            raise SequenceError(
+                f"expected {count + 1} observations for {count} steps, got {len(observations)}; "
+                "hand in the observation after the last step too"
+            )
+        final = observations[count] if len(observations) > count else None
+        # All that can be wrong is looked at before the first step is appended: steps
+        # without their end would stand in the way of the next episode.
+        checked_facts(episode.epsilon, episode.seed, episode.stage, episode.tags)
+        for name in ("started_at", "duration_s"):
+            if getattr(episode, name) is not None:
+                checked_seconds(name, getattr(episode, name))
+        if final is not None:
+            own._capture.flatten_final(final)
+        own._capture.extend(episode, count)
+        if episode.started_at is not None:
+            own._capture.packer.started = float(episode.started_at) - own._wall_offset
+        own.finish_episode(
+            final,
+            terminated=episode.terminated,
+            truncated=episode.truncated,
+            incomplete=episode.incomplete,
+            epsilon=episode.epsilon,
+            seed=episode.seed,
+            stage=episode.stage,
+            tags=episode.tags,
+            duration_s=episode.duration_s,
+        )
+
+    def record_columns(
+        self,
+        pieces: Iterable[tuple[int, Sequence[Any]]],
+        final_observation: Any,
+        started: float,
+        **facts: Any,
+    ) -> int:
+        """Record one finished episode given as columns, and return its number.
+
+        For callers in this package that have checked what they gathered: nothing is looked
+        at again but the order of calls and the final observation.
+
+        Args:
+            pieces: how many steps, and the columns `Layout.steps` for them, each an array of
+                its column's dtype, `(count, *shape)`, or a list of plain values where it is
+                packed. Not all pieces need to be in memory at once.
+            final_observation: as for `finish_episode`.
+            started: when it began, by `time.perf_counter`.
+            **facts: as for `finish_episode`.
+
+        Raises:
+            SequenceError: steps of another episode are recorded and not ended, or the
+                recorder is closed.
+            SpaceError: the final observation does not have its space's form.
+        """
+        own = cast("EpisodeRecorder", self)
+        if own._closed:
+            raise own._refusal
+        if own.has_open_steps:
+            raise _open_episode()
+        if final_observation is not None:
+            own._capture.flatten_final(final_observation)
+        own._capture.packer.started = started
+        try:
+            for count, columns in pieces:
+                own._capture.extend_columns(columns, count)
+        except BaseException:  # an interrupt, say: what is recorded is an episode cut off
+            if own.open_episode()[0]:
+                own.finish_episode(incomplete=True)
+            raise
+        return own.finish_episode(final_observation, **facts)
+
+
+def _open_episode() -> SequenceError:
+    return SequenceError(
+        "expected no open episode, got one with steps and no end; call finish_episode before "
+        "handing in a whole episode"
+    )
