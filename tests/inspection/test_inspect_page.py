@@ -7,7 +7,9 @@ import json
 import re
 import shlex
 import shutil
+import sqlite3
 import warnings
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -22,6 +24,14 @@ from recorder import open_run, prune_run
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "inspect.md").read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"^### (\d+)\. .*\n\n((?:    .*\n)+)", PAGE, re.MULTILINE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet_sqlite() -> Iterator[None]:
+    """sqlite-utils and Datasette turn tracebacks of callbacks on for the whole process, in which
+    a query that is refused, as other tests want it, would be an error that nobody caught."""
+    yield
+    sqlite3.enable_callback_tracebacks(False)
 
 
 @pytest.fixture(scope="module")
