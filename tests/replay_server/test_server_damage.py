@@ -66,7 +66,7 @@ async def test_a_tape_cut_off_anywhere_is_refused_or_shows_what_is_whole(
         ReplayServer(ServerConfig(runs_dir=tmp_path, port=0)) as server,
         aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
     ):
-        listed = await answer(session, "/api/runs")
+        listed = await answer(session, "/api/runs?limit=1000")
         assert len(listed["runs"]) == len(offsets) + 1
         read = {}
         for run_id in [run["run"] for run in listed["runs"]]:
