@@ -196,7 +196,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         return _End(self._source.terminal(env, info), truncated, self._facts(), at)
 
     def _is_watched(self) -> bool:
-        return self.recorder is not None and self.recorder.live.is_watched
+        return self._lanes.recorder.live.is_watched
 
     def _hand_over(self) -> None:
         """Record the steps held, of the only environment."""
@@ -204,8 +204,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._due = time.perf_counter() + HELD_S
         if not held or self._single is None:
             return
-        if self.recorder is not None and not self.recorder.live.is_watched:
-            self.recorder.put_off()
+        if not self._is_watched():
+            self._lanes.recorder.put_off()
         stream = self._single.stream
         actions, rewards, infos, said, following, ends = zip(*held, strict=True)
         acted: Any = np.concatenate(actions)

@@ -36,7 +36,7 @@ async function answer(url, how) {
     return await fetch(url, how);
   } catch {
     // Each browser has words of its own for it, of which none says what to do.
-    throw new Error("the server does not answer; it is asked again once it is back");
+    throw new Error("the server does not answer; try again once it is back");
   }
 }
 
