@@ -17,7 +17,9 @@ from benchmarks.loops import SIZE, bare_loop
 from benchmarks.measure import arguments, pairs, report
 from recorder import Channel
 from recorder.layout import Layout
-from recorder.packer import Packer, PythonPacker, make_packer, spec_for
+from recorder.packer import Packer, make_packer
+from recorder.python_packer import PythonPacker
+from recorder.values import spec_for
 
 STEPS_HELD = 4096
 CODES: tuple[Any, ...] = tuple("qqddB")

@@ -5,8 +5,8 @@
  * it comes (a numpy scalar, a tuple for a row) goes through the column's `coerce`, which
  * is Python and returns what it does take, or raises the typed error.
  *
- * recorder/packer.py is its twin in Python, used where this could not be built, and says
- * what each method does. Tests hold the two against each other.
+ * recorder/python_packer.py is its twin in Python, used where this could not be built;
+ * recorder/packer.py says what each method does. Tests hold the two against each other.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -16,8 +16,9 @@ from recorder.episode import Episode
 from recorder.errors import ChannelError, SpaceError
 from recorder.layout import INFO, Layout
 from recorder.marks import Mark, Marks
-from recorder.packer import as_rows, make_packer, spec_for
+from recorder.packer import make_packer
 from recorder.spaces import flattener
+from recorder.values import as_rows, spec_for
 
 Flatten = Callable[[Any], tuple[Any, ...]]
 

@@ -18,9 +18,9 @@ import numpy as np
 from recorder.assemble import Array, Assembler, Ended
 from recorder.layout import REWARD, Layout
 from recorder.marks import Mark
-from recorder.packer import spec_for
 from recorder.policy import FinishedEpisode, Policy, Verdict
 from recorder.pruning import BY_POLICY, Decision
+from recorder.values import spec_for
 
 _NO_OBSERVATION = {"type": "Tuple", "spaces": []}
 

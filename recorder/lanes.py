@@ -28,11 +28,11 @@ from recorder.blocks import Attic, Block
 from recorder.columns import Column
 from recorder.errors import SequenceError
 from recorder.facts import checked_seed
-from recorder.packer import misfit
 from recorder.packing import pack
 from recorder.recorder import EpisodeRecorder
 from recorder.spaces import unflatten
 from recorder.stream import Stream, packed_info
+from recorder.values import misfit
 
 BLOCK_BYTES = 1 << 20
 MEMORY_BYTES = 256 << 20

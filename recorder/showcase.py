@@ -18,9 +18,9 @@ from recorder.episode import Episode
 from recorder.layout import Layout
 from recorder.livequeue import LiveQueue, size_of_steps
 from recorder.marks import MARK_FIELDS, Mark, Marks, finals_of
-from recorder.packer import spec_for
 from recorder.packing import unpack
 from recorder.spaces import gather
+from recorder.values import spec_for
 
 CALLBACK_BYTES = 64 << 20
 

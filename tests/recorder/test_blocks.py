@@ -18,8 +18,9 @@ from recorder.check import check_run
 from recorder.columns import Channel, Column
 from recorder.frames import FrameReader, to_frame
 from recorder.marks import Marks
-from recorder.packer import cut_block, make_packer, spec_for
+from recorder.packer import cut_block, make_packer
 from recorder.pipes import without
+from recorder.values import spec_for
 from tests.recorder.recorder_kit import need_compiled
 
 LENGTH = 7

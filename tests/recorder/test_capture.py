@@ -17,7 +17,7 @@ from recorder.capture import Capture
 from recorder.columns import Column
 from recorder.describe import describe
 from recorder.layout import Layout
-from recorder.packer import spec_for
+from recorder.values import spec_for
 
 CHANNELS = (
     Channel("q_values", "float64", (3,)),

@@ -11,8 +11,9 @@ from recorder import Channel, Episode, LiveQueue
 from recorder.layout import Layout
 from recorder.livequeue import MAX_BYTES, MAX_EPISODES, size_of
 from recorder.marks import Marks
-from recorder.packer import make_packer, spec_for
+from recorder.packer import make_packer
 from recorder.showcase import Showcase
+from recorder.values import spec_for
 
 
 def episode(number: int, size: int = 0) -> Episode:

@@ -13,7 +13,9 @@ from recorder_kit import need_compiled
 
 from recorder import RecorderError
 from recorder.columns import Column
-from recorder.packer import PythonPacker, make_packer, spec_for
+from recorder.packer import make_packer
+from recorder.python_packer import PythonPacker
+from recorder.values import spec_for
 
 COLUMNS = (
     Column("observation", "int64"),

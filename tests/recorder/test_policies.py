@@ -17,7 +17,7 @@ from recorder.assemble import Assembler
 from recorder.describe import describe
 from recorder.judge import Judge, RewardJudge, last_rewards
 from recorder.layout import Layout
-from recorder.packer import make_packer, spec_for
+from recorder.packer import make_packer
 from recorder.policies import (
     All,
     Compare,
@@ -38,6 +38,7 @@ from recorder.policies import (
 )
 from recorder.policy import Both, Either, FinishedEpisode, Policy, Verdict
 from recorder.policy_text import as_policy, parse_policy
+from recorder.values import spec_for
 
 BLANK = FinishedEpisode(
     episode=0, first_step=0, length=1, episode_return=0.0, terminated=True, truncated=False,

@@ -20,10 +20,11 @@ from recorder.codec import TERMINATED
 from recorder.describe import describe
 from recorder.layout import Layout
 from recorder.marks import Marks
-from recorder.packer import make_packer, spec_for
+from recorder.packer import make_packer
 from recorder.place import Place
 from recorder.scribe import Scribe
 from recorder.tape import Tape
+from recorder.values import spec_for
 
 LAYOUT = Layout(describe(spaces.Discrete(STATES)), describe(spaces.Discrete(ACTIONS)))
 FRAMES = 12
