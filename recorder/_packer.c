@@ -522,6 +522,29 @@ unseal(Packer *self)
     return block;
 }
 
+/* Wait until there is room for a step, and have a block open that takes it: 0, or -1 with an
+ * error set. */
+static int
+make_room(Packer *self)
+{
+    while (held(self) >= self->limit) {
+        PyObject *go_on = PyObject_CallNoArgs(self->full);
+        if (go_on == NULL)
+            return -1;
+        Py_DECREF(go_on);
+        if (PyErr_CheckSignals() < 0)
+            return -1;
+    }
+    if (self->closed) { /* before, or by another thread or a signal's handler meanwhile */
+        PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
+        return -1;
+    }
+    if (self->rows == self->room && seal(self) < 0)
+        return -1;
+    set_open(self);
+    return 0;
+}
+
 static PyObject *record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names);
 
 /* A method, and not the packer's own call: the interpreter has an instruction for those. */
@@ -569,21 +592,8 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
     }
     if (used != keywords)
         return unexpected(self, names, keywords);
-    while (held(self) >= self->limit) {
-        PyObject *go_on = PyObject_CallNoArgs(self->full);
-        if (go_on == NULL)
-            return NULL;
-        Py_DECREF(go_on);
-        if (PyErr_CheckSignals() < 0)
-            return NULL;
-    }
-    if (self->closed) { /* by another thread, or a signal's handler, meanwhile */
-        PyErr_SetObject((PyObject *)Py_TYPE(self->error), self->error);
+    if (make_room(self) < 0)
         return NULL;
-    }
-    if (self->rows == self->room && seal(self) < 0)
-        return NULL;
-    set_open(self);
     Py_ssize_t at = self->rows;
     /* Nothing below can fail but for want of memory: the columns stay of one length. */
     for (int i = 0; i < self->columns; i++) {
@@ -601,6 +611,88 @@ record_slowly(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *n
     self->rows++;
     self->position++;
     return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
+}
+
+/* Copy rows [from, to) of whole columns behind those of the open block, which has room. */
+static int
+copy_rows(Packer *self, const Py_buffer *views, PyObject *parts, Py_ssize_t from, Py_ssize_t to)
+{
+    /* First what makes an object: that may run anything, a thread that takes rows too. */
+    for (int i = 0; i < self->columns; i++) {
+        Column *c = &self->column[i];
+        if (c->code != 'o')
+            continue;
+        PyObject *some = PyList_GetSlice(PyTuple_GET_ITEM(parts, i), from, to);
+        Py_ssize_t end = PyList_GET_SIZE(c->objects);
+        int failed = some == NULL || PyList_SetSlice(c->objects, end, end, some) < 0;
+        Py_XDECREF(some);
+        if (failed)
+            return -1;
+    }
+    for (int i = 0; i < self->columns; i++) {
+        const Column *c = &self->column[i];
+        if (c->code != 'o')
+            memcpy(c->data + self->rows * c->width, (char *)views[i].buf + from * c->width,
+                   (size_t)((to - from) * c->width));
+    }
+    if (self->reward != NULL) {
+        const double *rewards = (const double *)self->reward->data + self->rows;
+        for (Py_ssize_t i = 0; i < to - from; i++)
+            self->open_return += rewards[i];
+    }
+    self->rows += to - from;
+    self->position += to - from;
+    return 0;
+}
+
+/* Record rows of whole columns, given as `take` returns them. */
+static PyObject *
+extend(Packer *self, PyObject *args)
+{
+    PyObject *parts;
+    Py_ssize_t from, to;
+    if (!PyArg_ParseTuple(args, "O!nn", &PyTuple_Type, &parts, &from, &to))
+        return NULL;
+    if (PyTuple_GET_SIZE(parts) != self->columns || from < 0 || to < from) {
+        PyErr_Format(PyExc_ValueError, "expected %d columns and rows [start, stop) of them",
+                     self->columns);
+        return NULL;
+    }
+    Py_buffer *views = PyMem_Calloc((size_t)self->columns + 1, sizeof(Py_buffer));
+    if (views == NULL)
+        return PyErr_NoMemory();
+    int failed = 0;
+    for (int i = 0; i < self->columns && !failed; i++) {
+        const Column *c = &self->column[i];
+        PyObject *part = PyTuple_GET_ITEM(parts, i);
+        int fits;
+        if (c->code == 'o')
+            fits = PyList_CheckExact(part) && PyList_GET_SIZE(part) >= to;
+        else if (PyObject_GetBuffer(part, &views[i], PyBUF_SIMPLE) < 0) {
+            failed = 1;
+            break;
+        }
+        else
+            fits = views[i].len >= to * c->width;
+        if (!fits) {
+            PyErr_Format(PyExc_ValueError, "expected %zd rows of %U", to, c->name);
+            failed = 1;
+        }
+    }
+    while (!failed && from < to) {
+        if ((failed = make_room(self) < 0))
+            break;
+        Py_ssize_t room = self->open - self->rows, some = to - from < room ? to - from : room;
+        failed = copy_rows(self, views, parts, from, from + some) < 0;
+        from += some;
+    }
+    for (int i = 0; i < self->columns; i++)
+        if (views[i].obj != NULL)
+            PyBuffer_Release(&views[i]);
+    PyMem_Free(views);
+    if (failed)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 /* Return where the next end goes. There is room: each has a step of its own behind the one
@@ -1270,6 +1362,8 @@ static PyMethodDef functions[] = {
 static PyMethodDef methods[] = {
     {"record", (PyCFunction)(void (*)(void))record, METH_FASTCALL | METH_KEYWORDS,
      "See EpisodeRecorder.record_step."},
+    {"extend", (PyCFunction)extend, METH_VARARGS,
+     "extend(parts, start, stop): record rows of whole columns, given as `take` returns them"},
     {"take", (PyCFunction)take, METH_O, "take(most) -> (count, first, parts, ends, odd marks)"},
     {"carry", (PyCFunction)carry, METH_VARARGS,
      "carry(sink, source, wake, buffers, timeout, place, eager, prompt)\n"

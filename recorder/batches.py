@@ -8,9 +8,14 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 
+from recorder.columns import Column
 from recorder.describe import describe
 from recorder.errors import SpaceError
+from recorder.packing import pack
 from recorder.spaces import Description, flattener
+from recorder.values import misfit
+
+Array = np.ndarray[Any, Any]
 
 
 class Splitter:
@@ -50,6 +55,11 @@ class Splitter:
                     f"Tuple of {num_envs} values, got {batched}; record its environments one by one"
                 )
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether a batch is its own only leaf."""
+        return self._flatten is None
+
     def leaves(self, batch: Any) -> Sequence[Any]:
         """Return a batch for each leaf of the space, values in the first dimension."""
         if self._flatten is None:
@@ -61,6 +71,32 @@ class Splitter:
     def item(self, batch: Any, index: int) -> Any:
         """Return one value of the batch."""
         return batch[index] if self._by_value else _pick(self._description, batch, index)
+
+
+def as_column(column: Column, batch: Any, count: int) -> Any:
+    """Return a leaf's batch of `count` as rows of its column: an array, or a list of bytes.
+
+    Raises:
+        ChannelError: a channel's batch is not of its form.
+        SpaceError: one of observations or actions is not.
+    """
+    if column.packed:
+        return [pack(value) for value in batch]
+    if batch.__class__ is not np.ndarray:
+        batch = np.asarray(batch)
+    shape = (count, *column.shape)
+    if batch.shape != shape or not _converts(batch, column.dtype):
+        raise misfit(Column(column.name, column.dtype, shape), batch)
+    return batch
+
+
+def _converts(batch: Array, dtype: str) -> bool:
+    """Whether a batch may be written into a column: no fraction and no sign is lost."""
+    if batch.dtype == dtype or np.can_cast(batch.dtype, dtype, "same_kind"):
+        return True
+    if batch.dtype.kind in "iu" and np.dtype(dtype).kind == "b":
+        return bool(((batch == 0) | (batch == 1)).all())
+    return batch.dtype.kind in "iu" and np.dtype(dtype).kind in "iu"
 
 
 def _pick(description: Description, batch: Any, index: int) -> Any:

@@ -12,7 +12,6 @@ import msgpack
 import numpy as np
 
 from recorder.columns import Column
-from recorder.packing import unpack
 
 Array = np.ndarray[Any, Any]
 
@@ -66,7 +65,7 @@ class Block:
             )
 
     def of(self, env: int, low: int, high: int) -> list[Any]:
-        """Rows `[low, high)` of one environment, a column each; packed ones unpacked."""
+        """Rows `[low, high)` of one environment, a column each."""
         place = int(np.searchsorted(self.envs, env))
         result: list[Any] = []
         for rows in self.columns.values():
@@ -75,7 +74,7 @@ class Block:
             if isinstance(rows, np.ndarray):
                 result.append(np.ascontiguousarray(rows[low:high, place]))
             else:
-                result.append([unpack(row[place]) for row in rows[low:high]])
+                result.append([row[place] for row in rows[low:high]])
         return result
 
 

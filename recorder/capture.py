@@ -82,17 +82,9 @@ class Capture:
         for row in zip(*columns, strict=True):
             self.packer.record(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
 
-    def extend_columns(self, columns: Sequence[Any], count: int) -> None:
-        """Record `count` steps given as the layout's columns, of the layout's dtypes."""
-        rows = [
-            # An array's rows go in as they are; numbers as the packer takes them fastest.
-            column.tolist() if spec.code in "qd?D" else column
-            for spec, column in zip(self._specs, columns, strict=True)
-        ]
-        names = [column.name for column in self.layout.steps[self._positional :]]
-        record, positional = self.packer.record, self._positional
-        for row in zip(*rows, strict=True):
-            record(*row[:positional], **dict(zip(names, row[positional:], strict=True)))
+    def parts_of(self, columns: Sequence[Any]) -> tuple[Any, ...]:
+        """Return the layout's columns, of the layout's dtypes, as `packer.extend` takes them."""
+        return tuple(spec.part(column) for spec, column in zip(self._specs, columns, strict=True))
 
     def end(self, mark: Mark) -> None:
         """Note the end of an episode."""

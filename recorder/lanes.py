@@ -23,16 +23,14 @@ from typing import Any
 
 import numpy as np
 
-from recorder.batches import Splitter
+from recorder.batches import Splitter, as_column
 from recorder.blocks import Attic, Block
 from recorder.columns import Column
 from recorder.errors import SequenceError
 from recorder.facts import checked_seed
-from recorder.packing import pack
 from recorder.recorder import EpisodeRecorder
 from recorder.spaces import unflatten
 from recorder.stream import Stream, packed_info
-from recorder.values import misfit
 
 BLOCK_BYTES = 1 << 20
 MEMORY_BYTES = 256 << 20
@@ -195,17 +193,7 @@ class Lanes:
         self._attic.close()
 
     def _write(self, block: Block, column: Column, row: int, batch: Any) -> None:
-        rows = block.columns[column.name]
-        if column.packed:
-            rows[row] = [pack(value) for value in batch]
-            return
-        if batch.__class__ is not np.ndarray:
-            batch = np.asarray(batch)
-        if batch.shape != rows.shape[1:] or (
-            batch.dtype != rows.dtype and not _converts(batch, rows.dtype)
-        ):
-            raise misfit(Column(column.name, column.dtype, rows.shape[1:]), batch)
-        rows[row] = batch
+        block.columns[column.name][row] = as_column(column, batch, self.num_envs)
 
     def _pending(self, env: int) -> Any:
         """The observation that an environment's next action would be chosen on."""
@@ -319,12 +307,3 @@ def make_lanes(
     if num_envs == 1:
         return SingleLane(recorder, observations, actions)
     return Lanes(recorder, num_envs, observations, actions)
-
-
-def _converts(batch: Array, dtype: np.dtype[Any]) -> bool:
-    """Whether a batch may be written into a column: no fraction and no sign is lost."""
-    if np.can_cast(batch.dtype, dtype, "same_kind"):
-        return True
-    if batch.dtype.kind in "iu" and dtype.kind == "b":
-        return bool(((batch == 0) | (batch == 1)).all())
-    return batch.dtype.kind in "iu" and dtype.kind in "iu"

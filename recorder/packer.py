@@ -120,6 +120,9 @@ class Packer(Protocol):
     def record(self, *values: Any, **channels: Any) -> float:
         """Record one step, whole or not at all, and return its reward as it was recorded."""
 
+    def extend(self, parts: tuple[Any, ...], start: int, stop: int, /) -> None:
+        """Record rows `[start, stop)` of whole columns, each as `Spec.part` made it."""
+
     def open_episode(self) -> tuple[int, float]:
         """Return the length and the return so far of the episode that runs."""
 

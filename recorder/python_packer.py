@@ -72,15 +72,30 @@ class PythonPacker:
                 row[index] = self._specs[index].coerce(row[index])
         for index, spec in self._others:
             row[index] = as_plain(spec, row[index])
+        return self._append(row)
+
+    def _append(self, row: list[Any]) -> float:
         while len(self._rows) >= self._capacity:
             self._full()
-        if self._error is not None:  # by another thread, or a signal's handler, meanwhile
+        if self._error is not None:  # before, or by another thread or a signal's handler meanwhile
             raise self._error
         self._rows.append(row)
         self.position += 1
         reward: float = row[self._reward]
         self.open_return += reward
         return reward
+
+    def extend(self, parts: tuple[Any, ...], start: int, stop: int, /) -> None:
+        """Record rows `[start, stop)` of whole columns, each as `Spec.part` made it."""
+        if len(parts) != len(self._specs) or not 0 <= start <= stop:
+            raise ValueError(f"expected {len(self._specs)} columns and rows [start, stop) of them")
+        columns = []
+        for spec, part in zip(self._specs, parts, strict=True):
+            if len(part) < stop:
+                raise ValueError(f"expected {stop} rows of {spec.column.name}")
+            columns.append(_as_taken(spec, part[start:stop]))
+        for row in zip(*columns, strict=True):
+            self._append([*row])
 
     def open_episode(self) -> tuple[int, float]:
         """Return the length and the return so far of the episode that runs."""
@@ -133,6 +148,14 @@ class PythonPacker:
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""
         self._error = error
+
+
+def _as_taken(spec: Spec, rows: Any) -> list[Any]:
+    """Rows of a column in the form in which a row holds them."""
+    if spec.code == "a":
+        return [row.tobytes() for row in rows]
+    plain: list[Any] = rows if spec.code == "o" else rows.tolist()
+    return [tuple(row) for row in plain] if spec.code == "D" else plain
 
 
 def _part(spec: Spec, column: tuple[Any, ...]) -> Any:

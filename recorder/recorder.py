@@ -275,9 +275,13 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         """Let the ends of episodes in the next moment hurry nobody.
 
         They are committed within `commit_interval` all the same. For who records much at once,
-        between which the training thread would be made to wait.
+        between which the training thread would be made to wait; `hurry` ends it.
         """
         self._capture.packer.woken = time.perf_counter()
+
+    def hurry(self) -> None:
+        """Have the ends of episodes that were recorded sent on now."""
+        self._pump.wake(ENDED)
 
     @property
     def episode(self) -> int:

@@ -11,7 +11,7 @@ import inspect
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces as gym_spaces
@@ -28,13 +28,11 @@ except ImportError as error:
 from recorder.batches import Splitter
 from recorder.envspec import class_name
 from recorder.errors import ChannelError
+from recorder.held import End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.sb3_channels import channels_of
 from recorder.stream import recorder_for
-
-HELD_STEPS = 256
-HELD_S = 0.05
 
 Array = np.ndarray[Any, Any]
 
@@ -132,17 +130,19 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._infos = layout.infos
         self._observations = Splitter(layout.observation_space, env.num_envs)
         self._actions = Splitter(layout.action_space, env.num_envs)
-        self._discrete = layout.action_space["type"] == "Discrete"
         self._lanes: Lanes | SingleLane = make_lanes(
             self.recorder, env.num_envs, self._observations, self._actions
         )
-        self._single = self._lanes if isinstance(self._lanes, SingleLane) else None
-        self._held: list[tuple[Any, ...]] = []
-        self._due = time.perf_counter()
-        self.recorder.before_close(self._hand_over)
+        first = self._source.first(model)
+        self._held: HeldSteps | None = None
+        if isinstance(self._lanes, SingleLane):
+            self._held = HeldSteps(
+                self._lanes.stream, first, self._observations, self._actions, self._channels.of_each
+            )
+            self.recorder.before_close(self._held.hand_over)
         self._source.open()
         self._channels.open()
-        self._lanes.observe(self._source.first(model))
+        self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
             seed = model.seed + i if fresh and model.seed is not None else None
@@ -160,22 +160,18 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if self._normalize is not None:
             rewards = self._normalize.get_original_reward()
         said = self._channels.take(given)
-        if self._single is None:
+        held = self._held
+        if held is None:
             self._on_tick(given, actions, rewards, said)
             return True
-        # Its steps are short, and code that runs once between two networks runs cold, at
-        # several times its cost. So a step is held here and recorded with those around it.
-        # All is safe to hold: the arrays are the step's own, and PPO's rewards, which it
-        # goes on changing, are copied by `item`.
         now = time.perf_counter()
         end = self._end_of(0, infos[0], now) if ended[0] else None
-        info = _plain(infos[0]) if self._infos else None
         following = given["new_obs"]
         if not self._source.is_plain:
             following = self._source.observations(following)
-        self._held.append((actions, rewards.item(), info, said, following, end))
-        if now >= self._due or len(self._held) >= HELD_STEPS or (end and self._is_watched()):
-            self._hand_over()
+        info = _plain(infos[0]) if self._infos else None
+        # The arrays are the step's own, but for PPO's rewards, which it goes on changing.
+        held.add(now, (actions, rewards.item(), following, said, info, end))
         return True
 
     def _on_tick(self, given: Mapping[str, Any], actions: Any, rewards: Any, said: Any) -> None:
@@ -191,42 +187,19 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         for i in ended:
             lanes.begin(i)
 
-    def _end_of(self, env: int, info: Mapping[str, Any], at: float = 0.0) -> _End:
+    def _end_of(self, env: int, info: Mapping[str, Any], at: float = 0.0) -> End:
         truncated = bool(info.get("TimeLimit.truncated", False))
-        return _End(self._source.terminal(env, info), truncated, self._facts(), at)
-
-    def _is_watched(self) -> bool:
-        return self._lanes.recorder.live.is_watched
-
-    def _hand_over(self) -> None:
-        """Record the steps held, of the only environment."""
-        held, self._held = self._held, []
-        self._due = time.perf_counter() + HELD_S
-        if not held or self._single is None:
-            return
-        if not self._is_watched():
-            self._lanes.recorder.put_off()
-        stream = self._single.stream
-        actions, rewards, infos, said, following, ends = zip(*held, strict=True)
-        acted: Any = np.concatenate(actions)
-        if self._discrete:
-            acted = acted.tolist()
-        rows = zip(acted, rewards, infos, self._channels.of_each(said), strict=True)
-        for (action, reward, info, channels), batch, end in zip(rows, following, ends, strict=True):
-            stream.record(action, reward, info, channels)
-            if end is not None:
-                stream.end(end.observation, not end.truncated, end.truncated, end.facts, end.at)
-            stream.observation = self._observations.item(batch, 0)  # nobody else changes it
-            if end is not None:
-                stream.begin(at=end.at)
+        return End(self._source.terminal(env, info), truncated, self._facts(), at)
 
     def _on_training_end(self) -> None:
-        self._hand_over()
+        if self._held is not None:
+            self._held.hand_over()
         self._lanes.close(self._facts())
         self._channels.close()
         self._source.close()
         if self.recorder is not None:
-            self.recorder.before_close(self._hand_over, remove=True)
+            if self._held is not None:
+                self.recorder.before_close(self._held.hand_over, remove=True)
             if self._given is None:
                 self.recorder.close()
 
@@ -236,22 +209,6 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if epsilon is not None and model.num_timesteps - model.n_envs < model.learning_starts:
             epsilon = 1.0  # before learning starts all actions are random, whatever the rate
         return {"epsilon": epsilon}
-
-
-class _End(NamedTuple):
-    """How an episode ended.
-
-    Attributes:
-        observation: its own last one; None where it is not told.
-        truncated: else it terminated.
-        facts: of the episode.
-        at: when, by `time.perf_counter`.
-    """
-
-    observation: Any
-    truncated: bool
-    facts: Mapping[str, Any]
-    at: float
 
 
 class _Source:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import cat
 
 from recorder.columns import Channel
+
+Array = np.ndarray[Any, Any]
 
 
 class Channels:
@@ -33,9 +34,9 @@ class Channels:
         """Return that as channels, a row an environment."""
         return {}
 
-    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return what was said of each of several steps of the only environment, as channels."""
-        return [{}] * len(said)
+    def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
+        """Return what was said of several steps of the only environment, a row a step."""
+        return {}
 
     def close(self) -> None:
         """Training ended."""
@@ -86,7 +87,6 @@ class _QValues(Channels):
         self._answers: dict[int, tuple[Any, Any]] = {}  # by step count, the newest of each
         n = model.n_envs
         self._no_values = np.full((n, self._actions), np.nan, dtype=np.float32)
-        self._no_row = [math.nan] * self._actions
         self._explored, self._greedy = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
         self.declared = (
             Channel("q_values", "float32", (self._actions,)),
@@ -116,14 +116,12 @@ class _QValues(Channels):
             return {"q_values": self._no_values, "explored": self._explored}
         return {"q_values": said.cpu().numpy(), "explored": self._greedy}
 
-    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        rows = iter(_rows([answer for answer in said if answer is not None]))
-        return [
-            {"q_values": self._no_row, "explored": True}
-            if answer is None
-            else {"q_values": next(rows), "explored": False}
-            for answer in said
-        ]
+    def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
+        explored = np.array([answer is None for answer in said])
+        values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
+        if not explored.all():
+            values[~explored] = _rows([answer for answer in said if answer is not None])
+        return {"q_values": values, "explored": explored}
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)
@@ -143,19 +141,17 @@ class _ValueAndLogProb(Channels):
         value, log_prob = (tensor.cpu().numpy().reshape(-1) for tensor in said)
         return {"value": value, "log_prob": log_prob}
 
-    def of_each(self, said: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+    def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
         values, log_probs = (
             _rows([tensor.reshape(-1) for tensor in tensors]) for tensors in zip(*said, strict=True)
         )
-        return [
-            {"value": value, "log_prob": log_prob}
-            for value, log_prob in zip(values, log_probs, strict=True)
-        ]
+        return {"value": values, "log_prob": log_probs}
 
 
-def _rows(tensors: Sequence[Any]) -> list[Any]:
-    """The rows of tensors, one behind the other, as plain numbers: in one go, on any device."""
-    return cat(tuple(tensors)).tolist() if tensors else []
+def _rows(tensors: Sequence[Any]) -> Array:
+    """The rows of tensors, one behind the other: in one go, from any device, of any dtype."""
+    rows: Array = cat(tuple(tensors)).detach().float().cpu().numpy()
+    return rows
 
 
 def channels_of(model: Any) -> Channels:

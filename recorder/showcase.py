@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from recorder.livequeue import LiveQueue, size_of_steps
 from recorder.marks import MARK_FIELDS, Mark, Marks, finals_of
 from recorder.packing import unpack
 from recorder.spaces import gather
-from recorder.values import spec_for
+from recorder.values import Spec, spec_for
 
 CALLBACK_BYTES = 64 << 20
 
@@ -28,6 +29,37 @@ Array = np.ndarray[Any, Any]
 Columns = dict[str, Array]
 
 log = logging.getLogger(__name__)
+
+
+class Piece:
+    """Rows `[start, stop)` of a take, made into columns once somebody wants them.
+
+    Args:
+        specs: of the columns.
+        parts: the columns as `Packer.take` returned them; held until then.
+        start: see above.
+        stop: see above.
+    """
+
+    def __init__(self, specs: Sequence[Spec], parts: Sequence[Any], start: int, stop: int) -> None:
+        self._specs = specs
+        self._parts = parts
+        self._start, self._stop = start, stop
+        self._columns: Columns | None = None
+
+    def __len__(self) -> int:
+        return self._stop - self._start
+
+    def columns(self) -> Columns:
+        """Return the rows, which hold on to nothing else of the take."""
+        parts, columns = self._parts, self._columns  # in this order: any thread may ask
+        if columns is None:
+            columns = self._columns = {
+                spec.column.name: spec.piece(part, self._start, self._stop)
+                for spec, part in zip(self._specs, parts, strict=True)
+            }
+            self._parts = ()
+        return columns
 
 
 class Showcase:
@@ -60,7 +92,7 @@ class Showcase:
         self._start = 0  # position of the running episode's step 0
         limit = CALLBACK_BYTES if callback else live.max_bytes
         self._carry_limit = limit // max(1, layout.bytes_per_step)
-        self._carried: list[Columns] = []
+        self._carried: list[Piece] = []
         self._carried_steps = 0
 
     @property
@@ -93,8 +125,8 @@ class Showcase:
             self._next += skipped
         if len(marks) > skipped:
             low, high = max(0, self._start - first), marks.position(-1) - first
-            recent = self._columns(parts, low, high)
-            # What is held is these columns, all of them until the last episode is let go.
+            recent = self._piece(parts, low, high, count)
+            # What is held is this piece, all of it until the last episode is let go.
             bounded = (high - low) * self._layout.bytes_per_step <= self._live.max_bytes
             for mark in marks[skipped:]:
                 self._show(recent, mark, first + low, bounded)
@@ -104,33 +136,32 @@ class Showcase:
             self._carried, self._carried_steps = [], 0
         self._carry(parts, self._start - first if marks else 0, count)
 
-    def _columns(self, parts: Sequence[Any], start: int, stop: int) -> Columns:
-        """Rows of a take, which hold on to nothing else of it."""
-        return {
-            spec.column.name: spec.piece(part, start, stop)
-            for spec, part in zip(self._specs, parts, strict=True)
-        }
+    def _piece(self, parts: Sequence[Any], start: int, stop: int, count: int) -> Piece:
+        """Some rows of a take of `count`."""
+        piece = Piece(self._specs, parts, start, stop)
+        # A block's memory is wanted back; and of what is held most is to be the piece.
+        if not isinstance(parts[0], bytes) or 2 * (stop - start) < count:
+            piece.columns()
+        return piece
 
-    def _show(self, columns: Columns, mark: Mark, first: int, bounded: bool) -> None:
+    def _show(self, recent: Piece, mark: Mark, first: int, bounded: bool) -> None:
         low, high = self._start - first, mark[0] - first
-        piece = {name: rows[max(low, 0) : high] for name, rows in columns.items()}
-        if self._lazily and not bounded:  # else it is built from at once, or may be held whole
-            piece = copies(piece)
+        pieces = [(recent, max(low, 0), high)]
         if low < 0:
             if self._carried_steps != -low or not self._carried:  # it outgrew the bound
                 self._live.skip(1)
                 log.info("episode %d is too long to show at once; it is on the tape", self._next)
                 return
-            piece = {
-                name: np.concatenate([*(c[name] for c in self._carried), rows])
-                for name, rows in piece.items()
-            }
+            pieces = [*((piece, 0, len(piece)) for piece in self._carried), *pieces]
         number, start = self._next, self._start
         if self._lazily:
             size = size_of_steps(mark[0] - start, self._layout.bytes_per_step)
-            self._live.offer(lambda: self._build(piece, mark, number, start), size)
+            rows: Callable[[], Columns] = partial(_joined, pieces)
+            if not bounded:  # what is not copied now would hold the piece, which is too much
+                rows = partial(dict, rows())
+            self._live.offer(lambda: self._build(rows(), mark, number, start), size)
             return
-        episode = self._build(piece, mark, number, start)
+        episode = self._build(_joined(pieces), mark, number, start)
         if self._callback is not None:
             try:
                 self._callback(episode)
@@ -145,10 +176,10 @@ class Showcase:
         if self._carried_steps > self._carry_limit:
             self._carried = []  # the count goes on, so that it is never shown in part
         else:
-            self._carried.append(self._columns(parts, start, count))
+            self._carried.append(self._piece(parts, start, count, count))
 
     def _build(self, columns: Columns, mark: Mark, number: int, start: int) -> Episode:
-        layout, columns = self._layout, copies(columns)
+        layout = self._layout
         count = len(columns["reward"])
         facts = dict(zip(MARK_FIELDS, mark, strict=True))
         observations = gather(layout.observation_space, "observation", columns, count)
@@ -174,6 +205,8 @@ class Showcase:
         )
 
 
-def copies(columns: Columns) -> Columns:
-    """Return columns that hold on to nothing else."""
-    return {name: rows.copy() for name, rows in columns.items()}
+def _joined(pieces: Sequence[tuple[Piece, int, int]]) -> Columns:
+    """Some rows of each of several pieces, copied."""
+    parts = [(piece.columns(), low, high) for piece, low, high in pieces]
+    names = parts[0][0]
+    return {name: np.concatenate([c[name][low:high] for c, low, high in parts]) for name in names}

@@ -69,6 +69,15 @@ class Spec:
         info = np.iinfo(self.column.dtype)
         return int(info.min), int(info.max)
 
+    def part(self, rows: Any) -> Any:
+        """Return rows as `Packer.extend` takes them, which is what `rows` makes of it again.
+
+        Args:
+            rows: an array of the column's dtype, or one that is cast to it, `(count, *shape)`;
+                where the column is packed, a list of bytes.
+        """
+        return rows if self.code == "o" else np.ascontiguousarray(rows, self.stored)
+
     def piece(self, part: Any, start: int, stop: int) -> Array:
         """Return some of the rows that `take` gave for this column, as `rows` does."""
         width = 1 if self.code == "o" else self.column.width * self.stored.itemsize

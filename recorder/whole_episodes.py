@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from recorder.episode import Episode
@@ -77,8 +78,8 @@ class WholeEpisodes:
 
         Args:
             pieces: how many steps, and the columns `Layout.steps` for them, each an array of
-                its column's dtype, `(count, *shape)`, or a list of plain values where it is
-                packed. Not all pieces need to be in memory at once.
+                its column's dtype, `(count, *shape)`, or a list of bytes where it is packed.
+                Not all pieces need to be in memory at once.
             final_observation: as for `finish_episode`.
             started: when it began, by `time.perf_counter`.
             **facts: as for `finish_episode`.
@@ -98,12 +99,24 @@ class WholeEpisodes:
         own._capture.packer.started = started
         try:
             for count, columns in pieces:
-                own._capture.extend_columns(columns, count)
+                own._capture.packer.extend(own._capture.parts_of(columns), 0, count)
         except BaseException:  # an interrupt, say: what is recorded is an episode cut off
             if own.open_episode()[0]:
                 own.finish_episode(incomplete=True)
             raise
         return own.finish_episode(final_observation, **facts)
+
+    def steps_of(self, columns: Sequence[Any]) -> Callable[[int, int], None]:
+        """Return what records rows `[start, stop)` of columns as steps of the running episode.
+
+        For who has gathered many steps, and knows where episodes end among them. Nothing is
+        looked at again.
+
+        Args:
+            columns: as a piece of `record_columns`.
+        """
+        capture = cast("EpisodeRecorder", self)._capture
+        return partial(capture.packer.extend, capture.parts_of(columns))
 
 
 def _open_episode() -> SequenceError:

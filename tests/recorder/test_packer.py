@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -202,6 +204,97 @@ def test_steps_come_out_as_they_went_in_however_puts_and_takes_alternate(packer,
     assert taken == list(range(put))
 
 
+def some_steps(count: int) -> tuple[Any, list[dict[str, Any]]]:
+    """Steps that differ in each column, and their whole columns as `extend` takes them."""
+    steps = [
+        GOOD | {
+            "observation": i, "action": np.full(2, i, np.float32), "reward": i / 3,
+            "narrow": i % 256, "half": i / 2, "flag": i % 2 == 0, "row": [float(i), 0.0, -1.0],
+            "mask": [i % 3 == 0, True, False], "thing": {"a": i},
+        }
+        for i in range(count)
+    ]  # fmt: skip
+    specs = tuple(map(spec_for, COLUMNS))
+    source = PythonPacker(specs, 3, count, pytest.fail)
+    for step in steps:
+        call(source, step)
+    _, _, parts, *_ = source.take(count)
+    return tuple(
+        spec.part(part if spec.code == "o" else spec.rows(part, count))
+        for spec, part in zip(specs, parts, strict=True)
+    ), steps
+
+
+@given(st.lists(st.integers(0, 9), max_size=4), st.integers(1, 6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_of_whole_columns_go_in_as_if_each_were_recorded(packer, cuts, capacity):
+    """In stretches of any length, where there is little room too."""
+    whole, steps = some_steps(9)
+    specs = tuple(map(spec_for, COLUMNS))
+
+    def come_out(put: Callable[[Any], None]) -> list[Any]:
+        taken = []
+        columns = make_packer(specs, 3, capacity, lambda: taken.append(columns.take(2)))
+        put(columns)
+        assert columns.open_episode() == (9, sum(i / 3 for i in range(9)))
+        while columns.count:
+            taken.append(columns.take(2))
+        return [
+            np.concatenate([spec.rows(parts[i], count) for count, _, parts, *_ in taken]).tolist()
+            for i, spec in enumerate(specs)
+        ]
+
+    def in_stretches(columns: Any) -> None:
+        for low, high in pairwise([0, *sorted(cuts), 9]):
+            columns.extend(whole, low, high)
+
+    def one_by_one(columns: Any) -> None:
+        for step in steps:
+            call(columns, step)
+
+    assert come_out(in_stretches) == come_out(one_by_one)
+
+
+def test_rows_of_whole_columns_fill_block_after_block(packer):
+    """More than a block of the compiled packer holds, and more than all may hold."""
+    spec = spec_for(Column("observation", "int64"))
+    got: list[int] = []
+
+    def full() -> None:
+        _, first, (part,), *_ = columns.take(5000)
+        assert first == len(got)
+        got.extend(np.frombuffer(part, np.int64).tolist())
+
+    columns = make_packer((spec,), 1, 40_000, full)
+    columns.record(-1)
+    columns.extend((spec.part(np.arange(100_000)),), 1, 100_000)
+    while columns.count:
+        full()
+    assert got == [-1, *range(1, 100_000)]
+
+
+@pytest.mark.parametrize(
+    ("change", "start", "stop"),
+    [
+        (lambda parts: parts[1:], 0, 2),
+        (lambda parts: (*parts[:2], parts[2][:1], *parts[3:]), 0, 2),
+        (lambda parts: (*parts[:-1], parts[-1][:1]), 0, 2),
+        (lambda parts: parts, 0, 3),
+        (lambda parts: parts, -1, 2),
+        (lambda parts: parts, 2, 1),
+    ],
+)
+def test_rows_that_are_not_there_are_refused_and_leave_nothing_behind(packer, change, start, stop):
+    """The columns stay of one length."""
+    columns = make_packer(tuple(map(spec_for, COLUMNS)), 3, 64, pytest.fail)
+    parts, _ = some_steps(2)
+    with pytest.raises(ValueError, match=r"expected .* rows"):
+        columns.extend(change(parts), start, stop)
+    assert columns.take(9)[0] == 0
+    columns.extend(parts, 0, 2)
+    assert [len(part) for part in columns.take(9)[2]][-1] == 2
+
+
 def test_a_full_packer_asks_for_room_until_there_is_some(packer):
     """No step is dropped, and none goes past the capacity."""
     taken: list[int] = []
@@ -257,6 +350,8 @@ def test_a_closed_packer_raises_what_it_was_told(packer):
     for _ in range(2):
         with pytest.raises(LookupError, match="closed"):
             columns.record(2)
+        with pytest.raises(LookupError, match="closed"):
+            columns.extend((np.arange(2),), 0, 2)
     assert columns.count == 1
 
 

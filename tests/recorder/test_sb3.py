@@ -41,7 +41,8 @@ try:
     from stable_baselines3.common.monitor import Monitor
     from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-    from recorder.sb3 import HELD_STEPS, RecordCallback
+    from recorder.held import HELD_STEPS
+    from recorder.sb3 import RecordCallback
 
     torch.set_num_threads(1)
 except ImportError:
@@ -446,7 +447,7 @@ def test_an_end_goes_to_who_watches_at_once_and_otherwise_with_the_steps_around_
     tmp_path, monkeypatch, watched
 ):
     """Steps are held for a moment; a live view in the same process must not wait for it."""
-    monkeypatch.setattr("recorder.sb3.HELD_S", math.inf)
+    monkeypatch.setattr("recorder.held.HELD_S", math.inf)
     _, env = games(1)
     recorder = EpisodeRecorder(
         tmp_path,
@@ -473,7 +474,7 @@ def test_episodes_that_were_held_took_as_long_as_they_took(tmp_path, monkeypatch
     """And began one when the other ended, though all were recorded at the same moment."""
     now = itertools.count(time.perf_counter())
     monkeypatch.setattr("recorder.sb3.time", SimpleNamespace(perf_counter=lambda: next(now)))
-    monkeypatch.setattr("recorder.sb3.HELD_S", math.inf)
+    monkeypatch.setattr("recorder.held.HELD_S", math.inf)
     _, env = games(1)
     record = RecordCallback(tmp_path)
     dqn(env).learn(HELD_STEPS - 4, callback=record)
