@@ -184,8 +184,8 @@ def train(
         if finish is not None:
             finish(
                 observation,
-                terminated=bool(terminated),
-                truncated=bool(truncated),
+                terminated=terminated,
+                truncated=truncated,
                 incomplete=incomplete,
                 seed=seed if finished == 0 else None,
                 epsilon=epsilon,

@@ -756,8 +756,8 @@ as_int64(PyObject *value, long long *number)
     return !overflow;
 }
 
-/* The end of an episode in its common form: an int64 as final observation, and the flags
- * and `epsilon` as plain bools and a float, no seed and no stage. Everything else is
+/* The end of an episode in its common form: an int64 as final observation, flags, and
+ * `epsilon` as a float, no seed and no stage. Everything else is
  * done by `finish_episode` in Python, which this returns the result of. */
 static PyObject *
 finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
@@ -770,12 +770,16 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 
     for (Py_ssize_t i = 0; common && i < keywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
-        if (name == word_terminated && PyBool_Check(value))
-            flags |= value == Py_True ? TERMINATED : 0;
-        else if (name == word_truncated && PyBool_Check(value))
-            flags |= value == Py_True ? TRUNCATED : 0;
-        else if (name == word_incomplete && PyBool_Check(value))
-            flags |= value == Py_True ? INCOMPLETE : 0;
+        long long flag = name == word_terminated ? TERMINATED
+            : name == word_truncated             ? TRUNCATED
+            : name == word_incomplete            ? INCOMPLETE
+                                                 : 0;
+        if (flag) {
+            int holds = PyObject_IsTrue(value); /* environments return bools of numpy too */
+            if (holds < 0)
+                return NULL;
+            flags |= holds ? flag : 0;
+        }
         else if (name == word_epsilon && PyFloat_CheckExact(value))
             epsilon = PyFloat_AS_DOUBLE(value);
         else if (value == Py_None && (name == word_seed || name == word_stage))
@@ -1092,7 +1096,19 @@ static PyObject *
 open_episode(Packer *self, PyObject *unused)
 {
     (void)unused;
-    return Py_BuildValue("(Ld)", self->position - self->ended, self->open_return);
+    /* By hand: what reads a format takes twice the time, and loops ask once an episode. */
+    PyObject *pair = PyTuple_New(2);
+    PyObject *length = PyLong_FromLongLong(self->position - self->ended);
+    PyObject *sum = PyFloat_FromDouble(self->open_return);
+    if (pair == NULL || length == NULL || sum == NULL) {
+        Py_XDECREF(pair);
+        Py_XDECREF(length);
+        Py_XDECREF(sum);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, length);
+    PyTuple_SET_ITEM(pair, 1, sum);
+    return pair;
 }
 
 enum { MOST_BUFFERS = 64, HEAR_BYTES = 1 << 16 };
