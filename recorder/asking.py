@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -20,7 +20,7 @@ from recorder.pruning import blank_rows
 from recorder.reader import reading
 from recorder.scan import scan_segments
 from recorder.selection import Selection
-from recorder.stepping import named
+from recorder.stepping import named, whole
 from recorder.tape import EPISODE_COLUMNS
 
 if TYPE_CHECKING:
@@ -164,6 +164,30 @@ class Asking:
             named(layout, columns, len(steps)),
         )  # fmt: skip
 
+    def load(self, number: int) -> Episode:
+        """Return one episode whole.
+
+        Raises:
+            EpisodeNotFound: the run has no such episode.
+            StepsNotKept: its steps were not kept.
+            DamagedTape: bytes on the tape are not what was written.
+        """
+        run = self._run
+        with run._lock:
+            summary = run.episode(number)
+            steps = run.steps(number)
+        return replace(whole(summary, steps), player=self._player)
+
+    def keyframes(self) -> list[tuple[int, int]]:
+        """Return the global step and the episode of each stored Q-table, in order.
+
+        Raises:
+            NoQTable: the run has none.
+        """
+        run = self._run
+        with run._lock, reading(run._file):
+            return run._q_tables.keyframes()
+
     def highlights(self, scan_steps: int | None = SCAN_STEPS) -> Highlights:
         """Return the few episodes worth watching, and how much was looked at for them.
 
@@ -224,7 +248,7 @@ class Asking:
             f"ORDER BY episode {'DESC' if newest else 'ASC'} LIMIT 1 OFFSET ?",
             (place,),
         )
-        return run._settled(summary_of(rows[0])) if rows else None
+        return run._summaries.settled(summary_of(rows[0])) if rows else None
 
     def _player(self, episode: Episode, theme: str) -> notebook.Player:
         return notebook.player(vars(self._run.info), episode, theme)

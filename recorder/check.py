@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from recorder import codec, rollups, runlock, schema
-from recorder.assemble import Ended
+from recorder import codec, runlock, schema
+from recorder.check_rollups import RollupCheck, agree
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
 from recorder.errors import DamagedTape
+from recorder.findings import Report
 from recorder.keyframes import KEYFRAME_COLUMNS, of_row
 from recorder.layout import Layout
 from recorder.pruning import BLANK
@@ -27,7 +27,6 @@ from recorder.reader import open_tape, reading
 from recorder.segments import SEGMENT_COLUMNS
 from recorder.tape import END_LOST, EPISODE_COLUMNS, EVENT_COLUMNS
 
-FINDINGS_MAX = 1000
 _ROWS = 4096  # a multiple of the smallest roll-up
 _MAY_BE_NULL = {"episode_return", "epsilon", "seed", "stage", "reason", "tags"}
 _TYPES: dict[str, type] = {
@@ -35,61 +34,6 @@ _TYPES: dict[str, type] = {
     "stage": str, "reason": str, "tags": str,
 }  # fmt: skip
 _ENDING = TERMINATED | TRUNCATED | INCOMPLETE
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is not as it was written.
-
-    Attributes:
-        place: the table and the row: `segments 16384`, `episodes 12`, `file`.
-        text: what is wrong with it.
-    """
-
-    place: str
-    text: str
-
-
-@dataclass
-class Report:
-    """What `check_run` found.
-
-    Attributes:
-        run_id: the run.
-        episodes: rows of episodes looked at.
-        steps: steps in segments that are whole, rows that hold the place of others in the
-            middle of a segment counted in.
-        segments: segments looked at.
-        recorded_steps: steps of the episodes, kept or not.
-        kept_episodes: those whose steps were kept: all, where there is no policy and no quota.
-        kept_steps: theirs.
-        lost_steps: steps that gaps on the timeline own up to; these are no findings.
-        findings: in the order they were found, `FINDINGS_MAX` at most.
-    """
-
-    run_id: str
-    episodes: int = 0
-    steps: int = 0
-    segments: int = 0
-    recorded_steps: int = 0
-    kept_episodes: int = 0
-    kept_steps: int = 0
-    lost_steps: int = 0
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
-
-    def add(self, place: str, text: str) -> None:
-        """Note a finding."""
-        if len(self.findings) < FINDINGS_MAX:
-            self.findings.append(Finding(place, text))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return {**asdict(self), "clean": self.clean}
 
 
 def check_run(path: str | Path) -> Report:
@@ -152,7 +96,7 @@ class _Check:
         self._at_end = 0  # step behind the last segment taken
         self._missing_to = -1
         self._damaged: list[tuple[int, int]] = []
-        self._summed = 0  # roll-ups that the episodes make
+        self._rollups = RollupCheck(connection, report)
 
     def run(self) -> None:
         layout = self._run_row()
@@ -247,8 +191,6 @@ class _Check:
 
     def _episodes(self, with_steps: bool) -> None:
         number, stop = 0, 0  # expected next
-        fresh = rollups.Rollups()
-        expected: dict[tuple[int, int], Sequence[Any]] = {}
         names = ", ".join(EPISODE_COLUMNS)
         at = -(1 << 63)
         while True:
@@ -275,10 +217,9 @@ class _Check:
                 if with_steps:
                     self._steps(row)
             self._report.episodes += len(rows)
-            for summed in _summed(fresh, sound):
-                expected[summed[0], summed[1]] = summed
-            self._compare_rollups(expected, at)
-        self._compare_rollups(expected, None)
+            self._rollups.add(sound)
+            self._rollups.compare(at)
+        self._rollups.compare(None)
         if self._segment is not None or self._at_end > stop:
             self._report.add("segments", f"steps from {stop:,} on belong to no episode")
         while self._segment is not None:
@@ -343,7 +284,7 @@ class _Check:
 
     def _compare(self, place: str, row: dict[str, Any], total: float, ending: int | None) -> None:
         told = math.nan if row["episode_return"] is None else row["episode_return"]
-        if not _close(told, total):
+        if not agree(told, total):
             self._report.add(place, f"its return is {told!r}, its rewards sum to {total!r}")
         if row["running"] or row["reason"] == END_LOST:
             if ending is not None:
@@ -361,51 +302,6 @@ class _Check:
                 place, f"it ended as {flags} by its row, as {ending & _ENDING} by tape"
             )
 
-    def _compare_rollups(
-        self, expected: dict[tuple[int, int], Sequence[Any]], before: int | None
-    ) -> None:
-        """Compare and forget the roll-ups of episodes before a number; None: all that are left."""
-        names = ", ".join(rollups.COLUMNS)
-        for key in list(expected):
-            level, bucket = key
-            if before is not None and (bucket + 1) * level > before:
-                continue
-            want = expected.pop(key)
-            place = f"rollups {level} {bucket}"
-            self._summed += 1
-            row = self._execute(
-                f"SELECT {names} FROM rollups WHERE level = ? AND bucket = ?", key
-            ).fetchone()
-            if row is None:
-                self._report.add(place, "it is not there")
-                continue
-            if row[-1] != want[-1]:
-                low = bucket * level
-                self._report.add(
-                    place, f"the checksum of episodes {low:,} to {low + level - 1:,} differs"
-                )
-            for name, a, b in zip(rollups.COLUMNS[2:-1], row[2:-1], want[2:-1], strict=True):
-                if not _close(math.nan if a is None else a, b):
-                    self._report.add(place, f"{name} is {a!r}, and {b!r} by the episodes")
-                    break
-        if before is None:
-            (there,) = self._execute("SELECT count(*) FROM rollups").fetchone()
-            if there > self._summed:
-                self._report.add("rollups", "there are some without episodes")
-
-
-def _summed(fresh: rollups.Rollups, rows: list[tuple[Any, ...]]) -> Iterator[Sequence[Any]]:
-    """Add finished episodes to roll-ups, a stretch of numbers that follow each other a time."""
-    running, reason = EPISODE_COLUMNS.index("running"), EPISODE_COLUMNS.index("reason")
-    stretch: list[tuple[Any, ...]] = []
-    for row in [*rows, None]:
-        if stretch and (row is None or row[0] != stretch[-1][0] + 1 or _open(row, running, reason)):
-            columns = dict(zip(EPISODE_COLUMNS, map(list, zip(*stretch, strict=True)), strict=True))
-            yield from fresh.add(Ended(stretch[0][0], columns))
-            stretch = []
-        if row is not None and not _open(row, running, reason):
-            stretch.append(row)
-
 
 def _is_sound(row: tuple[Any, ...]) -> bool:
     """Whether a row holds what its columns are declared to hold: damaged ones may not."""
@@ -413,14 +309,3 @@ def _is_sound(row: tuple[Any, ...]) -> bool:
         isinstance(value, _TYPES.get(name, int)) or (value is None and name in _MAY_BE_NULL)
         for name, value in zip(EPISODE_COLUMNS, row, strict=True)
     )
-
-
-def _open(row: tuple[Any, ...], running: int, reason: int) -> bool:
-    return bool(row[running]) or row[reason] == END_LOST
-
-
-def _close(a: float, b: float) -> bool:
-    """Sums may differ by their order: by the last bits, or where infinities meet."""
-    if math.isnan(a) or math.isnan(b):
-        return math.isnan(a) == math.isnan(b)
-    return a == b or math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from recorder.arguments import run_argument, run_path, runs_dir_option
-from recorder.check import Report, check_run
+from recorder.check import check_run
+from recorder.findings import Report
 from recorder.hints import reel_command
 from recorder.recover import recover_run
 

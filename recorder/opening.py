@@ -14,8 +14,9 @@ from typing import Any
 
 from recorder import schema
 from recorder.assemble import Assembler, Piece
+from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL
-from recorder.errors import LayoutMismatch, RecorderError, RunsDirError
+from recorder.errors import LayoutMismatch, RecorderError, RunNotFound, RunsDirError
 from recorder.layout import Layout
 from recorder.reader import open_tape, reading
 from recorder.runlock import RunLock
@@ -27,16 +28,40 @@ class Opened:
     """Where a recorder begins.
 
     Attributes:
+        run_dir: the run's directory.
         lock: the run's, held.
         episode: number of its first episode.
         first_step: global step of its first step.
         lost_before: episodes and steps that the run had lost by then.
     """
 
+    run_dir: Path
     lock: RunLock
     episode: int = 0
     first_step: int = 0
     lost_before: tuple[int, int] = (0, 0)
+
+
+def begin(
+    runs_dir: str | Path,
+    run_id: str | None,
+    name: str,
+    resume: bool,
+    layout: Layout,
+    facts: Mapping[str, Any],
+) -> Opened:
+    """Make a run, or take one up. See `EpisodeRecorder`.
+
+    Raises:
+        RunsDirError, RunIdError, RunExists: see `make_run_dir`, and `make`.
+        RunNotFound: there is no run to take up, or none is named.
+        RunBusy, LayoutMismatch, NotARun, NewerSchema, DamagedTape: see `take_up`.
+    """
+    if not resume:
+        return make(make_run_dir(runs_dir, run_id, name), layout, facts)
+    if run_id is None:
+        raise RunNotFound("expected run_id=... with resume=True, got none; name the run")
+    return take_up(find_run(runs_dir, run_id), layout, facts)
 
 
 def make(run_dir: Path, layout: Layout, row: Mapping[str, Any]) -> Opened:
@@ -64,7 +89,7 @@ def make(run_dir: Path, layout: Layout, row: Mapping[str, Any]) -> Opened:
             lock.release()
         shutil.rmtree(run_dir, ignore_errors=True)
         raise _cannot_write(run_dir, error) from error
-    return Opened(lock)
+    return Opened(run_dir, lock)
 
 
 def take_up(run_dir: Path, layout: Layout, facts: Mapping[str, Any]) -> Opened:
@@ -121,7 +146,7 @@ def _take_up(run_dir: Path, layout: Layout, facts: Mapping[str, Any], lock: RunL
             tape.commit(pieces, [event], {"status": "recording", "ended_at": None})
         except sqlite3.OperationalError as error:
             raise _cannot_write(run_dir, error) from error
-        return Opened(lock, number, step, lost_before)
+        return Opened(run_dir, lock, number, step, lost_before)
     finally:
         tape.close()
 

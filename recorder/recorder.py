@@ -4,39 +4,32 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from recorder import forks, opening
-from recorder.agents import with_agents
+from recorder import forks, opening, refusals
 from recorder.callback import CallbackThread
 from recorder.capture import Capture
-from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED, TRUNCATED
-from recorder.columns import Channel, check_channels
+from recorder.columns import Channel
 from recorder.episode import Episode
-from recorder.errors import RunNotFound, SequenceError
 from recorder.facts import checked_facts, checked_seconds
-from recorder.judge import RewardJudge
-from recorder.layout import Layout
+from recorder.last_words import LastWords
 from recorder.livequeue import LiveQueue
 from recorder.options import COMMIT_INTERVAL_S, check_mappings, check_names, check_options
 from recorder.packer import ENDED
 from recorder.policy import Keep, Policy
 from recorder.policy_text import as_policy
 from recorder.pruning import check_quota
-from recorder.pump import Pump
 from recorder.recorder_stats import RecorderStats
 from recorder.redaction import Redaction
-from recorder.showcase import Showcase
 from recorder.subject import Subject, first_row
 from recorder.timeline import Timeline
 from recorder.whole_episodes import WholeEpisodes
+from recorder.wiring import make_pump
 
 if TYPE_CHECKING:
     from gymnasium import Env
@@ -163,12 +156,7 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         about = Subject.of(
             env, observation_space, action_space, env_id, env_kwargs, presentation, env_spec
         )
-        self.layout = Layout(
-            about.observation_space,
-            about.action_space,
-            check_channels(with_agents(channels, agents)),
-            infos,
-        )
+        self.layout = about.layout(channels, agents, infos)
         policy = None if keep is None else as_policy(keep)
         if quota_bytes is not None:
             check_quota(quota_bytes)
@@ -178,14 +166,8 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         facts = first_row(
             about, self.layout, redaction, name, now, algorithm, hyperparameters, seed
         )
-        if resume:
-            if run_id is None:
-                raise RunNotFound("expected run_id=... with resume=True, got none; name the run")
-            self.path = find_run(runs_dir, run_id)
-            opened = opening.take_up(self.path, self.layout, facts)
-        else:
-            self.path = make_run_dir(runs_dir, run_id, name)
-            opened = opening.make(self.path, self.layout, facts)
+        opened = opening.begin(runs_dir, run_id, name, resume, self.layout, facts)
+        self.path = opened.run_dir
         self.run_id = self.path.name
         self.live = LiveQueue()
         self._callback = CallbackThread(live_stream_callback) if live_stream_callback else None
@@ -200,47 +182,16 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         self._closed = False
         self._ended = False
         self._forked = False
-        self._refusal = _closed()
-        self._before_close: list[Callable[[], None]] = []
+        self._refusal = refusals.closed()
+        self._last_words = LastWords()
         # Wall clock for display, monotonic clock for durations.
         self._wall_offset = now - time.perf_counter()
         packer.started = packer.woken = time.perf_counter()
-        self._pump = Pump(
-            self._capture,
-            Showcase(
-                self.layout,
-                self.live,
-                None if self._callback is None else self._callback.put,
-                opened.episode,
-                self._first_step,
-            ),
-            self.path,
-            {
-                "observation_space": self.layout.observation_space,
-                "action_space": self.layout.action_space,
-                "layout": self.layout.as_json(),
-                "episode": opened.episode,
-                "first_step": opened.first_step,
-                "lost_before": opened.lost_before,
-                "interval": commit_interval,
-                # At work in the writer's process, unless it holds a function of the user's.
-                "keep": None if policy is None else str(policy) if policy.portable else "",
-                "quota": quota_bytes,
-                "provenance": {
-                    "argv": redaction.argv(sys.argv),
-                    "pid": os.getpid(),
-                    "at": now,
-                    "env_spec": about.env_spec,
-                },
-                "redact": tuple(redaction.names),
-            },
-            lambda: self._wall_offset + packer.started,
-            commit_interval,
-            (self._lock.fileno(),),
-            None
-            if policy is None or policy.portable
-            else RewardJudge(policy, self.layout, opened.episode, opened.first_step),
-        )
+        self._pump = make_pump(
+            self._capture, opened, self.live, self._callback, policy, quota_bytes,
+            commit_interval, lambda: self._wall_offset + packer.started,
+            now=now, redaction=redaction, env_spec=about.env_spec,
+        )  # fmt: skip
         packer.arm(
             self._pump.wake_fd, self.finish_episode, time.perf_counter,
             self._wall_offset, 0.0, self._capture.plain_final,
@@ -271,18 +222,6 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         """Seconds from the start of the running episode to `at`, by `time.perf_counter`."""
         return max(0.0, at - self._capture.packer.started)
 
-    def put_off(self) -> None:
-        """Let the ends of episodes in the next moment hurry nobody.
-
-        They are committed within `commit_interval` all the same. For who records much at once,
-        between which the training thread would be made to wait; `hurry` ends it.
-        """
-        self._capture.packer.woken = time.perf_counter()
-
-    def hurry(self) -> None:
-        """Have the ends of episodes that were recorded sent on now."""
-        self._pump.wake(ENDED)
-
     @property
     def episode(self) -> int:
         """Number of the episode that is recorded now, or next: of those before it."""
@@ -300,10 +239,10 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
             callback: takes nothing; called once.
             remove: call it no more.
         """
-        if not remove:
-            self._before_close.append(callback)
-        elif callback in self._before_close:
-            self._before_close.remove(callback)
+        if remove:
+            self._last_words.remove(callback)
+        else:
+            self._last_words.add(callback)
 
     def finish_episode(
         self,
@@ -359,10 +298,7 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
             duration_s = checked_seconds("duration_s", duration_s)
         position = packer.position
         if position == packer.ended:
-            raise SequenceError(
-                "expected at least one step before finish_episode, got none; "
-                "call record_step for each step first, and finish_episode once an episode"
-            )
+            raise refusals.no_steps()
         started = self._wall_offset + packer.started
         capture.end((position, final, flags, epsilon, seed, stage, started, duration_s, tags))
         number = packer.episode
@@ -402,17 +338,9 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
             return
         try:
             if not self._closed:
-                self._hand_in()
+                self._last_words.say()
         finally:
             self._close(status)
-
-    def _hand_in(self) -> None:
-        """Call what `before_close` was given, newest first, each even where another failed."""
-        if self._before_close:
-            try:
-                self._before_close.pop()()
-            finally:
-                self._hand_in()
 
     def _close(self, status: str) -> None:
         if not self._closed:
@@ -437,12 +365,9 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         if self._closed:
             return
         self._closed = self._forked = True
-        self._refusal = SequenceError(
-            "expected the process that made this recorder, got a forked child of it; make a "
-            "recorder of its own in the child, for a run of its own"
-        )
+        self._refusal = refusals.forked()
         self._capture.packer.close(self._refusal)
-        self._before_close.clear()
+        self._last_words.clear()
         self._pump.forget()
         self._lock.release()
         self.live.after_fork()
@@ -461,9 +386,3 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
 
     def __repr__(self) -> str:
         return f"<EpisodeRecorder {self.run_id}: {self._capture.packer.episode:,} episodes>"
-
-
-def _closed() -> SequenceError:
-    return SequenceError(
-        "expected an open recorder, got a closed one; make a new EpisodeRecorder for a new run"
-    )

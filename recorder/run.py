@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import replace
 from functools import cached_property
@@ -16,13 +15,14 @@ from recorder.catalogue import files_bytes
 from recorder.codec import Array, Segment
 from recorder.counting import Counts as TapeCounts
 from recorder.curve import Curve, read_curve
-from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
-from recorder.errors import EpisodeNotFound, ListingError, NoQTable, StepsNotKept
+from recorder.episode import EpisodeSummary, Steps, Stretch
+from recorder.errors import ListingError, NoQTable, StepsNotKept
+from recorder.events import count_events, read_events
 from recorder.expression_tree import Expression
 from recorder.facets import Facet, read_facets
 from recorder.labels import LabelReader, Labels
 from recorder.layout import Layout
-from recorder.listing import EpisodePage, Listing, read_page, summary_of
+from recorder.listing import EpisodePage, Listing, read_page
 from recorder.pruning import BY_POLICY
 from recorder.qtables import MOST_STATES, QRange, QTable, QTables
 from recorder.reader import SegmentReader, open_tape, reading, rows_as_dicts
@@ -37,11 +37,10 @@ from recorder.runrow import (
 )
 from recorder.scans import Scans
 from recorder.schema import FILE_NAME
-from recorder.stepping import EpisodeReader, whole
-from recorder.tape import EPISODE_COLUMNS, Event
+from recorder.stepping import EpisodeReader
+from recorder.summaries import SummaryReader
+from recorder.tape import Event
 from recorder.zones import Zones
-
-_EPISODE = f"SELECT {', '.join(EPISODE_COLUMNS)} FROM episodes"
 
 
 class Run(Asking):
@@ -67,6 +66,9 @@ class Run(Asking):
         self._segments = SegmentReader(self._connection, self._lock, self.layout)
         self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
         self._labels = LabelReader(self.path)
+        self._summaries = SummaryReader(
+            self.run_id, self._rows, self.is_recording, lambda: self.known_labels
+        )
 
     @property
     def run_id(self) -> str:
@@ -160,7 +162,7 @@ class Run(Asking):
                 self._scan, self._zones, listing, sort=sort, limit=limit, after=cursor, total=total,
                 recording=self.is_recording(), labels=self.known_labels,
             )  # fmt: skip
-        return replace(page, episodes=[self._settled(summary) for summary in page.episodes])
+        return replace(page, episodes=[self._summaries.settled(one) for one in page.episodes])
 
     def facets(
         self, *, where: str | Expression | None = None, text: str | None = None
@@ -207,14 +209,7 @@ class Run(Asking):
         Raises:
             EpisodeNotFound: the run has no such episode.
         """
-        rows = self._rows(f"{_EPISODE} WHERE episode = ?", (_sqlite_int(number),))
-        if not rows:
-            newest = self.newest()
-            there = f"0 to {newest.episode:,}" if newest else "none yet"
-            raise EpisodeNotFound(
-                f"expected an episode of run {self.run_id!r} ({there}), got {number}"
-            )
-        return self._settled(summary_of(rows[0]))
+        return self._summaries.of(number)
 
     def newest(self, kept: bool = False) -> EpisodeSummary | None:
         """Return the newest episode, the running one included, or None.
@@ -223,24 +218,7 @@ class Run(Asking):
             kept: the newest whose steps are on the tape, if it is among the last
                 10,000 episodes.
         """
-        where = ""
-        if kept:
-            where = "WHERE kept = 1 AND episode > (SELECT max(episode) FROM episodes) - 10000"
-        rows = self._rows(f"{_EPISODE} {where} ORDER BY episode DESC LIMIT 1")
-        return self._settled(summary_of(rows[0])) if rows else None
-
-    def _settled(self, summary: EpisodeSummary) -> EpisodeSummary:
-        """What stands in its row, and what is known beside it.
-
-        An episode that nobody goes on with is incomplete, not running.
-        """
-        if summary.running and not self.is_recording():
-            # Its recorder may have ended it after the row was read, and gone.
-            rows = self._rows(f"{_EPISODE} WHERE episode = ?", (summary.episode,))
-            summary = summary_of(rows[0]) if rows else summary
-            if summary.running:
-                summary = replace(summary, running=False, incomplete=True)
-        return self.known_labels.told_of(summary)
+        return self._summaries.newest(kept)
 
     def steps(self, number: int, start: int = 0, stop: int | None = None) -> Steps:
         """Return rows `[start, stop)` of an episode's steps.
@@ -277,19 +255,6 @@ class Run(Asking):
         """
         with self._lock:
             return self._steps.stretch(self.episode(number), step)
-
-    def load(self, number: int) -> Episode:
-        """Return one episode whole.
-
-        Raises:
-            EpisodeNotFound: the run has no such episode.
-            StepsNotKept: its steps were not kept.
-            DamagedTape: bytes on the tape are not what was written.
-        """
-        with self._lock:
-            summary = self.episode(number)
-            steps = self.steps(number)
-        return replace(whole(summary, steps), player=self._player)
 
     def q_table(self, step: int | None = None, *, episode: int | None = None) -> QTable:
         """Return the Q-table as it was at a moment of the training.
@@ -347,15 +312,6 @@ class Run(Asking):
         with self._lock, reading(self._file):
             return self._q_tables.range(self.end_step)
 
-    def keyframes(self) -> list[tuple[int, int]]:
-        """Return the global step and the episode of each stored Q-table, in order.
-
-        Raises:
-            NoQTable: the run has none.
-        """
-        with self._lock, reading(self._file):
-            return self._q_tables.keyframes()
-
     @cached_property
     def _q_tables(self) -> QTables:
         def covering(first: int, stop: int) -> list[Segment]:
@@ -404,21 +360,12 @@ class Run(Asking):
                 so many already asks for those that came since.
             limit: most; None: all.
         """
-        rows = self._rows(
-            "SELECT at, episode, global_step, kind, text, data FROM events "
-            "WHERE episode >= ? AND episode < ? ORDER BY id LIMIT ? OFFSET ?",
-            (*_stretch(first, last), -1 if limit is None else limit, skip),
-        )
         with reading(self._file):
-            return [
-                Event(at, episode, step, kind, text, json.loads(data))
-                for at, episode, step, kind, text, data in rows
-            ]
+            return read_events(self._rows, first, last, skip, limit)
 
     def event_count(self, first: int = 0, last: int | None = None) -> int:
         """Return how many events there are in these episodes."""
-        asked = "SELECT count(*) FROM events WHERE episode >= ? AND episode < ?"
-        return int(self._rows(asked, _stretch(first, last))[0][0])
+        return count_events(self._rows, first, last)
 
     def size_bytes(self) -> int:
         """Bytes of the run's directory."""
@@ -444,13 +391,3 @@ class Run(Asking):
 def open_run(path: str | Path) -> Run:
     """Open a run's directory for reading. See `Run`."""
     return Run(path)
-
-
-def _stretch(first: int, last: int | None) -> tuple[int, int]:
-    """Episodes `[first, last)` as SQLite's integers."""
-    most = (1 << 63) - 1
-    return min(max(0, first), most), most if last is None else min(max(0, last), most)
-
-
-def _sqlite_int(number: int) -> int:
-    return number if -(1 << 63) <= number < 1 << 63 else -1

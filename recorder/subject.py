@@ -6,10 +6,12 @@ Read once, when the recorder is made; it becomes the first form of the run's row
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from recorder.agents import with_agents
+from recorder.columns import Channel, check_channels
 from recorder.envspec import class_name, spec_facts
 from recorder.errors import FactsError, SpaceError
 from recorder.facts import as_json, as_text, checked_seed
@@ -82,6 +84,20 @@ class Subject:
             presentation or {},
             spec_facts(spec),
         )
+
+    def layout(self, channels: Iterable[Channel], agents: Iterable[str], infos: bool) -> Layout:
+        """Return the columns that a step of it has.
+
+        Args:
+            channels: what else each step records. See `EpisodeRecorder`, as for the others.
+            agents: names of the agents, where several share it.
+            infos: whether each step's info dict is recorded.
+
+        Raises:
+            ChannelError: a channel is declared badly, or `agents` are no names.
+        """
+        declared = check_channels(with_agents(channels, agents))
+        return Layout(self.observation_space, self.action_space, declared, infos)
 
 
 def first_row(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from recorder import refusals
 from recorder.episode import Episode
 from recorder.errors import SequenceError
 from recorder.facts import checked_facts, checked_seconds
+from recorder.packer import ENDED
 
 if TYPE_CHECKING:
     from recorder.recorder import EpisodeRecorder
@@ -33,7 +36,7 @@ class WholeEpisodes:
         if not count:
             raise SequenceError("expected an episode of at least one step, got none; drop it")
         if own.has_open_steps:
-            raise _open_episode()
+            raise refusals.open_episode()
         observations = episode.observations
         if len(observations) not in (count, count + 1):
             raise SequenceError(
@@ -93,7 +96,7 @@ class WholeEpisodes:
         if own._closed:
             raise own._refusal
         if own.has_open_steps:
-            raise _open_episode()
+            raise refusals.open_episode()
         if final_observation is not None:
             own._capture.flatten_final(final_observation)
         own._capture.packer.started = started
@@ -118,9 +121,14 @@ class WholeEpisodes:
         capture = cast("EpisodeRecorder", self)._capture
         return partial(capture.packer.extend, capture.parts_of(columns))
 
+    def put_off(self) -> None:
+        """Let the ends of episodes in the next moment hurry nobody.
 
-def _open_episode() -> SequenceError:
-    return SequenceError(
-        "expected no open episode, got one with steps and no end; call finish_episode before "
-        "handing in a whole episode"
-    )
+        They are committed within `commit_interval` all the same. For who records much at once,
+        between which the training thread would be made to wait; `hurry` ends it.
+        """
+        cast("EpisodeRecorder", self)._capture.packer.woken = time.perf_counter()
+
+    def hurry(self) -> None:
+        """Have the ends of episodes that were recorded sent on now."""
+        cast("EpisodeRecorder", self)._pump.wake(ENDED)
