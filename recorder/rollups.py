@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,10 +56,10 @@ class Rollups:
         if not len(ended):
             return []
         numbers = np.arange(ended.first, ended.first + len(ended))
-        returns = np.array(ended.columns["episode_return"], dtype=np.float64)
-        lengths = np.array(ended.columns["length"], dtype=np.int64)
+        returns = np.asarray(ended.columns["episode_return"], dtype=np.float64)
+        lengths = np.asarray(ended.columns["length"], dtype=np.int64)
         # None becomes NaN
-        epsilons = np.array(ended.columns["epsilon"], dtype=np.float64)
+        epsilons = np.asarray(ended.columns["epsilon"], dtype=np.float64)
         rows: list[Row] = []
         printed: _Prints | None = None
         with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
@@ -86,7 +86,7 @@ class _Prints:
     an episode's end, and that no other table tells.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, Any]) -> None:
         count = len(columns["episode"])
         rows = np.zeros(count, _PRINT)
         for name in _PRINT.names or ():
@@ -94,14 +94,15 @@ class _Prints:
                 rows[name] = columns[name]
         for name in ("episode_return", "epsilon"):
             rows[name][np.isnan(rows[name])] = np.nan  # one NaN of many
-        seeds = columns["seed"]
-        rows["seed"] = [0 if seed is None else seed for seed in seeds]
         rows["ending"] = (
-            np.array(columns["terminated"], np.uint8)
-            + np.array(columns["truncated"], np.uint8) * 2
-            + np.array(columns["incomplete"], np.uint8) * 4
-            + np.array([seed is not None for seed in seeds], np.uint8) * 8
+            np.asarray(columns["terminated"], np.uint8)
+            + np.asarray(columns["truncated"], np.uint8) * 2
+            + np.asarray(columns["incomplete"], np.uint8) * 4
         )
+        seeds = columns["seed"]
+        if seeds.count(None) < count:
+            rows["seed"] = [0 if seed is None else seed for seed in seeds]
+            rows["ending"] += np.array([seed is not None for seed in seeds], np.uint8) * 8
         self._numbers = rows
         self._words: list[str] | None = None
         if any(columns["stage"]) or any(columns["tags"]):
@@ -122,7 +123,7 @@ class _Prints:
         return before
 
 
-def checksum_of(columns: Mapping[str, Sequence[Any]]) -> int:
+def checksum_of(columns: Mapping[str, Any]) -> int:
     """Return the checksum of a bucket from the columns of its finished episodes."""
     return _Prints(columns).crc(0, len(columns["episode"]), 0)
 
