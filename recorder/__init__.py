@@ -9,61 +9,61 @@
 while it is still being written too.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from recorder.afterwards import Pruned, prune_run
-from recorder.asking import TapeSlice
-from recorder.catalogue import find_run, is_run_id, list_runs
-from recorder.columns import Channel
-from recorder.curve import Curve
-from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
-from recorder.episodes import Episodes
-from recorder.errors import (
-    ChannelError,
-    ComparisonError,
-    DamagedLabels,
-    DamagedTape,
-    EpisodeNotFound,
-    ExpressionError,
-    FactsError,
-    KeyframeError,
-    LabelError,
-    LayoutMismatch,
-    ListingError,
-    MissingExtra,
-    NewerSchema,
-    NoQTable,
-    NotARun,
-    OptionError,
-    PolicyError,
-    QueryError,
-    RecorderError,
-    RunBusy,
-    RunExists,
-    RunIdError,
-    RunNotFound,
-    RunsDirError,
-    SequenceError,
-    SpaceError,
-    StepsNotKept,
-)
-from recorder.facets import Facet
-from recorder.highlights import Highlight, Highlights
-from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
-from recorder.listing import EpisodePage, check_filter
-from recorder.livequeue import LiveQueue
-from recorder.orders import SORTS as EPISODE_SORTS
-from recorder.qtables import QTable
-from recorder.recorder import EpisodeRecorder
-from recorder.recorder_stats import RecorderStats
-from recorder.removal import Removed, remove_run
-from recorder.run import Run, open_run
-from recorder.runlock import is_held as is_recording
-from recorder.runrow import Counts, RunInfo, RunSummary
-from recorder.sqlquery import query_run
-from recorder.tape import Event
-
 if TYPE_CHECKING:
+    from recorder.afterwards import Pruned, prune_run
+    from recorder.asking import TapeSlice
+    from recorder.catalogue import find_run, is_run_id, list_runs
+    from recorder.columns import Channel
+    from recorder.curve import Curve
+    from recorder.episode import Episode, EpisodeSummary, Steps, Stretch
+    from recorder.episodes import Episodes
+    from recorder.errors import (
+        ChannelError,
+        ComparisonError,
+        DamagedLabels,
+        DamagedTape,
+        EpisodeNotFound,
+        ExpressionError,
+        FactsError,
+        KeyframeError,
+        LabelError,
+        LayoutMismatch,
+        ListingError,
+        MissingExtra,
+        NewerSchema,
+        NoQTable,
+        NotARun,
+        OptionError,
+        PolicyError,
+        QueryError,
+        RecorderError,
+        RunBusy,
+        RunExists,
+        RunIdError,
+        RunNotFound,
+        RunsDirError,
+        SequenceError,
+        SpaceError,
+        StepsNotKept,
+    )
+    from recorder.facets import Facet
+    from recorder.highlights import Highlight, Highlights
+    from recorder.labels import EpisodeLabels, Labels, label_episode, label_run, read_labels
+    from recorder.listing import EpisodePage, check_filter
+    from recorder.livequeue import LiveQueue
+    from recorder.orders import SORTS as EPISODE_SORTS
+    from recorder.qtables import QTable
+    from recorder.recorder import EpisodeRecorder
+    from recorder.recorder_stats import RecorderStats
+    from recorder.removal import Removed, remove_run
+    from recorder.run import Run, open_run
+    from recorder.runlock import is_held as is_recording
+    from recorder.runrow import Counts, RunInfo, RunSummary
+    from recorder.sqlquery import query_run
+    from recorder.tape import Event
     from recorder.vector import RecordVectorEpisodes
     from recorder.wrapper import RecordEpisodes
 
@@ -137,15 +137,58 @@ __all__ = [
     "remove_run",
 ]
 
+# Imported where they are first asked for: the writer's process, which each run starts anew, needs
+# a quarter of this package, and who only reads tapes does without Gymnasium. `name=own` is known
+# by another name at home.
+_HOMES = {
+    "afterwards": "Pruned prune_run",
+    "asking": "TapeSlice",
+    "catalogue": "find_run is_run_id list_runs",
+    "columns": "Channel",
+    "curve": "Curve",
+    "episode": "Episode EpisodeSummary Steps Stretch",
+    "episodes": "Episodes",
+    "errors": (
+        "ChannelError ComparisonError DamagedLabels DamagedTape EpisodeNotFound "
+        "ExpressionError FactsError KeyframeError LabelError LayoutMismatch ListingError "
+        "MissingExtra NewerSchema NoQTable NotARun OptionError PolicyError QueryError "
+        "RecorderError RunBusy RunExists RunIdError RunNotFound RunsDirError SequenceError "
+        "SpaceError StepsNotKept"
+    ),
+    "facets": "Facet",
+    "highlights": "Highlight Highlights",
+    "labels": "EpisodeLabels Labels label_episode label_run read_labels",
+    "listing": "EpisodePage check_filter",
+    "livequeue": "LiveQueue",
+    "orders": "EPISODE_SORTS=SORTS",
+    "qtables": "QTable",
+    "recorder": "EpisodeRecorder",
+    "recorder_stats": "RecorderStats",
+    "removal": "Removed remove_run",
+    "run": "Run open_run",
+    "runlock": "is_recording=is_held",
+    "runrow": "Counts RunInfo RunSummary",
+    "sqlquery": "query_run",
+    "tape": "Event",
+    "vector": "RecordVectorEpisodes",
+    "wrapper": "RecordEpisodes",
+}
+_HOME_OF = {
+    name: (module, own or name)
+    for module, names in _HOMES.items()
+    for name, _, own in (told.partition("=") for told in names.split())
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Not imported above: who only reads tapes does without Gymnasium.
-    if name == "RecordEpisodes":
-        from recorder.wrapper import RecordEpisodes
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, own_name = home
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), own_name)
+    globals()[name] = value
+    return value
 
-        return RecordEpisodes
-    if name == "RecordVectorEpisodes":
-        from recorder.vector import RecordVectorEpisodes
 
-        return RecordVectorEpisodes
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

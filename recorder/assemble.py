@@ -34,17 +34,31 @@ class Running:
 
 @dataclass
 class Ended:
-    """Episodes that ended, numbers rising by one: a list for each column of `episodes`."""
+    """Episodes that ended, numbers rising by one: an array or a list for each column of
+    `episodes`.
+
+    In an array of epsilons NaN stands for none.
+    """
 
     first: int
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.columns["length"]) if self.columns else 0
 
+    def plain(self) -> dict[str, list[Any]]:
+        """The columns as lists of Python's own values, None for what is not known."""
+        plain = {
+            name: values.tolist() if isinstance(values, np.ndarray) else values
+            for name, values in self.columns.items()
+        }
+        if isinstance(epsilons := self.columns.get("epsilon"), np.ndarray):
+            plain["epsilon"] = [None if e != e else e for e in epsilons.tolist()]
+        return plain
+
     def summary(self, index: int) -> EpisodeSummary:
         """Return one of them."""
-        facts = {name: values[index] for name, values in self.columns.items()}
+        facts = {name: values[index] for name, values in self.plain().items()}
         return EpisodeSummary(**facts)
 
 
@@ -110,8 +124,8 @@ class Assembler:
         rewards = columns["reward"]
         first_step = self._base + position
         marked = columns_of(marks)
-        ends = np.array(marked[0], dtype=np.int64) - position
-        flags = np.array(marked[2], dtype=np.uint8)
+        ends = marked[0] - position
+        flags = marked[2].astype(np.uint8)
         sums = _sums(rewards, ends)
         sums[0] += before.episode_return
         stops = ends + first_step
@@ -120,22 +134,22 @@ class Assembler:
         ended = Ended(before.episode)
         if count:
             ended.columns = {
-                "episode": list(range(before.episode, before.episode + count)),
-                "first_step": starts[:-1].tolist(),
-                "length": (stops - starts[:-1]).tolist(),
-                "episode_return": sums[:-1].tolist(),
-                "terminated": ((flags & TERMINATED) > 0).tolist(),
-                "truncated": ((flags & TRUNCATED) > 0).tolist(),
-                "incomplete": ((flags & INCOMPLETE) > 0).tolist(),
-                "running": [False] * count,
-                "epsilon": list(marked[3]),
-                "seed": list(marked[4]),
-                "stage": list(marked[5]),
-                "started_at": list(marked[6]),
-                "duration_s": list(marked[7]),
+                "episode": np.arange(before.episode, before.episode + count),
+                "first_step": starts[:-1],
+                "length": stops - starts[:-1],
+                "episode_return": sums[:-1],
+                "terminated": (flags & TERMINATED) > 0,
+                "truncated": (flags & TRUNCATED) > 0,
+                "incomplete": (flags & INCOMPLETE) > 0,
+                "running": np.zeros(count, np.bool_),
+                "epsilon": marked[3],
+                "seed": marked[4],
+                "stage": marked[5],
+                "started_at": marked[6],
+                "duration_s": marked[7],
                 "kept": [True] * count,
                 "reason": [None] * count,
-                "tags": list(marked[8]),
+                "tags": marked[8],
             }
         first = int(starts[-1])
         self._running = Running(

@@ -38,6 +38,7 @@ CODEC = 1
 LEVEL = 1
 CONSTANT, PLANES, TABLE, PACKED_ROWS = 0, 1, 2, 3
 MAX_FRAME = 1 << 28
+_FEW = 16
 
 TERMINATED, TRUNCATED, INCOMPLETE, NO_FINAL = 1, 2, 4, 8
 
@@ -225,18 +226,44 @@ def _encode_column(column: Column, rows: Any, order: Array | None = None) -> byt
     itemsize = mark & 0x7F
     flat = np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
     raw = flat.reshape(len(rows), column.width * itemsize)
-    if len(raw) and (raw == raw[0]).all():
+    if len(raw) and _is_constant(raw):
         return _frame(CONSTANT, mark, raw[0].tobytes())
-    kind = PLANES
-    if order is not None:
-        bits = raw.view(f"u{itemsize}")[order]
-        bits[1:] ^= bits[:-1].copy()
-        raw, kind = bits.view(np.uint8), TABLE
-    planes = raw.reshape(-1, itemsize).T
-    return _frame(kind, mark, compress(planes.tobytes()))
+    if order is None:
+        return _frame(PLANES, mark, compress(_planes(raw.reshape(-1, itemsize)).data))
+    bits = raw.view(f"u{itemsize}").take(order, axis=0)
+    changes = np.empty_like(bits)
+    changes[:1] = bits[:1]
+    np.bitwise_xor(bits[1:], bits[:-1], out=changes[1:])
+    return _frame(TABLE, mark, compress(_planes_of_few(changes.reshape(-1)).data))
 
 
-def compress(data: bytes) -> bytes:
+def _is_constant(raw: Array) -> bool:
+    """Whether all rows of bytes are the same. Most that are not differ early."""
+    first = raw[:_FEW]
+    if not (first == raw[0]).all():
+        return False
+    size, flat = raw.shape[1], raw.reshape(-1)
+    return bool((flat[size:] == flat[: len(flat) - size]).all())
+
+
+def _planes(numbers: Array) -> Array:
+    """Numbers' bytes `(n, itemsize)` as planes `(itemsize, n)`."""
+    return np.ascontiguousarray(numbers.T)
+
+
+def _planes_of_few(numbers: Array) -> Array:
+    """The planes of unsigned numbers most of which are 0: only the others are moved."""
+    size = numbers.itemsize
+    places = np.flatnonzero(numbers != 0)
+    if len(places) * 16 > len(numbers):
+        return _planes(numbers.view(np.uint8).reshape(-1, size))
+    planes = np.zeros((size, len(numbers)), np.uint8)
+    for plane, byte in zip(planes, numbers[places].view(np.uint8).reshape(-1, size).T, strict=True):
+        plane[places] = byte
+    return planes
+
+
+def compress(data: bytes | memoryview) -> bytes:
     """Return the bytes as a zstd frame that tells its size."""
     return zstandard.ZstdCompressor(level=LEVEL, write_content_size=True).compress(data)
 

@@ -23,6 +23,7 @@ episodes, beginning of the running episode and events before it (`Place`); rows;
 episode that runs behind it began (unix seconds)."""
 
 _BLOCK = 1 << 63
+_ROOM = 1 << 16
 
 Message = tuple[Any, ...]
 
@@ -47,33 +48,66 @@ class FrameReader:
     """Gives back messages from bytes that come in any pieces."""
 
     def __init__(self) -> None:
-        self._held = bytearray()
+        self._buffer = memoryview(bytearray(_ROOM))
+        self._filled = 0
+
+    def room(self) -> memoryview:
+        """Where the next bytes may be put, for `took` to look at.
+
+        Behind the beginning of a block there is room for just the rest of it, which so stays where
+        it was read to.
+        """
+        return self._buffer[self._filled :]
 
     def feed(self, data: bytes) -> Iterator[tuple[Message, list[Any]]]:
         """Add bytes and yield the messages that are whole now, each with its columns."""
-        self._held += data
-        while len(self._held) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._held)
-            if length & _BLOCK:
-                end = _LENGTH.size + (length ^ _BLOCK)
-                if len(self._held) < end:
-                    break
-                _, *before, rows, started_at = BLOCK.unpack_from(self._held)
-                body = bytes(self._held[BLOCK.size : end])
-                del self._held[:end]
-                yield ("block", tuple(before), rows, started_at), [body]
-                continue
-            at = _LENGTH.size + length
-            if len(self._held) < at:
+        left = memoryview(data)
+        while left:
+            room = self.room()
+            some = min(len(room), len(left))
+            room[:some] = left[:some]
+            left = left[some:]
+            yield from self.took(some)
+
+    def took(self, count: int) -> Iterator[tuple[Message, list[Any]]]:
+        """Yield the messages that are whole now that so many bytes more stand in `room`.
+
+        All of them have to be taken before there is room again. What a block holds is a view of
+        memory that is used for nothing else.
+        """
+        held = self._buffer[: self._filled + count]
+        at, lent = 0, False
+        need = _LENGTH.size
+        while len(held) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(held, at)
+            behind_head = at + _LENGTH.size + (length & ~_BLOCK)
+            need = behind_head - at
+            if len(held) < behind_head:
                 break
-            lengths, message = marshal.loads(self._held[_LENGTH.size : at])
-            end = at + sum(map(abs, lengths))
-            if len(self._held) < end:
+            if length & _BLOCK:
+                _, *before, rows, started_at = BLOCK.unpack_from(held, at)
+                lent = True
+                yield (
+                    ("block", tuple(before), rows, started_at),
+                    [held[at + BLOCK.size : behind_head]],
+                )
+                at, need = behind_head, _LENGTH.size
+                continue
+            lengths, message = marshal.loads(held[at + _LENGTH.size : behind_head])
+            end = behind_head + sum(map(abs, lengths))
+            need = end - at
+            if len(held) < end:
                 break
             columns = []
             for size in lengths:
-                part = bytes(self._held[at : at + abs(size)])
+                part = bytes(held[behind_head : behind_head + abs(size)])
                 columns.append(part if size >= 0 else marshal.loads(part))
-                at += abs(size)
-            del self._held[:end]
+                behind_head += abs(size)
             yield message, columns
+            at, need = end, _LENGTH.size
+        left = held[at:]
+        if lent or max(need, len(left)) > len(self._buffer):
+            self._buffer = memoryview(bytearray(max(need, len(left), _ROOM)))
+        if at or self._buffer.obj is not left.obj:
+            self._buffer[: len(left)] = left
+        self._filled = len(left)

@@ -47,7 +47,7 @@ class Judge:
         if not len(ended):
             return decisions
         names = (*ended.columns, "last_reward")
-        for facts in zip(*ended.columns.values(), last_rewards, strict=True):
+        for facts in zip(*ended.plain().values(), last_rewards, strict=True):
             # Past `__init__`, which sets the fields of a frozen dataclass one by one: where
             # episodes last seven steps, this is most of what a policy costs.
             episode = object.__new__(FinishedEpisode)

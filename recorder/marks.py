@@ -88,19 +88,16 @@ class Marks(Sequence[Mark]):
         flags: int = END.unpack_from(self.ends, at * END.size)[2]
         return bool(flags & ODD)
 
-    def columns(self) -> list[Sequence[Any]]:
-        """Return what is known of all of them, a sequence for each of `MARK_FIELDS`."""
-        count = len(self)
-        if self.odd or not count:
+    def columns(self) -> list[Any]:
+        """Return what is known of all of them; see `columns_of`."""
+        if self.odd or not len(self):
             return columns_of([*self])
+        count = len(self)
         numbers = np.frombuffer(self.ends, _NUMBERS)
-        epsilons = numbers["epsilon"].tolist()
-        if np.isnan(numbers["epsilon"]).any():
-            epsilons = [None if epsilon != epsilon else epsilon for epsilon in epsilons]
         return [
-            numbers["position"].tolist(), [*zip(numbers["final"].tolist())],
-            numbers["flags"].tolist(), epsilons, [None] * count, [None] * count,
-            numbers["started_at"].tolist(), numbers["duration_s"].tolist(), [()] * count,
+            numbers["position"], numbers["final"], numbers["flags"], numbers["epsilon"],
+            [None] * count, [None] * count, numbers["started_at"], numbers["duration_s"],
+            [()] * count,
         ]  # fmt: skip
 
     def position(self, index: int) -> int:
@@ -110,20 +107,33 @@ class Marks(Sequence[Mark]):
         return found
 
 
-def columns_of(marks: Sequence[Mark]) -> list[Sequence[Any]]:
-    """Return what is known of marks, a sequence for each of `MARK_FIELDS`."""
+def columns_of(marks: Sequence[Mark]) -> list[Any]:
+    """Return what is known of marks, an array or a list for each of `MARK_FIELDS`.
+
+    Numbers are arrays, an epsilon that is not known NaN. `final` is an array where each is one
+    integer.
+    """
     if isinstance(marks, Marks):
         return marks.columns()
-    return [*zip(*marks, strict=True)] or [()] * len(MARK_FIELDS)
+    columns: list[Any] = [list(c) for c in zip(*marks, strict=True)] or [[] for _ in MARK_FIELDS]
+    for place, name in enumerate(MARK_FIELDS):
+        dtype = _NUMBERS.fields.get(name) if name != "final" else None  # type: ignore[union-attr]
+        if dtype is not None:
+            columns[place] = np.array(columns[place], dtype[0])
+    return columns
 
 
-def finals_of(layout: Layout, told: Sequence[tuple[Any, ...] | None]) -> dict[str, Array]:
+def finals_of(layout: Layout, told: Array | Sequence[tuple[Any, ...] | None]) -> dict[str, Array]:
     """Return final observations as columns, a blank row where there is none.
 
     Args:
         layout: the run's.
-        told: the field `final` of each mark.
+        told: the field `final` of each mark; an array where each is one integer.
     """
+    if isinstance(told, np.ndarray):
+        if [column.dtype for column in layout.finals] == [told.dtype]:
+            return {layout.finals[0].name: told}
+        told = [(leaf,) for leaf in told.tolist()]  # so that none is cut to size unseen
     finals: dict[str, Array] = {}
     for index, column in enumerate(layout.finals):
         leaves = [None if final is None else final[index] for final in told]

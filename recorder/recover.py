@@ -316,11 +316,11 @@ class _Recovery:
             )
         ]
         piece = self._assembler.add(segment.columns, marks, segment.first_step, self._created_at)
-        self._take_over_facts(piece.ended)
-        self._commit(replace(piece, segment=segment))
+        self._commit(replace(piece, segment=segment, ended=self._with_facts(piece.ended)))
 
-    def _take_over_facts(self, ended: Ended) -> None:
-        columns = ended.columns
+    def _with_facts(self, ended: Ended) -> Ended:
+        """Return episodes with what their rows tell beyond the tape, where those are whole."""
+        columns = ended.plain()
         for at in range(len(ended)):
             row = self._row(columns["episode"][at])
             same = row is not None and all(
@@ -335,6 +335,7 @@ class _Recovery:
             earned = row["episode_return"]  # the very sum, whatever order it was made in
             columns["episode_return"][at] = np.nan if earned is None else earned
             columns["tags"][at] = tuple((row["tags"] or "").split())
+        return Ended(ended.first, columns)
 
     def _commit(self, piece: Piece) -> None:
         self._tape.commit([piece], after_gap=self._after_gap)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from recorder.assemble import Ended
 from recorder.schema import ROLLUP_LEVELS
 
+Array = np.ndarray[Any, Any]
 Row = tuple[Any, ...]
 COLUMNS = (
     "level", "bucket", "count",
@@ -55,26 +56,37 @@ class Rollups:
         """Return the rows to insert or replace, in the order of `COLUMNS`."""
         if not len(ended):
             return []
-        numbers = np.arange(ended.first, ended.first + len(ended))
-        returns = np.array(ended.columns["episode_return"], dtype=np.float64)
-        lengths = np.array(ended.columns["length"], dtype=np.int64)
+        first = ended.first
         # None becomes NaN
-        epsilons = np.array(ended.columns["epsilon"], dtype=np.float64)
+        returns, epsilons = (
+            np.asarray(ended.columns[name], dtype=np.float64)
+            for name in ("episode_return", "epsilon")
+        )
+        lengths = np.asarray(ended.columns["length"], dtype=np.int64)
+        columns = _columns(returns, lengths, epsilons)
+        printed = _Prints(ended.columns)
         rows: list[Row] = []
-        printed: _Prints | None = None
+        below = 1
         with np.errstate(invalid="ignore", over="ignore"):  # infinite returns are no fault
             for level in ROLLUP_LEVELS:
+                # What a level sums are the rows of the level below.
+                size = level // below
+                starts = np.maximum(np.arange(-(first % size), len(columns[0]), size), 0)
+                columns = [
+                    sum_up.reduceat(column, starts)
+                    for sum_up, column in zip(_SUMS, columns, strict=True)
+                ]
+                first, below = first // size, level
                 at = 0
-                for row in _rows(level, numbers // level, returns, lengths, epsilons):
+                told = zip(*(column.tolist() for column in columns), strict=True)
+                for bucket, values in enumerate(told, first):
+                    row: Row = (level, bucket, *values)
+                    stop = at + values[0]
                     before = self._open.get(level)
-                    check, stop = 0, at + row[2]
-                    if before and before[1] == row[1]:
+                    check = 0
+                    if before and before[1] == bucket:
                         row, check = _merge(before, row), before[-1]
-                    if level == CHECKED_LEVEL:
-                        printed = printed or _Prints(ended.columns)
-                        row = (*row, printed.crc(at, stop, check))
-                    else:
-                        row = (*row, None)
+                    row = (*row, printed.crc(at, stop, check) if level == CHECKED_LEVEL else None)
                     at = stop
                     self._open[level] = row
                     rows.append(row)
@@ -86,7 +98,7 @@ class _Prints:
     an episode's end, and that no other table tells.
     """
 
-    def __init__(self, columns: Mapping[str, Sequence[Any]]) -> None:
+    def __init__(self, columns: Mapping[str, Any]) -> None:
         count = len(columns["episode"])
         rows = np.zeros(count, _PRINT)
         for name in _PRINT.names or ():
@@ -94,14 +106,15 @@ class _Prints:
                 rows[name] = columns[name]
         for name in ("episode_return", "epsilon"):
             rows[name][np.isnan(rows[name])] = np.nan  # one NaN of many
-        seeds = columns["seed"]
-        rows["seed"] = [0 if seed is None else seed for seed in seeds]
         rows["ending"] = (
-            np.array(columns["terminated"], np.uint8)
-            + np.array(columns["truncated"], np.uint8) * 2
-            + np.array(columns["incomplete"], np.uint8) * 4
-            + np.array([seed is not None for seed in seeds], np.uint8) * 8
+            np.asarray(columns["terminated"], np.uint8)
+            + np.asarray(columns["truncated"], np.uint8) * 2
+            + np.asarray(columns["incomplete"], np.uint8) * 4
         )
+        seeds = columns["seed"]
+        if seeds.count(None) < count:
+            rows["seed"] = [0 if seed is None else seed for seed in seeds]
+            rows["ending"] += np.array([seed is not None for seed in seeds], np.uint8) * 8
         self._numbers = rows
         self._words: list[str] | None = None
         if any(columns["stage"]) or any(columns["tags"]):
@@ -122,32 +135,27 @@ class _Prints:
         return before
 
 
-def checksum_of(columns: Mapping[str, Sequence[Any]]) -> int:
+def checksum_of(columns: Mapping[str, Any]) -> int:
     """Return the checksum of a bucket from the columns of its finished episodes."""
     return _Prints(columns).crc(0, len(columns["episode"]), 0)
 
 
-def _rows(level: int, buckets: Any, returns: Any, lengths: Any, epsilons: Any) -> Iterator[Row]:
-    starts = np.flatnonzero(np.diff(buckets, prepend=buckets[0] - 1))
-    counts = np.diff(starts, append=len(buckets))
+_SUMS = (
+    np.add, np.fmin, np.fmax, np.add, np.add, np.minimum, np.maximum, np.add, np.fmin, np.fmax,
+    np.add, np.add,
+)  # fmt: skip
+"""How each column of `COLUMNS` from `count` on is made of those of the level below."""
+
+
+def _columns(returns: Array, lengths: Array, epsilons: Array) -> list[Array]:
+    """What a row would tell of each single episode, as columns from `count` on."""
     earned, known = ~np.isnan(returns), ~np.isnan(epsilons)
-    columns = [
-        np.fmin.reduceat(returns, starts),
-        np.fmax.reduceat(returns, starts),
-        np.add.reduceat(np.where(earned, returns, 0.0), starts),
-        np.add.reduceat(earned.astype(np.int64), starts),
-        np.minimum.reduceat(lengths, starts),
-        np.maximum.reduceat(lengths, starts),
-        np.add.reduceat(lengths, starts),
-        np.fmin.reduceat(epsilons, starts),
-        np.fmax.reduceat(epsilons, starts),
-        np.add.reduceat(np.where(known, epsilons, 0.0), starts),
-        np.add.reduceat(known.astype(np.int64), starts),
-    ]
-    for bucket, count, *rest in zip(
-        buckets[starts].tolist(), counts.tolist(), *(c.tolist() for c in columns), strict=True
-    ):
-        yield (level, bucket, count, *rest)
+    return [
+        np.ones(len(lengths), np.int64),
+        returns, returns, np.where(earned, returns, 0.0), earned.astype(np.int64),
+        lengths, lengths, lengths,
+        epsilons, epsilons, np.where(known, epsilons, 0.0), known.astype(np.int64),
+    ]  # fmt: skip
 
 
 def _merge(a: Row, b: Row) -> Row:

@@ -260,25 +260,33 @@ class Tape:
 
     def _write_columns(self, table: str, columns: dict[str, list[Any]]) -> None:
         """Insert or replace rows given as columns; what is NULL in all of them is left out."""
-        used = {name: v for name, v in columns.items() if v.count(None) < len(v)}
-        self._write_rows(table, tuple(used), list(zip(*used.values(), strict=True)))
+        used = {
+            name: values for name, values in columns.items()
+            if values[0] is not None or values.count(None) < len(values)
+        }  # fmt: skip
+        width = len(used)
+        values: list[Any] = [None] * (width * len(next(iter(used.values()), ())))
+        for place, column in enumerate(used.values()):
+            values[place::width] = column
+        self._write(table, tuple(used), values)
 
     def _write_rows(self, table: str, columns: Sequence[str], rows: Sequence[Any]) -> None:
-        """Insert or replace rows, many a statement.
+        """Insert or replace rows."""
+        self._write(table, columns, list(chain.from_iterable(rows)))
 
-        Each call into SQLite gives the interpreter up to the training thread; a call a
-        row would wait for it as often as there are rows.
-        """
-        at = 0
-        while at < len(rows):
-            size = min(_ROWS_A_STATEMENT, 1 << ((len(rows) - at).bit_length() - 1))
-            values = f"({', '.join('?' * len(columns))})"
+    def _write(self, table: str, columns: Sequence[str], values: list[Any]) -> None:
+        """Insert or replace rows whose values stand one behind the other, many a statement."""
+        width, at = len(columns), 0
+        row = f"({', '.join('?' * width)})"
+        while at < len(values):
+            left = (len(values) - at) // width
+            size = min(_ROWS_A_STATEMENT, 1 << (left.bit_length() - 1))
             statement = (
                 f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) "
-                f"VALUES {', '.join([values] * size)}"
+                f"VALUES {', '.join([row] * size)}"
             )
-            self._execute(statement, list(chain.from_iterable(rows[at : at + size])))
-            at += size
+            self._execute(statement, values[at : at + size * width])
+            at += size * width
 
     def checkpoint(self) -> None:
         """Move what the WAL holds into the file and empty it, where no reader hinders."""
@@ -311,14 +319,23 @@ class Tape:
 
 
 def _episode_columns(ended: Ended) -> dict[str, list[Any]]:
-    columns = ended.columns
-    if not columns:
+    if not ended.columns:
         return {}
+    columns = {name: _plain(values) for name, values in ended.columns.items()}
     tags = columns["tags"]
     return {
         **columns,
         "tags": [" ".join(t) or None for t in tags] if any(tags) else [None] * len(tags),
     }
+
+
+def _plain(values: Any) -> list[Any]:
+    """What SQLite takes as it is: of a bool, `sqlite3` asks each time how it is to be stored,
+    which takes longer than storing it. (A NaN is stored as NULL.)
+    """
+    if isinstance(values, np.ndarray):
+        return list((values.view(np.uint8) if values.dtype == np.bool_ else values).tolist())
+    return [*map(int, values)] if isinstance(values[0], bool) else values
 
 
 def _running_columns(running: Running) -> dict[str, list[Any]]:

@@ -13,16 +13,18 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recorder.assemble import Assembler, Piece
 from recorder.codec import Array
-from recorder.keeping import Keeping
 from recorder.keyframes import Keyframe
 from recorder.marks import Mark
 from recorder.oddities import Watch
 from recorder.pruning import Decision
 from recorder.tape import Event, Tape
+
+if TYPE_CHECKING:
+    from recorder.keeping import Keeping
 
 TAKE_STEPS = 32768
 TAKE_BYTES = 16 << 20

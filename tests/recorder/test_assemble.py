@@ -158,5 +158,5 @@ def test_rewards_that_are_no_number_are_summed_and_harm_no_other_episode(rewards
         piece = assembler.add(
             {**columns, "reward": np.array(reward)}, [mark(2 * step + 2)], 2 * step, 1.0
         )
-        sums += piece.ended.columns["episode_return"]
+        sums.extend(piece.ended.columns["episode_return"])
     assert sums == pytest.approx([total, 5.0], nan_ok=True)

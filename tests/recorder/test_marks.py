@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.marks import END, MARK_FIELDS, Marks
+from recorder.marks import END, MARK_FIELDS, Marks, columns_of
 
 common = st.tuples(
     st.integers(-(2**63), 2**63 - 1),
@@ -53,11 +54,17 @@ def test_they_are_a_sequence_of_marks(kinds, start, stop):
 
 @given(st.lists(common, max_size=6) | st.lists(common | odd, max_size=6))
 def test_their_columns_are_those_of_the_marks(kinds):
-    """As numbers at once where all are common, one by one where some are not."""
+    """Numbers as arrays: at once where all are common, one by one where some are not."""
     noted, marks = of_both(kinds)
-    columns = noted.columns()
-    assert len(columns) == len(MARK_FIELDS)
-    assert [*zip(*columns, strict=True)] == marks
+    for columns in (noted.columns(), columns_of(marks)):
+        told = dict(zip(MARK_FIELDS, columns, strict=True))
+        assert told["position"].dtype == told["flags"].dtype == np.int64
+        assert told["epsilon"].dtype == told["started_at"].dtype == np.float64
+        if isinstance(told["final"], np.ndarray):
+            told["final"] = [(leaf,) for leaf in told["final"].tolist()]
+        told["epsilon"] = [None if e != e else e for e in told["epsilon"].tolist()]
+        plain = [c.tolist() if isinstance(c, np.ndarray) else c for c in told.values()]
+        assert [*zip(*plain, strict=True)] == marks
 
 
 @given(st.lists(common | odd, max_size=6))

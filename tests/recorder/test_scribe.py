@@ -18,11 +18,11 @@ from recorder import open_run
 from recorder.check import check_run
 from recorder.codec import TERMINATED
 from recorder.describe import describe
+from recorder.dictation import Scribe
 from recorder.layout import Layout
 from recorder.marks import Marks
 from recorder.packer import make_packer
 from recorder.place import Place
-from recorder.scribe import Scribe
 from recorder.tape import Tape
 from recorder.values import spec_for
 
