@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page
 
-from browser.kit import Server, Viewer, serving, train
+from browser.kit import ANSWERS, Server, Viewer, serving, train
 
 # Every world that issue 2 names, as `reel train` is told it.
 WORLDS = {
@@ -50,5 +50,6 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 
 @pytest.fixture
-def viewer(page: Page) -> Viewer:
+async def viewer(page: Page) -> Viewer:
+    await page.add_init_script(ANSWERS)
     return Viewer(page)

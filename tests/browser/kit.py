@@ -44,10 +44,10 @@ async def comes_to(read: Callable[[], Awaitable[object]], expected: object) -> N
 
 
 @asynccontextmanager
-async def reel(*words: object) -> AsyncIterator[Process]:
+async def reel(*words: object, stdin: int | None = None) -> AsyncIterator[Process]:
     """A command as a person types it; what still runs at the end is stopped."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "reel", *map(str, words), stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", "reel", *map(str, words), stdin=stdin, stdout=PIPE, stderr=PIPE
     )
     try:
         yield process
@@ -134,34 +134,60 @@ MOMENT = """() => {
 
 PICTURE = "document.getElementById('stage').toDataURL()"
 
-# Notes what is shown whenever it changes, with the time of the wall clock.
+# Notes what is shown whenever it changes.
 WATCH = """() => {
   const part = (name) => document.querySelector(`[data-testid="${name}"]`);
   const number = (text) => /\\d/.test(text) ? Number(text.replace(/[^\\d.]/g, "")) : null;
   const ended = (row) => number(row.children[1].textContent) !== null;
+  const under = (s, episode) => s.episode === episode && s.step !== s.length;
   let before = "";
   window.watched = [];
   const look = () => {
     const rows = [...document.querySelectorAll('[data-testid="episode-row"]:not([hidden])')];
+    const episode = number(part("episode-number").textContent);
+    const { state } = reel;
     const seen = {
       chip: part("state-chip").dataset.state,
-      episode: number(part("episode-number").textContent),
+      episode,
       step: Number(document.getElementById("step").value),
       length: number(part("step-total").textContent),
       // of the position in the inspector, which is the nearest that has come
       position: Number(document.getElementById("inspector-step").textContent),
       observation: JSON.parse(part("agent-cell").dataset.observation ?? "null"),
       finished: Math.max(-1, ...rows.filter(ended).map((row) => Number(row.dataset.episode))),
+      // how many episodes of the run are known to have ended, while this one is under way
+      ended: under(state, episode) ? state.metrics?.episodes ?? null : null,
     };
     const now = JSON.stringify(seen);
     if (now === before) return;
     before = now;
-    window.watched.push({ at: Date.now() / 1000, ...seen });
+    window.watched.push(seen);
   };
   const everything = { subtree: true, childList: true, characterData: true, attributes: true };
   new MutationObserver(look).observe(document.body, everything);
   look();
 }"""
+
+
+# Notes the last question that was asked of the server, and the last that was answered.
+ANSWERS = """(() => {
+  const { send } = WebSocket.prototype;
+  const heard = new WeakSet();
+  window.asked = window.answered = 0;
+  WebSocket.prototype.send = function (text) {
+    const [type, { id }] = JSON.parse(text);
+    if (["open", "control", "step"].includes(type)) window.asked = id;
+    if (!heard.has(this)) {
+      heard.add(this);
+      // behind the page's own listener: when it is noted, the page has taken it
+      this.addEventListener("message", ({ data }) => {
+        const answer = typeof data === "string" ? JSON.parse(data)[1].id : undefined;
+        if (answer !== undefined) window.answered = Math.max(window.answered, answer);
+      });
+    }
+    return send.call(this, text);
+  };
+})()"""
 
 
 class Viewer:
@@ -228,6 +254,12 @@ class Viewer:
                 await self.drawn()
                 await self.page.wait_for_function("() => !reel.due")
                 before, now = now, await self.page.evaluate(PICTURE)
+
+    async def answered(self) -> None:
+        """Wait until the server has answered whatever was asked, and that is drawn: what it
+        sent before has come too."""
+        await self.page.wait_for_function("() => answered >= asked", timeout=PATIENCE * 1000)
+        await self.drawn()
 
     async def value(self, testid: str) -> float | None:
         """The number that a part shows, in full precision; None while it shows none."""

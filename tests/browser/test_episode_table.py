@@ -222,6 +222,7 @@ async def test_pausing_live_shows_the_row_of_what_was_paused(
         await viewer.until("s.live && s.episode >= 100")
         await viewer.page.keyboard.press("Space")
         await expect(viewer.chip).to_have_text("PAUSED")
+        await viewer.answered()  # until then live may go on to another
         episode = str((await viewer.state())["episode"])
         selected = viewer.page.locator('#episodes [aria-selected="true"]')
         await expect(selected).to_have_attribute("data-episode", episode)

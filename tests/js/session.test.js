@@ -147,6 +147,19 @@ test("live, paused from live, history: the chip and what one is behind", () => {
   assert.equal(chip(state), "live");
 });
 
+test("an episode that live went on to before the server heard of the pause is the one paused", () => {
+  const { session, state, sent, say } = viewer(LIVE);
+  say("metrics", { run: "maze-7", recording: true, episodes: 8, steps: 80 });
+  session.pause();
+  const { id } = sent.at(-1)[1];
+  say("episode_start", { epoch: 1, episode: 7, from: 0, length: 10 });
+  say("state", { epoch: 1, id, playing: false, status: "paused", live: false, episode: 7, step: 1, length: 10 });
+  assert.equal(chip(state), "paused");
+  session.setLoop("episode");
+  say("state", { epoch: 2, id: sent.at(-1)[1].id, playing: false, status: "paused", live: false, episode: 3, step: 0, length: 10 });
+  assert.equal(chip(state), "archive");
+});
+
 test("each way of leaving live is noticed", () => {
   for (const leave of [(s) => s.pause(), (s) => s.stepBy(-1), (s) => s.seek(0), (s) => s.setSpeed(2)]) {
     const { session, state } = viewer(LIVE);

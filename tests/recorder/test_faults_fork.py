@@ -14,7 +14,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from faults_kit import PATIENCE_S, ROOT, assert_whole, record
+from faults_kit import PATIENCE_S, ROOT, ByHand, assert_whole, record
 from recorder_kit import new_recorder
 
 from recorder import EpisodeRecorder, RunBusy, SequenceError, open_run, runlock
@@ -214,20 +214,21 @@ def test_a_fork_in_the_midst_of_recording_never_waits(tmp_path):
     assert (recorder.stats.episodes, recorder.stats.errors) == (300, 0)
 
 
-def test_two_recorders_on_one_run_are_one_too_many(tmp_path):
+def test_two_recorders_on_one_run_are_one_too_many(tmp_path, monkeypatch):
     """T7. The second is refused soon, from this process or another, and nothing is changed."""
     recorder = new_recorder(tmp_path, run_id="run")
     step = record(recorder, 0, 0)
-    began = time.monotonic()
+    monkeypatch.setattr(runlock, "time", clock := ByHand())
     with pytest.raises(RunBusy, match=f"process {os.getpid()} records it"):
         new_recorder(tmp_path, run_id="run", resume=True)
-    assert time.monotonic() - began < 1
+    assert clock.now < 1
     program = (
-        "import sys, time; sys.path[:0] = ['tests/recorder']\n"
-        "from recorder_kit import new_recorder\nfrom recorder import RunBusy\n"
-        "began = time.monotonic()\n"
+        "import sys; sys.path[:0] = ['tests/recorder']\n"
+        "from faults_kit import ByHand\nfrom recorder_kit import new_recorder\n"
+        "from recorder import RunBusy, runlock\n"
+        "runlock.time = clock = ByHand()\n"
         "try: new_recorder(sys.argv[1], run_id='run', resume=True)\n"
-        "except RunBusy: print(time.monotonic() - began < 1)\n"
+        "except RunBusy: print(clock.now < 1)\n"
     )
     told = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],

@@ -9,11 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from faults_kit import ROOT, Trainer, assert_whole, record
+from faults_kit import PATIENCE_S, ROOT, Trainer, assert_whole, record
 from recorder_kit import new_recorder
 
 from recorder import link, open_run
@@ -102,10 +101,8 @@ def test_a_signal_in_mid_episode_ends_training_soon_and_marks_the_part(tmp_path,
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     until(lambda: (tmp_path / "cut" / "run.db").exists() and running_steps(tmp_path / "cut"))
-    began = time.monotonic()
     process.send_signal(number)
-    assert process.wait(30) == 128 + number
-    assert time.monotonic() - began < 5
+    assert process.wait(PATIENCE_S) == 128 + number
     with open_run(tmp_path / "cut") as run:
         assert run.info.status == "interrupted"
         assert run.newest().ending == "incomplete"
@@ -116,10 +113,8 @@ def test_a_signal_that_nobody_handles_leaves_a_marked_part_too(tmp_path):
     """T5, for a loop that knows nothing of signals."""
     trainer = Trainer(tmp_path, "run", 0, "slowly")
     trainer.until("MIDST")
-    began = time.monotonic()
     trainer.process.terminate()
     assert trainer.end() == -signal.SIGTERM
-    assert time.monotonic() - began < 5
     with open_run(trainer.path) as run:
         assert (run.info.status, run.newest().ending) == ("crashed", "incomplete")
 

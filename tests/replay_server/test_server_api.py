@@ -11,11 +11,20 @@ import aiohttp
 import numpy as np
 import pytest
 from conftest import LENGTHS, Connect
-from server_kit import ManualClock, bearer, make_recorder, record_episode, record_run, unpack
+from server_kit import (
+    PATIENCE,
+    ManualClock,
+    bearer,
+    make_recorder,
+    record_episode,
+    record_run,
+    unpack,
+)
 
 from recorder import label_episode, label_run, open_run
 from recorder.labels import LABELS_NAME
 from replay_server import ReplayServer, ServerConfig
+from replay_server.app import PARTS
 from replay_server.hub import SCAN_SECONDS
 from replay_server.protocol import SERVER_FIELDS
 
@@ -139,7 +148,7 @@ async def test_new_deleted_and_unreadable_runs_are_noticed(runs_dir: Path) -> No
 
 
 async def test_a_runs_directory_that_goes_away_is_told_once(
-    runs_dir: Path, caplog: pytest.LogCaptureFixture
+    runs_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_run(runs_dir, "first", [3])
     clock = ManualClock()
@@ -147,27 +156,41 @@ async def test_a_runs_directory_that_goes_away_is_told_once(
         ReplayServer(ServerConfig(runs_dir=runs_dir, port=0), clock=clock) as server,
         aiohttp.ClientSession(server.url, headers=bearer(server)) as session,
     ):
+        archive = server.app[PARTS].archive
+        look, looked = archive.statuses, 0
+
+        async def noted(known: Any) -> Any:
+            nonlocal looked
+            try:
+                return await look(known)
+            finally:
+                looked += 1
+
+        monkeypatch.setattr(archive, "statuses", noted)
+
+        async def turn() -> None:
+            """Let the server look which runs there are, and finish looking."""
+            before = looked
+            async with asyncio.timeout(PATIENCE):
+                while looked == before:
+                    clock.advance(SCAN_SECONDS)
+                    await asyncio.sleep(0.001)
+
         away = runs_dir.rename(runs_dir.with_name("away"))
         for told in (1, 2):
             for _ in range(5):
-                await turn(clock)
+                await turn()
             status = await get(session, "/api/status")
             assert status["runs"] == 0
             assert "expected a directory of runs" in status["error"]
             warnings = [record for record in caplog.records if record.name == "replay_server.hub"]
             assert len(warnings) == told, "once, and once more after it had come back"
             away.rename(runs_dir)
-            await turn(clock)
+            await turn()
             status = await get(session, "/api/status")
             assert status["runs"] == 1
             assert "error" not in status
             runs_dir.rename(away)
-
-
-async def turn(clock: ManualClock) -> None:
-    """Let the server look which runs there are, and finish looking."""
-    clock.advance(SCAN_SECONDS)
-    await asyncio.sleep(0.05)
 
 
 async def test_what_people_say_of_a_run_shows_at_once(

@@ -19,6 +19,7 @@ from server_kit import Client, Shown, bearer, record_run
 from replay_server import ReplayServer, ServerConfig
 from replay_server.app import PARTS
 from replay_server.protocol import MAX_FRAME_BYTES, MAX_MESSAGE_BYTES
+from replay_server.sockets import CLOSE_SECONDS
 
 
 async def test_two_hundred_malformed_messages_get_one_error_each(
@@ -187,12 +188,15 @@ async def test_a_viewer_that_answers_no_ping_is_dropped(
     await kept.until("pong")
 
 
-async def test_a_server_with_stuck_viewers_stops_within_seconds(
+STUCK = 15  # viewers, so many that to wait for one after another would take half a minute
+
+
+async def test_a_server_stops_without_waiting_for_each_stuck_viewer(
     archived: Path, raw_viewer: Raw
 ) -> None:
     server = ReplayServer(ServerConfig(runs_dir=archived, port=0))
     await server.start()
-    for _ in range(3):
+    for _ in range(STUCK):
         _, writer = await raw_viewer(server)
         writer.transport.pause_reading()
         message = b'["open", {"run": "archived", "episode": 7, "speed": "max", "playing": true}]'
@@ -203,11 +207,9 @@ async def test_a_server_with_stuck_viewers_stops_within_seconds(
         async with session.ws_connect(url, headers=bearer(server)) as socket:
             client = Client(socket)
             await client.read()
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            closing = loop.create_task(server.close())
+            closing = asyncio.get_running_loop().create_task(server.close())
             message = await socket.receive(20)
             assert message.type is aiohttp.WSMsgType.CLOSE
             assert message.data == 1001
-            await closing
-            assert loop.time() - began < 5
+            async with asyncio.timeout(STUCK * CLOSE_SECONDS):
+                await closing

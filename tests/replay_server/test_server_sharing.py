@@ -15,6 +15,7 @@ from replay_server import ReplayServer, ServerConfig, live, sockets
 from replay_server.app import PARTS
 from replay_server.outbox import Outbox
 from replay_server.protocol import JSON, MSGPACK, Ping
+from replay_server.sources import TapeTail
 from replay_server.viewer import Viewer
 
 FAST = {"kind": "vector", "labels": None, "steps_per_second": 500}
@@ -106,9 +107,20 @@ async def test_followers_are_told_of_a_fault_of_the_server(
 
 
 async def test_metrics_come_ten_times_a_second_whatever_the_rate_of_episodes(
-    runs_dir: Path, connect: Connect
+    runs_dir: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()
+    look, looking = TapeTail.look, 0
+
+    async def noted(tail: TapeTail) -> bool:
+        nonlocal looking
+        looking += 1
+        try:
+            return await look(tail)
+        finally:
+            looking -= 1
+
+    monkeypatch.setattr(TapeTail, "look", noted)
     with make_recorder(runs_dir, "here", presentation=FAST) as recorder:
         record_episode(recorder, 0, 5)
         recorder.flush()
@@ -129,7 +141,8 @@ async def test_metrics_come_ten_times_a_second_whatever_the_rate_of_episodes(
                 clock.advance(0.01)
                 record_episode(recorder, episode, 5)
                 episode += 1
-                for _ in range(3):  # a look goes to a reader thread and back
+                await asyncio.sleep(0.001)
+                while looking:  # in a reader thread, for which the clock waits
                     await asyncio.sleep(0.001)
             await listening
     apart = [after - before for before, after in itertools.pairwise(came)]

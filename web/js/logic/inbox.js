@@ -43,6 +43,8 @@ export class Inbox {
     this.movedAt = 0;
     /** Id of the newest `control`. */
     this.wished = 0;
+    /** Id of the `control` that left live and stays where that was. */
+    this.left = 0;
     /** Id of the `open` whose answer is due. @type {number | null} */
     this.opening = null;
     /** @type {Target} */
@@ -114,6 +116,8 @@ export class Inbox {
     state.empty = !data.run && state.run === null && state.status === "waiting";
     state.waitingSince = null;
     if (typeof data.episode === "number") this.#moveTo(data.episode, data.step ?? 0, data.length ?? null);
+    // Until the server heard of it live may have gone on to another episode: that one is left.
+    if (data.id !== undefined && data.id === this.left) state.pausedLive = state.episode;
     this.notify("moved");
   }
 

@@ -104,10 +104,10 @@ export class Session extends Inbox {
   }
 
   pause() {
-    this.#leaveLive();
+    const left = this.#leaveLive();
     this.state.playing = false;
     this.state.status = "paused";
-    return this.#control({ playing: false });
+    return this.#control({ playing: false }, left);
   }
 
   toggle() {
@@ -183,10 +183,10 @@ export class Session extends Inbox {
 
   /** @param {import("../types.js").Speed} speed */
   setSpeed(speed) {
-    if (this.state.live) this.state.playing = true;
-    this.#leaveLive();
+    const left = this.#leaveLive();
+    if (left) this.state.playing = true;
     this.state.speed = speed;
-    return this.#control({ speed });
+    return this.#control({ speed }, left);
   }
 
   /** @param {import("../types.js").Loop} loop */
@@ -284,14 +284,16 @@ export class Session extends Inbox {
 
   #leaveLive() {
     const { state } = this;
-    if (!state.live) return;
+    if (!state.live) return false;
     state.live = false;
     state.pausedLive = state.episode;
+    return true;
   }
 
-  /** @param {Record<string, any>} data */
-  #control(data) {
+  /** @param {Record<string, any>} data @param {boolean} [left]  live, by this */
+  #control(data, left = false) {
     this.wished = this.nextId();
+    if (left) this.left = this.wished;
     const sent = this.send("control", { id: this.wished, ...data });
     this.notify("moved");
     return sent;
