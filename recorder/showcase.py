@@ -134,7 +134,7 @@ class Showcase:
                 self._next += 1
         if marks:
             self._carried, self._carried_steps = [], 0
-        self._carry(parts, self._start - first if marks else 0, count)
+        self._carry(parts, self._start - first if marks else 0, count, more)
 
     def _piece(self, parts: Sequence[Any], start: int, stop: int, count: int) -> Piece:
         """Some rows of a take of `count`."""
@@ -169,12 +169,14 @@ class Showcase:
                 log.exception("live_stream_callback failed; recording goes on")
         self._live.put(episode)
 
-    def _carry(self, parts: Sequence[Any], start: int, count: int) -> None:
+    def _carry(self, parts: Sequence[Any], start: int, count: int, more: bool) -> None:
         if start >= count:
             return
         self._carried_steps += count - start
         if self._carried_steps > self._carry_limit:
             self._carried = []  # the count goes on, so that it is never shown in part
+        elif more:  # nobody will want it, as a rule, and it is let go at once
+            self._carried.append(Piece(self._specs, parts, start, count))
         else:
             self._carried.append(self._piece(parts, start, count, count))
 
