@@ -32,7 +32,7 @@ demo: $(RUN) ## train, serve and open the page; options: make demo ARGS="--episo
 test: test-js test-python ## all tests; options for pytest: make test ARGS="-k tape"
 
 test-python: $(TEST)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The viewer's logic needs no browser, only Node. Without Node it goes untested, which is
 # said aloud, and is a failure where CI is set.

@@ -10,6 +10,8 @@ its memory stays flat.
 - `frame_p95_ms`: drawing of the stage, 95th percentile over the frames of a board of 50 by
   50 with Q triangles, at speed `max`, another episode four times a second.
 - `page_p95_ms`: the same of the whole page, the panels around the stage with it.
+- `episode_on_page_p50_ms`, `..._p95_ms`: from the end of an episode in another process to the page
+  that shows it over; `row_on_page_p95_ms`: to its row in the table, which is read once a second.
 - `heap_growth_ratio`: JavaScript heap over minutes of live viewing in a page of its own,
   garbage collected, looked at thirty times: the median of the last third over that of the
   second. 1 is flat.
@@ -27,12 +29,14 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from gymnasium import spaces
 from playwright.async_api import Browser, Page, async_playwright
 
 from benchmarks.big_tape import big_runs
@@ -65,6 +69,21 @@ TRIANGLES = """() => {
 PICTURE = """() => new Promise((done) => {
   const look = () => document.querySelector('[data-testid="agent-cell"]')?.dataset.row !== undefined
     ? done(performance.now()) : requestAnimationFrame(look);
+  look();
+})"""
+
+
+# When, by the wall clock, an episode stands at its end on the stage, and has its row.
+SHOWN = """(episode) => new Promise((done) => {
+  const times = [null, null];
+  const look = () => {
+    const { live, episode: shown, step, length } = reel.state;
+    const row = document.querySelector(`[data-testid="episode-row"][data-episode="${episode}"]`);
+    if (live && shown === episode && step === length) times[0] ??= Date.now();
+    if (row && !row.hidden && /\\d/.test(row.children[1].textContent)) times[1] ??= Date.now();
+    if (times.includes(null)) requestAnimationFrame(look);
+    else done(times);
+  };
   look();
 })"""
 
@@ -156,6 +175,37 @@ def percentile(ascending: list[float], share: float) -> float:
     return round(ascending[int(len(ascending) * share)], 2)
 
 
+async def on_page(
+    browser: Browser, address: str, runs_dir: Path, episodes: int
+) -> tuple[list[float], list[float]]:
+    """Milliseconds from each episode's end to when the stage has shown it, and the table lists it.
+
+    Each is over at once, the stage plays fast, and nothing more comes until it is seen.
+    """
+    page = await browser.new_page(viewport={"width": 1440, "height": 900})
+    stage: list[float] = []
+    table: list[float] = []
+    with EpisodeRecorder(
+        runs_dir,
+        run_id="followed",
+        observation_space=spaces.Discrete(9),
+        action_space=spaces.Discrete(2),
+        presentation={"kind": "vector", "steps_per_second": 1000},
+    ) as recorder:
+        await page.goto(f"{address}#run=followed")
+        for episode in range(episodes):
+            for step in range(5):
+                recorder.record_step(step, 0, 1.0)
+            recorder.finish_episode(5, terminated=True)
+            ended = time.time() * 1000
+            times = await page.evaluate(SHOWN, episode)
+            if episode:  # before the first there is nothing to follow
+                stage.append(times[0] - ended)
+                table.append(times[1] - ended)
+    await page.close()
+    return sorted(stage), sorted(table)
+
+
 async def heap(page: Page) -> float:
     """Bytes of JavaScript heap in use, garbage collected."""
     await page.evaluate("() => { for (let i = 0; i < 3; i += 1) window.gc?.(); }")
@@ -203,6 +253,7 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
                     browser, large, small, 5 if quick else 9
                 )
                 drawn, whole = await frames(page, address, 5 if quick else 30)
+                stage, table = await on_page(browser, address, runs_dir, 12 if quick else 100)
                 live = ("--difficulty", "medium", "--episodes", 10_000_000, "--name", "live")
                 async with reel("train", "--runs-dir", runs_dir, *live, "--steps-per-second", 2000):
                     await wait_for_run(runs_dir / "live")
@@ -218,6 +269,9 @@ async def measure(quick: bool, minutes: float) -> dict[str, Any]:
         "page_p95_ms": percentile(whole, 0.95),
         "page_p50_ms": percentile(whole, 0.5),
         "frames": len(drawn),
+        "episode_on_page_p50_ms": percentile(stage, 0.5),
+        "episode_on_page_p95_ms": percentile(stage, 0.95),
+        "row_on_page_p95_ms": percentile(table, 0.95),
         "heap_growth_ratio": round(growth(held), 3),
         "heap_bytes": round(held[-1]),
         "large_episodes": LARGE // 10 if quick else LARGE,

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,16 +31,53 @@ CHROMIUM_FLAGS = [
 ]
 
 
+# Files without a browser that take the longest, most of it waiting for processes.
+LONG = (
+    "test_server_commands", "test_child", "test_faults_kill", "test_faults_resume",
+    "test_faults_disk", "test_faults_fork", "test_server_training", "test_server_faults",
+    "test_pruning", "test_sb3", "test_server_live", "test_recorder", "test_export",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out."""
+    """Mark as `browser` what asks for one, so that `-m "not browser"` leaves it out.
+
+    Files that drive a browser are spread among the others, long ones first: several processes
+    that test take files in this order, and should neither all drive browsers at once, nor wait
+    at the end for one that began a long file last.
+    """
+    browsing: dict[Path, list[pytest.Item]] = {}
+    others: dict[Path, list[pytest.Item]] = {}
     for item in items:
         if {"chromium", "page"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("browser")
+        files = browsing if item.path.parent.name == "browser" else others
+        files.setdefault(item.path, []).append(item)
+    rest = sorted(others, key=lambda path: path.stem not in LONG)
+    weights = [5 if path.stem in LONG else 1 for path in rest]
+    waiting, passed, spread = list(browsing), 0.0, []
+    for path, weight in zip(rest, weights, strict=True):
+        if waiting and passed * len(browsing) >= sum(weights) * (len(browsing) - len(waiting)):
+            spread += browsing[waiting.pop(0)]
+        spread += others[path]
+        passed += weight
+    items[:] = [*spread, *(item for path in waiting for item in browsing[path])]
 
 
-def pytest_configure() -> None:
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30  # free there; a whole run takes a small part of it
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """See that signals can be tested: a job in the background is started deaf to Ctrl-C, one
-    under `nohup` to a closed terminal, and so is whatever they start."""
+    under `nohup` to a closed terminal, and so is whatever they start.
+
+    Runs are recorded in memory where there is room: their thousands of commits would each wait
+    for the disk, though no test pulls the plug. Torture stays on the disk.
+    """
+    tortures = "torture" in str(config.option.markexpr).replace("not torture", "")
+    if not tortures and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -23,15 +25,26 @@ EPISODES = 5000
 
 @pytest.fixture(scope="session")
 async def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs directory with a finished run of each world, trained in processes of their own."""
-    runs_dir = tmp_path_factory.mktemp("worlds")
-    runs = await asyncio.gather(
-        *(
-            train(runs_dir, *words, "--episodes", EPISODES, "--name", name)
-            for name, words in WORLDS.items()
-        )
-    )
-    assert [run["episodes"] for run in runs] == [EPISODES] * len(WORLDS)
+    """A runs directory with a finished run of each world, trained in processes of their own.
+
+    Where several processes test, the first to need it makes it for all: nobody may change it.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    runs_dir = place / "worlds"
+    with (place / "worlds.lock").open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        if not runs_dir.exists():
+            making = tmp_path_factory.mktemp("worlds")
+            runs = await asyncio.gather(
+                *(
+                    train(making, *words, "--episodes", EPISODES, "--name", name)
+                    for name, words in WORLDS.items()
+                )
+            )
+            assert [run["episodes"] for run in runs] == [EPISODES] * len(WORLDS)
+            making.rename(runs_dir)
     return runs_dir
 
 

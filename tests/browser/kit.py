@@ -217,6 +217,13 @@ class Viewer:
         """From now on, note what is shown; `seen` tells."""
         await self.page.evaluate(WATCH)
 
+    async def watch_from_the_first(self) -> None:
+        """The same of the next page that is opened, from the moment it can tell anything."""
+        begin = f"const begin = () => window.reel ? ({WATCH})() : requestAnimationFrame(begin);"
+        await self.page.add_init_script(
+            f"{begin} addEventListener('DOMContentLoaded', begin);",
+        )
+
     async def seen(self) -> list[dict[str, Any]]:
         seen: list[dict[str, Any]] = await self.page.evaluate("watched")
         return seen

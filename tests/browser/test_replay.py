@@ -29,8 +29,8 @@ def longest(tape: Run) -> int:
 async def test_a_run_opens_on_its_last_episode_and_the_agent_moves_as_recorded(
     viewer: Viewer, archive: Server, tape: Run
 ) -> None:
-    await viewer.open(archive, run="medium", speed=0.5)
-    await viewer.watch()
+    await viewer.watch_from_the_first()
+    await viewer.open(archive, run="medium", speed=0.25)
     await expect(viewer.part("episode-number")).to_have_attribute("data-episode", "4999")
     await expect(viewer.chip).to_have_text("ARCHIVE ep 4,999")
     episode = tape.load(4999)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,9 +18,9 @@ from recorder import open_run
 async def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with two short runs, from which a test takes what it spoils."""
     runs_dir = tmp_path_factory.mktemp("lakes")
-    for seed in (1, 2):
-        words = ("--env", "FrozenLake-v1", "--episodes", 300, "--seed", seed)
-        await train(runs_dir, *words, "--name", f"lake-{seed}")
+    words = ("--env", "FrozenLake-v1", "--episodes", 300)
+    seeds = (("--seed", seed, "--name", f"lake-{seed}") for seed in (1, 2))
+    await asyncio.gather(*(train(runs_dir, *words, *seed) for seed in seeds))
     return runs_dir
 
 
@@ -105,8 +106,8 @@ def forgive_refusals(console_errors: list[str]) -> None:
 async def test_deleting_asks_first_and_a_run_that_trains_stays(
     server: Server, viewer: Viewer, console_errors: list[str]
 ) -> None:
-    await train(server.runs_dir, "--episodes", 20, "--name", "keep")
-    await train(server.runs_dir, "--episodes", 20, "--name", "drop")
+    twenty = (server.runs_dir, "--episodes", 20, "--name")
+    await asyncio.gather(train(*twenty, "keep"), train(*twenty, "drop"))
     words = ("--episodes", 100_000, "--steps-per-second", 50, "--name", "live")
     async with reel("train", "--runs-dir", server.runs_dir, *words):
         await viewer.open(server)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -62,9 +63,10 @@ async def test_the_stage_as_png_is_the_picture_on_an_even_ground(opened: Viewer)
     assert name == f"medium-episode-{EPISODE}-step-{STEP}.png"
     assert data.startswith(b"\x89PNG")
     same = await opened.page.evaluate(
-        """async (bytes) => {
+        """async (text) => {
+          const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
           const shown = document.getElementById("stage");
-          const file = await createImageBitmap(new Blob([Uint8Array.from(bytes)]));
+          const file = await createImageBitmap(new Blob([bytes]));
           const canvas = new OffscreenCanvas(file.width, file.height);
           const context = canvas.getContext("2d");
           context.drawImage(file, 0, 0);
@@ -77,7 +79,7 @@ async def test_the_stage_as_png_is_the_picture_on_an_even_ground(opened: Viewer)
           }
           return "the same";
         }""",
-        list(data),
+        base64.b64encode(data).decode(),
     )
     assert same == "the same"
 
@@ -90,8 +92,8 @@ async def test_the_episode_as_gif_has_a_picture_for_each_position(
     await expect(opened.page.locator("#save-progress")).to_be_hidden()
     # Chromium decodes it: that many pictures, and the agent is elsewhere in each.
     pictures = await opened.page.evaluate(
-        """async (bytes) => {
-          const data = Uint8Array.from(bytes);
+        """async (text) => {
+          const data = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
           const decoder = new ImageDecoder({ data, type: "image/gif" });
           await decoder.tracks.ready;
           const { frameCount } = decoder.tracks.selectedTrack;
@@ -106,7 +108,7 @@ async def test_the_episode_as_gif_has_a_picture_for_each_position(
           }
           return { frameCount, different: seen.size, side: 480 };
         }""",
-        list(data),
+        base64.b64encode(data).decode(),
     )
     assert pictures["frameCount"] == taped.length + 1
     assert pictures["different"] == pictures["frameCount"]
@@ -166,8 +168,8 @@ async def test_an_episode_of_recorded_pictures_as_gif(filmed: Server, viewer: Vi
     name, data = await save(viewer, "gif")
     assert name == "filmed-episode-0.gif"
     pictures = await viewer.page.evaluate(
-        """async (bytes) => {
-          const data = Uint8Array.from(bytes);
+        """async (text) => {
+          const data = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
           const decoder = new ImageDecoder({ data, type: "image/gif" });
           await decoder.tracks.ready;
           const { frameCount } = decoder.tracks.selectedTrack;
@@ -184,7 +186,7 @@ async def test_an_episode_of_recorded_pictures_as_gif(filmed: Server, viewer: Vi
           }
           return { frameCount, places };
         }""",
-        list(data),
+        base64.b64encode(data).decode(),
     )
     assert pictures["frameCount"] == STEPS + 1
     first, middle, last, end = pictures["places"]

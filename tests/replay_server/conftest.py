@@ -16,6 +16,14 @@ LENGTHS = [3, 1, 40, 300, 7, 7, 7, 2500, 12, 5]
 Connect = Callable[..., Awaitable[Client]]
 
 
+@pytest.fixture(autouse=True)
+def rare_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A viewer that does not read answers no ping, and is dropped: a test that is busy with
+    something else for long, on a slow machine, does not read. What is to be dropped, a test
+    ticks itself."""
+    monkeypatch.setattr("replay_server.hub.TICK_SECONDS", 600.0)
+
+
 @pytest.fixture(scope="session")
 def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs directory with one finished run, `archived`."""

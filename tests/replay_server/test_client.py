@@ -179,7 +179,7 @@ async def test_a_server_that_is_killed_costs_no_step_and_doubles_none(
     at = {len(everything) * (kill + 1) // (kills + 1) for kill in range(kills)}
     seen: list[tuple[int, int]] = []
     async with serving(runs_dir) as server, connect(server.url, TOKEN) as reel:
-        playback = reel.play("long", 0, speed=40, autoplay=True)
+        playback = reel.play("long", 0, speed=120, autoplay=True)
         ends = []
         async for event in playback.events():
             if isinstance(event, EpisodeEnd):
