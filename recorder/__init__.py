@@ -173,6 +173,8 @@ _HOMES = {
     "vector": "RecordVectorEpisodes",
     "wrapper": "RecordEpisodes",
 }
+# And what is documented to be had from a module.
+_ROOMS = ("agents", "policies")
 _HOME_OF = {
     name: (module, own or name)
     for module, names in _HOMES.items()
@@ -181,6 +183,8 @@ _HOME_OF = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in _HOMES or name in _ROOMS:  # `recorder.errors`, of which nothing was asked before
+        return importlib.import_module(f"{__name__}.{name}")
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

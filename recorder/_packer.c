@@ -673,7 +673,7 @@ extend(Packer *self, PyObject *args)
             break;
         }
         else
-            fits = views[i].len >= to * c->width;
+            fits = c->width == 0 || views[i].len / c->width >= to;
         if (!fits) {
             PyErr_Format(PyExc_ValueError, "expected %zd rows of %U", to, c->name);
             failed = 1;
@@ -891,12 +891,16 @@ take(Packer *self, PyObject *most_object)
     block->taken += n;
     block->ends_taken += ended;
     block->odd -= odd;
-    if (block != self->current) {
+    /* What was made above may have collected garbage, which may have run anything: the training
+     * thread too, which may have filled the block further, or up. */
+    int sealed = block != self->current;
+    int empty = block->taken == (sealed ? block->rows : self->rows) && block->ends_taken == block->ends;
+    if (sealed) {
         self->sealed_rows -= n;
-        if (n == left)
+        if (empty)
             Py_DECREF(unseal(self));
     }
-    else if (n == left) { /* the same memory, still in the cache, is filled again */
+    else if (empty) { /* the same memory, still in the cache, is filled again */
         block->taken = block->ends = block->ends_taken = self->rows = 0;
         block->first = self->position;
     }

@@ -73,30 +73,35 @@ class Splitter:
         return batch[index] if self._by_value else _pick(self._description, batch, index)
 
 
-def as_column(column: Column, batch: Any, count: int) -> Any:
-    """Return a leaf's batch of `count` as rows of its column: an array, or a list of bytes.
+def as_column(column: Column, given: Any, count: int) -> Any:
+    """Return a leaf's batch of `count` as rows of its column: an array of its dtype, or a list
+    of bytes.
 
     Raises:
         ChannelError: a channel's batch is not of its form.
         SpaceError: one of observations or actions is not.
     """
     if column.packed:
-        return [pack(value) for value in batch]
-    if batch.__class__ is not np.ndarray:
-        batch = np.asarray(batch)
+        return [pack(value) for value in given]
+    batch: Array = given if given.__class__ is np.ndarray else np.asarray(given)
+    own = batch.dtype == column.dtype
+    rows = batch if own else _converted(batch, np.dtype(column.dtype))
     shape = (count, *column.shape)
-    if batch.shape != shape or not _converts(batch, column.dtype):
-        raise misfit(Column(column.name, column.dtype, shape), batch)
-    return batch
+    if rows is None or rows.shape != shape:
+        raise misfit(Column(column.name, column.dtype, shape), given)
+    return rows
 
 
-def _converts(batch: Array, dtype: str) -> bool:
-    """Whether a batch may be written into a column: no fraction and no sign is lost."""
-    if batch.dtype == dtype or np.can_cast(batch.dtype, dtype, "same_kind"):
-        return True
-    if batch.dtype.kind in "iu" and np.dtype(dtype).kind == "b":
-        return bool(((batch == 0) | (batch == 1)).all())
-    return batch.dtype.kind in "iu" and np.dtype(dtype).kind in "iu"
+def _converted(batch: Array, dtype: np.dtype[Any]) -> Array | None:
+    """A batch as a column's dtype: of a step alone `as_array` says what becomes what. None
+    where a number would become another: policies draw bits as floats, which are 0.0 and 1.0.
+    """
+    if batch.dtype.kind not in "biuf":
+        return None
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        converted = batch.astype(dtype)
+    safe = dtype.kind == "f" or np.can_cast(batch.dtype, dtype)
+    return converted if safe or np.array_equal(converted, batch) else None
 
 
 def _pick(description: Description, batch: Any, index: int) -> Any:

@@ -255,19 +255,18 @@ def _episode(
         number, first_step, count, _, terminated, truncated, incomplete, running, epsilon, seed,
         stage, started_at, duration_s, _, _, tags,
     ) = row  # fmt: skip
-    observations = columns.get("observation")
-    if observations is None or observations.dtype == object:
-        observations = gather(layout.observation_space, "observation", columns, count)
-    actions = columns.get("action")
-    if actions is None or actions.dtype == object:
-        actions = gather(layout.action_space, "action", columns, count)
+    observations = gather(layout.observation_space, "observation", columns, count)
+    actions = gather(layout.action_space, "action", columns, count)
     last, index = end
     if not last.flags[index] & NO_FINAL:
         if observations.dtype == object:
             observations = with_final(observations, final_value(layout, last, index))
         else:  # one numeric array, as its final ones are
-            finals = last.finals["final_observation"]
-            observations = np.concatenate([observations, finals[index : index + 1]])
+            finals = last.finals["final_observation"][index : index + 1]
+            finals = gather(
+                layout.observation_space, "final_observation", {"final_observation": finals}, 1
+            )
+            observations = np.concatenate([observations, finals])
     infos = None
     if layout.infos:
         infos = np.empty(count, dtype=object)

@@ -21,7 +21,9 @@ def describe(space: gym_spaces.Space[Any]) -> Description:
     """
     match space:
         case gym_spaces.Discrete():
-            return {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+            described = {"type": "Discrete", "n": int(space.n), "start": int(space.start)}
+            dtype = np.dtype(space.dtype).name
+            return described | ({"dtype": dtype} if dtype != "int64" else {})
         case gym_spaces.Box():
             return {
                 "type": "Box",
@@ -88,7 +90,8 @@ def space_of(description: Description) -> gym_spaces.Space[Any]:
     d = description
     match d["type"]:
         case "Discrete":
-            return gym_spaces.Discrete(d["n"], start=d["start"])
+            kind = np.dtype(d.get("dtype", np.int64)).type
+            return gym_spaces.Discrete(d["n"], start=d["start"], dtype=kind)
         case "Box":
             dtype, shape = np.dtype(d["dtype"]), tuple(d["shape"])
             low, high = (_bounds(d[side], dtype, shape, side == "low") for side in ("low", "high"))

@@ -66,7 +66,9 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
     Several environments are recorded as `RecordVectorEpisodes` does, with tags `env-0`,
     `env-1`, ...; one alone as it goes. An episode that still runs when `learn` returns is
     kept as incomplete; where a later `learn` goes on with it, its rest is an episode of its
-    own with the tag `continued`. Recording draws no random number and changes no weight.
+    own with the tag `continued`. A `learn` that an exception ended is closed, as interrupted,
+    when this callback's next begins or the process ends. Recording draws no random number and
+    changes no weight.
 
     Args:
         runs_dir: directory of runs.
@@ -100,8 +102,11 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._given = recorder
         self._runs_dir = runs_dir
         self._options = options
+        self._learning = False
 
     def _on_training_start(self) -> None:
+        if self._learning:  # an exception ended the `learn` before, which tells no callback
+            self._end("interrupted")
         model = self.model
         env: Any = model.get_env()
         self._normalize: VecNormalize | None = model.get_vec_normalize_env()
@@ -127,6 +132,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
                 f"expected a recorder with channels={self._channels.declared}, got "
                 f"{layout.channels}; declare those of the algorithm"
             )
+        if self.recorder.has_open_steps:  # of a `learn` with another callback that was so ended
+            self.recorder.finish_episode(incomplete=True)
         self._infos = layout.infos
         self._observations = Splitter(layout.observation_space, env.num_envs)
         self._actions = Splitter(layout.action_space, env.num_envs)
@@ -140,6 +147,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
                 self._lanes.stream, first, self._observations, self._actions, self._channels.of_each
             )
             self.recorder.before_close(self._held.hand_over)
+        self._learning = True
         self._source.open()
         self._channels.open()
         self._lanes.observe(first)
@@ -192,6 +200,10 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         return End(self._source.terminal(env, info), truncated, self._facts(), at)
 
     def _on_training_end(self) -> None:
+        self._end("finished")
+
+    def _end(self, status: str) -> None:
+        self._learning = False
         if self._held is not None:
             self._held.hand_over()
         self._lanes.close(self._facts())
@@ -201,7 +213,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             if self._held is not None:
                 self.recorder.before_close(self._held.hand_over, remove=True)
             if self._given is None:
-                self.recorder.close()
+                self.recorder.close(status)
 
     def _facts(self) -> Mapping[str, Any]:
         model: Any = self.model

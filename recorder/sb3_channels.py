@@ -101,6 +101,8 @@ class _QValues(Channels):
     def _hear(self, answer: Any) -> None:
         if not answer.requires_grad:
             self._answers[self._model.num_timesteps] = self._model._last_obs, answer
+            if len(self._answers) > 2:  # before the step and after: nobody takes them any more
+                self._answers.pop(next(iter(self._answers)))
 
     def start(self) -> None:
         self._answers.clear()

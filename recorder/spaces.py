@@ -97,9 +97,20 @@ def gather(description: Description, name: str, columns: Mapping[str, Any], coun
         an object array, shape `(count,)`, of plain values (dict, tuple, str, ...).
     """
     if not is_composite(description):
-        return columns[name]
-    names = [column.name for column in columns_of(description, name)]
+        return _as_declared(description, columns[name])
+    leaves = [
+        _as_declared(leaf, columns[column.name]) for column, leaf in leaves_of(description, name)
+    ]
     values = np.empty(count, dtype=object)
     for row in range(count):
-        values[row] = unflatten(description, iter([columns[leaf][row] for leaf in names]))
+        values[row] = unflatten(description, iter([leaf[row] for leaf in leaves]))
     return values
+
+
+def _as_declared(description: Description, rows: Any) -> Any:
+    """A leaf's rows in its space's dtype: those of a `Discrete` stand in columns of int64."""
+    if description["type"] != "Discrete" or "dtype" not in description or not len(rows):
+        return rows
+    limits = np.iinfo(description["dtype"])
+    within = limits.min <= rows.min() and rows.max() <= limits.max
+    return rows.astype(limits.dtype) if within else rows  # what lies outside its space is kept

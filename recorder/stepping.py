@@ -167,7 +167,7 @@ def whole(summary: EpisodeSummary, steps: Steps) -> Episode:
         if last is not None:
             last[0] = steps.final_observation
         else:
-            last = np.asarray(steps.final_observation, observations.dtype)[None]
+            last = np.asarray(steps.final_observation)[None]
         observations = np.concatenate([observations, last])
     return Episode(
         observations=observations,

@@ -65,8 +65,11 @@ class Subject:
 
         if env is not None:
             spec = env.spec
-            observation_space = observation_space or env.observation_space
-            action_space = action_space or env.action_space
+            # Not `or`: a space of no parts is false, and one of rows warns when it is asked.
+            if observation_space is None:
+                observation_space = env.observation_space
+            if action_space is None:
+                action_space = env.action_space
             if presentation is None:
                 presentation = getattr(env.unwrapped, "presentation", None)
         if observation_space is None or action_space is None:

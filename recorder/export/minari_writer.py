@@ -183,7 +183,7 @@ def _batched(space: Description, values: Array) -> Any:
         )
     if space["type"] == "Text":
         return [str(value) for value in values]
-    dtype = np.int64 if space["type"] == "Discrete" else np.dtype(space["dtype"])
+    dtype = np.dtype(space.get("dtype", np.int64))  # not told of most that are Discrete
     return np.asarray(values if values.dtype != object else list(values), dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -94,10 +95,14 @@ def test_without_its_writer_too_the_half_episode_reads_as_incomplete(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_mid_episode_ends_training_soon_and_marks_the_part(tmp_path, number):
-    """T5. `reel train` on an episode that would last for hours."""
+    """T5. `reel train` on an episode that lasts, so that it is the one that is cut off: a
+    random walk down a long corridor, at five steps a second.
+    """
+    corridor = {"desc": ["S" + 60 * "." + "G"], "step_limit": 1_000_000}
     process = subprocess.Popen(
         [sys.executable, "-m", "reel", "train", "--episodes", "1000", "--name", "cut",
-         "--runs-dir", str(tmp_path), "--steps-per-second", "50"],
+         "--runs-dir", str(tmp_path), "--steps-per-second", "5",
+         "--env-kwargs", json.dumps(corridor)],
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     until(lambda: (tmp_path / "cut" / "run.db").exists() and running_steps(tmp_path / "cut"))
@@ -105,6 +110,7 @@ def test_a_signal_in_mid_episode_ends_training_soon_and_marks_the_part(tmp_path,
     assert process.wait(PATIENCE_S) == 128 + number
     with open_run(tmp_path / "cut") as run:
         assert run.info.status == "interrupted"
+        assert run.counts().episodes == 1
         assert run.newest().ending == "incomplete"
         assert run._rows("SELECT count(*) FROM episodes WHERE running = 1") == [(0,)]
 

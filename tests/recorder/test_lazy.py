@@ -38,6 +38,18 @@ def test_a_name_that_is_none_is_refused():
         recorder.Recorder  # noqa: B018
 
 
+@pytest.mark.parametrize("module", ["errors", "episode", "run", "recorder", "policies", "agents"])
+def test_a_module_is_there_with_the_package(module):
+    """`import recorder` is enough for `recorder.errors.RecorderError`, whatever came before."""
+    assert module in loaded_by(f"import recorder; assert recorder.{module}.__name__")
+
+
+def test_all_names_come_with_a_star():
+    """And no other."""
+    code = "from recorder import *; import recorder; assert set(recorder.__all__) <= set(globals())"
+    assert "run" in loaded_by(code)
+
+
 def loaded_by(statement: str) -> set[str]:
     """Modules of the package that a new process has after a statement."""
     code = f"{statement}; import sys; print(*(m for m in sys.modules if m.startswith('recorder')))"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from itertools import pairwise
@@ -15,6 +16,7 @@ from recorder_kit import need_compiled
 
 from recorder import RecorderError
 from recorder.columns import Column
+from recorder.marks import Marks
 from recorder.packer import make_packer
 from recorder.python_packer import PythonPacker
 from recorder.values import spec_for
@@ -295,6 +297,15 @@ def test_rows_that_are_not_there_are_refused_and_leave_nothing_behind(packer, ch
     assert [len(part) for part in columns.take(9)[2]][-1] == 2
 
 
+def test_rows_beyond_all_numbers_are_refused_too(packer):
+    """Whose bytes no integer of the machine counts."""
+    spec = spec_for(Column("observation", "int64"))
+    columns = make_packer((spec,), 1, 64, pytest.fail)
+    with pytest.raises(ValueError, match=r"expected .* rows"):
+        columns.extend((spec.part(np.arange(2)),), 0, 1 << 61)
+    assert columns.count == 0
+
+
 def test_a_full_packer_asks_for_room_until_there_is_some(packer):
     """No step is dropped, and none goes past the capacity."""
     taken: list[int] = []
@@ -353,6 +364,52 @@ def test_a_closed_packer_raises_what_it_was_told(packer):
         with pytest.raises(LookupError, match="closed"):
             columns.extend((np.arange(2),), 0, 2)
     assert columns.count == 1
+
+
+@pytest.mark.parametrize("before", [5, 16_381])
+def test_steps_that_come_while_others_are_taken_are_not_taken_with_them(packer, before):
+    """Taking makes lists, which may collect garbage, which may run Python: then the training
+    thread goes on in the midst of it, and fills the block that is being emptied.
+    """
+    specs = tuple(spec_for(c) for c in (COLUMNS[0], COLUMNS[2], COLUMNS[12]))
+    columns = make_packer(specs, 2, 1 << 20, pytest.fail)
+    taken: list[int] = []
+
+    def record() -> None:
+        columns.record(columns.position, 0.0, thing=None)
+
+    def take() -> int:
+        count, first, (numbers, _, things), ends, odd = columns.take(1 << 20)
+        assert (first, len(things)) == (len(taken), count)
+        taken.extend(np.frombuffer(numbers, np.int64).tolist())
+        ended.extend(mark[0] for mark in Marks(ends, odd))
+        return count
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            columns.end((columns.position, None, 1, None, None, None, 0.0, 0.0, ()))
+            for _ in range(4):
+                record()
+
+    ended: list[int] = []
+    for _ in range(before):
+        record()
+    gc.collect()
+    often = gc.get_threshold()
+    Garbage()
+    gc.set_threshold(1)
+    try:
+        take()
+    finally:
+        gc.set_threshold(*often)
+    gc.collect()  # where garbage is collected between two lines of Python only
+    while take() or columns.ends:
+        pass
+    assert taken == list(range(before + 4))
+    assert ended == [before]
 
 
 def test_columns_stay_aligned_while_another_thread_takes(packer):

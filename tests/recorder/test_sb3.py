@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import itertools
 import math
@@ -275,6 +276,19 @@ def test_other_algorithms_are_recorded_too(tmp_path):
 
 @needs_sb3
 @pytest.mark.parametrize("count", [1, 2])
+def test_bits_that_a_policy_draws_as_floats_are_recorded_as_the_bits_they_are(tmp_path, count):
+    """Stable-Baselines3 hands float32 to an environment of int8."""
+    made, env = games(count, "box", spaces.MultiBinary(3))
+    record = RecordCallback(tmp_path)
+    A2C("MlpPolicy", env, seed=0, device="cpu").learn(120, callback=record)
+    for log in (log for game in made for log in game.logs):
+        assert {action.dtype.name for action in log["actions"]} <= {"float32"}
+        log["actions"] = [action.astype(np.int8) for action in log["actions"]]
+    assert_as_logged(record.recorder.path, made)
+
+
+@needs_sb3
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("observation", ["box", "dict", "image"])
 def test_under_vec_normalize_what_the_environments_gave_is_recorded(tmp_path, observation, count):
     """Observations, rewards and final observations, exactly, however narrow the clipping."""
@@ -426,6 +440,78 @@ def test_a_training_that_is_interrupted_keeps_what_it_had(tmp_path):
         assert [run.episode(numbers[-1]).incomplete for numbers in episodes_by_env(run, 2)] == [
             bool(game.logs[-1]["rewards"]) for game in made
         ]
+
+
+class StopAt(BaseCallback):
+    """Ends `learn` at a step as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+
+    def _on_step(self) -> bool:
+        if self.n_calls == self.step:
+            raise KeyboardInterrupt
+        return True
+
+
+@needs_sb3
+@pytest.mark.parametrize(
+    ("given", "count"), [("none", 1), ("none", 2), ("same", 1), ("same", 2), ("other", 1)]
+)
+def test_a_learn_after_one_that_was_interrupted_begins_anew(tmp_path, monkeypatch, given, count):
+    """As in a notebook: the first run is closed, no steps of the two are taken for one episode,
+    and nobody listens to the network any more.
+    """
+    made, env = games(count)
+    recorder = None
+    if given != "none":
+        recorder = EpisodeRecorder(
+            tmp_path,
+            observation_space=env.observation_space,
+            action_space=env.action_space,
+            channels=dqn_channels(),
+        )
+    options = {} if recorder else {"runs_dir": tmp_path}
+    record = RecordCallback(recorder=recorder, **options)
+    if given == "other":  # another callback cannot hand in what this one holds
+        monkeypatch.setattr("recorder.held.HELD_S", 0.0)
+    model = dqn(env)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(500, callback=[record, StopAt(53)])
+    first = record.recorder
+    assert made[0].logs[-1]["rewards"]
+    if given == "other":
+        record = RecordCallback(recorder=recorder)
+    model.learn(60, callback=record)
+    if given != "other":
+        assert "forward" not in vars(model.q_net)
+    if recorder:
+        recorder.close()
+    lengths = []
+    for path in dict.fromkeys((first.path, record.recorder.path)):
+        with open_run(path) as run:
+            mine = episodes_by_env(run, count)[0]
+            lengths += [run.episode(number).length for number in mine]
+            cut = given == "none" and path == first.path
+            assert run.info.status == ("interrupted" if cut else "finished")
+    assert lengths == [len(log["rewards"]) for log in made[0].logs if log["rewards"]]
+
+
+@needs_sb3
+def test_a_network_that_nobody_records_any_more_keeps_no_answers(tmp_path):
+    """After a `learn` that was interrupted; each answer holds an observation too."""
+    model = dqn(games(1)[1])
+    record = RecordCallback(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        model.learn(500, callback=[record, StopAt(50)])
+    answers = []
+    for steps in (100, 400):
+        model.learn(steps)
+        gc.collect()
+        answers.append(sum(type(thing) is torch.Tensor for thing in gc.get_objects()))
+    record.recorder.close()
+    assert answers[1] - answers[0] < 50
 
 
 class Ends(BaseCallback):

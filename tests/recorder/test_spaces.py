@@ -11,6 +11,7 @@ from gymnasium import spaces
 from recorder_kit import new_recorder, same
 
 from recorder import Channel, ChannelError, Episode, EpisodeRecorder, SpaceError, open_run
+from recorder.bulk import load_episodes
 from recorder.capture import Capture
 from recorder.describe import describe
 from recorder.layout import Layout
@@ -21,6 +22,7 @@ INF = float("inf")
 SPACES: dict[str, spaces.Space] = {
     "discrete": spaces.Discrete(7),
     "discrete from a negative start": spaces.Discrete(5, start=-3),
+    "discrete of narrow numbers": spaces.Discrete(7, start=-2, dtype=np.int16),
     "box": spaces.Box(-1.0, 1.0, (3,)),
     "box of one number": spaces.Box(-1.0, 1.0, ()),
     "box without numbers": spaces.Box(-1.0, 1.0, (0,)),
@@ -43,6 +45,7 @@ SPACES: dict[str, spaces.Space] = {
             "outer": spaces.Box(-1, 1, ()),
         }
     ),
+    "dict of narrow numbers": spaces.Dict({"a": spaces.Discrete(3, dtype=np.int32)}),
     "sequence": spaces.Sequence(spaces.Box(-1, 1, (2,)), seed=0),
     "stacked sequence": spaces.Sequence(spaces.Discrete(9), stack=True),
     "graph": spaces.Graph(spaces.Box(-1, 1, (3,)), spaces.Discrete(4)),
@@ -76,13 +79,25 @@ def test_values_of_any_space_are_read_back_exactly(tmp_path, name):
             recorder.finish_episode(values[length], terminated=True)
     shown = recorder.live.drain()
     with open_run(recorder.path) as run:
+        bulk = list(load_episodes(run))
         for number, (length, values) in enumerate(zip(lengths, logs, strict=True)):
-            for episode in (run.load(number), shown[number]):
+            for episode in (run.load(number), shown[number], bulk[number]):
                 assert len(episode.observations) == length + 1
                 for came, went in zip(episode.observations, values, strict=False):
                     assert_equal(came, went, space)
                 for came, went in zip(episode.actions, values[length + 1 :], strict=True):
                     assert_equal(came, went, space)
+
+
+def test_a_number_too_large_for_its_spaces_dtype_is_kept_as_it_is(tmp_path):
+    """As any value outside its space; the episode's numbers are then those of the tape."""
+    with recorded(tmp_path, spaces.Discrete(7, dtype=np.int8)) as recorder:
+        for last in (300, 3):
+            recorder.record_step(2, 1, 0.0)
+            recorder.finish_episode(last, terminated=True)
+    with open_run(recorder.path) as run:
+        wide, narrow = run.load(0).observations, run.load(1).observations
+    assert (wide.tolist(), narrow.tolist(), narrow.dtype) == ([2, 300], [2, 3], np.int8)
 
 
 def assert_equal(came: Any, went: Any, space: spaces.Space) -> None:

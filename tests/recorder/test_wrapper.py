@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -315,6 +316,20 @@ def test_what_the_environment_is_stands_with_the_run(tmp_path):
         "frozen", "FrozenLake-v1", "walk", 4,
     )  # fmt: skip
     assert info.env_kwargs["is_slippery"] is False
+
+
+def test_spaces_that_are_handed_in_stand_for_the_environments_whatever_their_truth(tmp_path):
+    """A space of no parts is false; one of rows of numbers warns when its length is asked."""
+    env = Dice("box")
+    rows = spaces.MultiDiscrete([[2, 3], [4, 5]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recorder = EpisodeRecorder(
+            tmp_path, env=env, observation_space=spaces.Tuple(()), action_space=rows
+        )
+        recorder.close()
+    assert recorder.layout.observation_space == {"type": "Tuple", "spaces": []}
+    assert recorder.layout.action_space["shape"] == [2, 2]
 
 
 def test_the_environment_can_be_made_again_from_its_spec(tmp_path):
