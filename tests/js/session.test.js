@@ -400,3 +400,26 @@ test("another list is gone through at once by one that plays on, and by none els
   session.setAutoplay(false);
   assert.equal(state.autoplay, false);
 });
+
+test("an episode that ends behind the position shown runs no more, and how it ended is asked for", () => {
+  const { session, state, events, say } = viewer();
+  say("episode_start", { epoch: 1, episode: 4, length: null, from: 0, return_before: 0, first_step: 40 });
+  assert.equal(state.info.running, true);
+  const paused = { playing: false, status: "paused", live: false, episode: 4, step: 1 };
+  say("state", { epoch: 1, ...paused, length: null });
+  assert.equal(state.info.running, true);
+  say("state", { epoch: 1, ...paused, length: 6 });
+  assert.equal(state.info.running, false);
+  assert.equal(events.filter((event) => event === "over").length, 1);
+  say("state", { epoch: 1, ...paused, length: 6 });
+  assert.equal(events.filter((event) => event === "over").length, 1, "asked once");
+  const row = { episode: 4, running: false, incomplete: true, length: 6 };
+  session.told("another", row);
+  session.told(RUN.run, { ...row, episode: 5 });
+  session.told(RUN.run, { ...row, running: true });
+  assert.equal(state.info.incomplete, undefined);
+  session.told(RUN.run, row);
+  assert.equal(state.info.incomplete, true);
+  assert.equal(state.info.first_step, 40);
+  assert.equal(events.at(-1), "end");
+});

@@ -132,6 +132,7 @@ function notify(event, detail) {
     void curve.refresh();
   }
   if (event === "end" && recording(state) && clock() - eventsRead > EVENTS_MS) void readEvents();
+  if (event === "over") void readEnding(detail);
   if (event === "episode") session.clearPoints();
   if (event === "moved" || event === "end") filler.consider();
   if (event === "runs") void readRuns();
@@ -152,7 +153,10 @@ async function readRuns() {
     // Of thousands a few can be shown at once, and the server need not read more for that.
     const answer = await api.runs(null, first ? FIRST_RUNS : undefined);
     state.rest = answer.next ? { next: answer.next, total: answer.total } : null;
-    if (session.listed(answer.runs, !answer.next)) inspector.setRun();
+    if (session.listed(answer.runs, !answer.next)) {
+      inspector.setRun();
+      episodes.refresh();
+    }
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (session.findable()) session.open(session.target);
@@ -166,6 +170,17 @@ async function readRuns() {
     if (state.connection === "open") notices.toast(`The list of runs could not be read: ${error instanceof Error ? error.message : error}`);
   }
   redraw();
+}
+
+/** How the episode that is shown ended, where it did so behind what is shown of it. @param {number} episode */
+async function readEnding(episode) {
+  const run = state.run?.run;
+  if (!run) return;
+  try {
+    session.told(run, await api.episode(run, episode));
+  } catch {
+    // Then nothing is said of its end.
+  }
 }
 
 const EVENTS_MS = 5_000;
