@@ -381,7 +381,7 @@ test("an event noted behind the last episode is in none, and is not gone to", as
   state.events = [{ at: 0, episode: 9, global_step: 90, kind: "checkpoint", text: "saved" }];
   state.step = 10;
   const read = () => assert.fail("there is no such episode to read");
-  await session.eventBy(1, read);
+  assert.equal(await session.eventBy(1, read), false);
   assert.deepEqual(sent, []);
   state.events.unshift({ at: 0, episode: 8, global_step: 85, kind: "note", text: "" });
   await session.eventBy(1, async () => ({ episode: 8, first_step: 80 }));

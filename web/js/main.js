@@ -5,6 +5,7 @@
  */
 
 import { decode as unpack } from "@msgpack/msgpack";
+import { leftOut } from "./logic/marks.js";
 import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { Desk } from "./logic/moments.js";
 import { Session } from "./logic/session.js";
@@ -193,12 +194,18 @@ async function readEvents() {
   eventsRead = clock();
   try {
     await timeline.read(run, (events) => {
-      if (state.run?.run === run) state.events = events;
+      if (state.run?.run === run) Object.assign(state, { events, unmarked: timeline.older });
       redraw();
     });
   } catch {
     // The page does without marks; the episodes' own errors tell of a run that cannot be read.
   }
+}
+
+/** Before the first mark: whether there would be more. */
+function sayLeftOut() {
+  const text = leftOut(state.events, state.unmarked);
+  if (text) notices.toast(text);
 }
 
 /** @param {unknown} error */
@@ -262,7 +269,7 @@ const keyboard = new Keyboard({
   loop: () => session.nextLoop(),
   pointA: () => session.setPoint("a"),
   pointB: () => session.setPoint("b"),
-  event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).catch(complain),
+  event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).then((found) => found || (by ?? 1) > 0 || sayLeftOut()).catch(complain),
   live: () => session.goLive(),
   episode: ({ by }) => void episodes.walk(by ?? 1).catch(complain),
   search: () => byId("goto").focus(),

@@ -93,7 +93,7 @@ export class Inbox {
     Object.assign(state, { run, problem: null, empty: false, gone: false });
     if (other) {
       this.cache.clear(null);
-      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, holes: [], events: [], pausedLive: null });
+      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, holes: [], events: [], unmarked: 0, pausedLive: null });
       state.points = { a: null, b: null };
     }
     this.notify("run", other);

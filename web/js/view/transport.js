@@ -2,7 +2,7 @@
 
 import { count, DASH, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
-import { MOST_TICKS } from "../logic/marks.js";
+import { leftOut, MOST_TICKS } from "../logic/marks.js";
 import { behind, ended, holeAt, otherLive, recording, stepsPerSecond } from "../logic/state.js";
 import { byId, fit, make, on, setAttribute, setText, setValue, show } from "./dom.js";
 
@@ -104,6 +104,7 @@ export class Transport {
     const total = state.length === null ? `${known} so far` : String(state.length);
     const told = `step ${step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}${holeAt(state) ? ", damaged" : ""}`;
     setAttribute(this.slider, "aria-valuetext", none ? "no episode" : told);
+    setAttribute(this.slider, "title", leftOut(state.events, state.unmarked));
     if (none || document.activeElement !== this.input) setValue(this.input, String(step));
     // What is shown of a number is all of it.
     const digits = String(known).length;
