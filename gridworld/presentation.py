@@ -19,24 +19,12 @@ from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
 
+from recorder.familiar import familiar_names
+
 Presentation = dict[str, Any]
 Action = tuple[str, tuple[int, int] | None]
 
 STEPS_PER_SECOND = 10
-
-# Of Gymnasium's classic control, by class: what its documentation calls the numbers.
-_NAMES: dict[str, tuple[list[str] | None, Sequence[str]]] = {
-    "CartPoleEnv": (
-        ["cart position", "cart velocity", "pole angle", "pole velocity"], ("left", "right"),
-    ),
-    "MountainCarEnv": (["position", "velocity"], ("left", "coast", "right")),
-    "Continuous_MountainCarEnv": (["position", "velocity"], ()),
-    "PendulumEnv": (["cos angle", "sin angle", "angular velocity"], ()),
-    "AcrobotEnv": (
-        ["cos θ1", "sin θ1", "cos θ2", "sin θ2", "θ1 velocity", "θ2 velocity"],
-        ("torque −1", "no torque", "torque +1"),
-    ),
-}  # fmt: skip
 
 UP: Action = ("up", (-1, 0))
 RIGHT: Action = ("right", (0, 1))
@@ -201,15 +189,16 @@ def _blackjack() -> Presentation:
 
 def _by_space(env: gym.Env[Any, Any]) -> Presentation:
     presentation: Presentation = {"kind": _kind(env.observation_space)}
-    labels, actions = _NAMES.get(type(env.unwrapped).__name__, (None, ()))
+    names = familiar_names(type(env.unwrapped).__name__)
     if presentation["kind"] == "vector":
-        presentation["labels"] = labels
+        presentation["labels"] = list(names.labels) if names else None
     rate = env.metadata.get("render_fps")
     presentation["steps_per_second"] = rate if rate else STEPS_PER_SECOND
     if isinstance(env.action_space, spaces.Discrete):
         first = int(env.action_space.start)
-        names = range(first, first + int(env.action_space.n))
-        known = actions if len(actions) == len(names) else [str(name) for name in names]
+        numbers = range(first, first + int(env.action_space.n))
+        actions = names.actions if names else ()
+        known = actions if len(actions) == len(numbers) else [str(number) for number in numbers]
         presentation["actions"] = _actions([(name, None) for name in known])
     return presentation
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from recorder.columns import Channel
 from recorder.errors import DamagedTape
+from recorder.familiar import with_familiar_names
 from recorder.hints import reel_command
 from recorder.labels import Labels
 from recorder.schema import RUN_COLUMNS, row_checksum
@@ -29,7 +30,8 @@ class RunInfo:
     `status` is `recording` (a live process holds the run), `finished`, `interrupted`, or
     `crashed` (its recorder died without a word). `name`, `tags` and `note` are what people
     called and said of it since (`recorder.labels`); where that cannot be read,
-    `labels_fault` says why, and `name` is the one recorded.
+    `labels_fault` says why, and `name` is the one recorded. `presentation` has the names of a
+    well-known environment where the run gave none (`recorder.familiar`).
     """
 
     run_id: str
@@ -136,6 +138,9 @@ def info_of(
         "name": said.name or row["name"],
         "status": status,
         "channels": channels,
+        "presentation": with_familiar_names(
+            row["presentation"], row["env_id"], row["observation_space"], row["action_space"]
+        ),
         "tags": said.tags,
         "note": said.note,
         "labels_fault": fault,

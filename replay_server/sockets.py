@@ -22,7 +22,6 @@ from replay_server.hub import Hub
 from replay_server.outbox import SEND_DEADLINE
 from replay_server.parsing import parse, refuse_binary
 from replay_server.protocol import (
-    JSON,
     MAX_FRAME_BYTES,
     MSGPACK,
     SUBPROTOCOLS,
@@ -123,12 +122,15 @@ class Sockets:
             decode_text=False,  # bytes that are no UTF-8 are the viewer's error, not the end
             timeout=CLOSE_SECONDS,
         )
-        if not response.can_prepare(request):
+        try:
+            # not asked for beforehand: `can_prepare` shakes hands too, and logs all of it twice
+            writer = await response.prepare(request)
+        except web.HTTPBadRequest:
             raise problem(
                 426, "upgrade_required",
                 "expected a WebSocket upgrade, got a plain request; connect with a WebSocket",
-            )  # fmt: skip
-        pipe = Pipe(request, response, await response.prepare(request))
+            ) from None  # fmt: skip
+        pipe = Pipe(request, response, writer)
         binary = response.ws_protocol == MSGPACK
         viewer = Viewer(
             self._hub, self._archive, self._clock, pipe,
@@ -191,11 +193,14 @@ def _parsed(payload: bytes | None) -> ClientMessage | ProtocolError:
 
 
 def _offered(request: web.Request) -> tuple[str, ...]:
-    """The one subprotocol to speak. Ours is the order: aiohttp would take the client's."""
+    """The one subprotocol to speak. Ours is the order: aiohttp would take the client's.
+
+    All of ours where none of them was offered: the log's line of that names them.
+    """
     offered = {
         name.strip()
         for value in request.headers.getall("Sec-WebSocket-Protocol", [])
         for name in value.split(",")
     }
-    chosen = next((name for name in SUBPROTOCOLS if name in offered), JSON)
-    return (chosen,)
+    chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+    return SUBPROTOCOLS if chosen is None else (chosen,)

@@ -98,6 +98,8 @@ class Steering:
             self.playback.gone = True  # told here, and not again when its news are looked at
             self._say("error", error(error_code(fault), self._archive.shelf.told(fault)))
         self._tell()
+        # Its news were not looked at while it followed: that the episode ended, and how.
+        self._wake()
 
     # What the viewer's task asks for
 

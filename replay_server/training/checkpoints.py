@@ -5,7 +5,9 @@ Only names are looked at here. The trainer reads the files, and refuses what doe
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,8 +24,11 @@ def listed(runs_dir: Path, run_ids: list[str]) -> list[dict[str, Any]]:
     """
     found = []
     for run_id in run_ids:
+        folder = runs_dir / run_id / FOLDER
+        if not _is_own_directory(folder):
+            continue
         try:
-            entries = list((runs_dir / run_id / FOLDER).iterdir())
+            entries = list(folder.iterdir())
         except OSError:
             continue
         for path in entries:
@@ -49,5 +54,15 @@ def path_of(runs_dir: Path, run_ids: list[str], run: object, name: object) -> Pa
     """The file of a saved table; None where there is none of that name. Blocks."""
     if run not in run_ids or not isinstance(name, str) or not NAME.fullmatch(name):
         return None
-    path = (runs_dir / str(run) / FOLDER / f"{name}.npy").absolute()
-    return path if path.is_file() and not path.is_symlink() else None
+    folder = runs_dir / str(run) / FOLDER
+    path = (folder / f"{name}.npy").absolute()
+    own = _is_own_directory(folder) and path.is_file() and not path.is_symlink()
+    return path if own else None
+
+
+def _is_own_directory(path: Path) -> bool:
+    """Whether there is a directory, and no link to one outside the runs."""
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

@@ -119,7 +119,7 @@ MOMENT = """() => {
   const agent = part("agent-cell").dataset;
   return {
     episode: Number(part("episode-number").dataset.episode),
-    step: Number(document.getElementById("inspector-step").textContent),
+    step: Number(document.getElementById("inspector-step").textContent.replaceAll(",", "")),
     position: "row" in agent ? [Number(agent.row), Number(agent.column)] : null,
     observation: JSON.parse(agent.observation ?? "null"),
     action: part("action-name").dataset.action ?? null,
@@ -152,7 +152,7 @@ WATCH = """() => {
       step: Number(document.getElementById("step").value),
       length: number(part("step-total").textContent),
       // of the position in the inspector, which is the nearest that has come
-      position: Number(document.getElementById("inspector-step").textContent),
+      position: Number(document.getElementById("inspector-step").textContent.replaceAll(",", "")),
       observation: JSON.parse(part("agent-cell").dataset.observation ?? "null"),
       finished: Math.max(-1, ...rows.filter(ended).map((row) => Number(row.dataset.episode))),
       // how many episodes of the run are known to have ended, while this one is under way
@@ -239,7 +239,7 @@ class Viewer:
     async def shows(self, episode: int, step: int) -> None:
         """Wait until it rests at a position, and all of that is drawn."""
         await expect(self.part("episode-number")).to_have_attribute("data-episode", str(episode))
-        await expect(self.page.locator("#inspector-step")).to_have_text(str(step))
+        await expect(self.page.locator("#inspector-step")).to_have_text(f"{step:,}")
         await expect(self.part("agent-cell")).to_have_attribute("data-observation", ANYTHING)
         await expect(self.play).not_to_have_attribute("aria-label", "Pause")
 

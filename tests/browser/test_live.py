@@ -58,6 +58,23 @@ async def test_what_happens_is_on_the_page_before_anything_further_does(
     assert set(enumerate(lengths)) <= set(places)
 
 
+async def test_an_episode_that_breaks_off_behind_a_paused_page_is_over_there_too(
+    server: Server, viewer: Viewer
+) -> None:
+    await viewer.open(server)
+    words = ("--runs-dir", server.runs_dir, *LAKE, "--child", "--paused")
+    async with reel("train", *words, stdin=PIPE) as training:
+        await take(training, "step")
+        await viewer.until("s.live && s.episode === 0 && s.length === null")
+        await viewer.page.keyboard.press("k")
+        await expect(viewer.part("outcome")).to_have_text("running")
+        training.kill()
+        await training.communicate()
+    await expect(viewer.part("outcome")).to_have_text("incomplete")
+    row = viewer.page.locator('[data-testid="episode-row"]:not([hidden])')
+    await expect(row).to_contain_text("incomplete")
+
+
 async def test_a_training_faster_than_the_eye_is_followed_at_its_newest(
     server: Server, viewer: Viewer
 ) -> None:

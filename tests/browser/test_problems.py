@@ -61,6 +61,28 @@ async def test_a_wrong_link_stops_what_played_and_the_keys_go_back_to_it(
     await viewer.until("s.playing && s.episode === 3 && s.step >= 4")
 
 
+async def test_over_an_episode_that_is_not_there_no_step_of_another_is_counted(
+    archive: Server, viewer: Viewer
+) -> None:
+    await viewer.open(archive, run="hard", ep=3, step=2)
+    await viewer.shows(3, 2)
+    slider, total = viewer.part("seek-slider"), viewer.part("step-total")
+    before = str(await total.text_content())
+    await viewer.follow(run="hard", ep=5000, step=0)
+    card = viewer.part("card")
+    await expect(card).to_contain_text("There is no such episode")
+    await expect(total).to_have_text("–")
+    await expect(viewer.step).to_have_value("0")
+    await expect(slider).to_have_attribute("max", "0")
+    for part in (slider, viewer.step, viewer.part("step-back"), viewer.part("step-forward")):
+        await expect(part).to_be_disabled()
+    await card.get_by_role("button", name="Back to episode 3").click()
+    await viewer.shows(3, 2)
+    await expect(total).to_have_text(before)
+    await expect(viewer.step).to_have_value("2")
+    await expect(slider).to_be_enabled()
+
+
 async def test_a_link_to_a_run_that_begins_later_opens_it_then(
     server: Server, viewer: Viewer
 ) -> None:

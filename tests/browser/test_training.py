@@ -192,3 +192,21 @@ def trainer_of(server: Server) -> int:
     with open(path) as file:  # noqa: PTH123
         [pid] = file.read().split()
     return int(pid)
+
+
+async def test_a_run_that_is_given_no_name_has_the_one_that_the_form_shows(
+    server: Server, viewer: Viewer
+) -> None:
+    part = viewer.part
+    await viewer.open(server)
+    await part("card").get_by_role("button", name="Train an agent").click()
+    name = part("form-name")
+    await expect(name).to_have_attribute("placeholder", "gridworld-easy-0")
+    await part("form-world").select_option("other")
+    await expect(name).to_have_attribute("placeholder", "–")
+    await part("form-world").select_option("env FrozenLake-v1")
+    await part("form-algorithm").select_option("sarsa")
+    await part("form-seed").fill("3")
+    await expect(name).to_have_attribute("placeholder", "frozenlake-sarsa-3")
+    await part("form-start").click()
+    await viewer.until("s.run?.name === 'frozenlake-sarsa-3'")

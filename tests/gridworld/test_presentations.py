@@ -252,6 +252,6 @@ def test_classic_control_has_names_for_its_numbers_and_actions():
         if isinstance(env.action_space, gym.spaces.Discrete):
             assert len(presentation["actions"]) == env.action_space.n
     assert [a["name"] for a in presentation_of(gym.make("CartPole-v1"))["actions"]] == [
-        "left",
-        "right",
+        "push left",
+        "push right",
     ]

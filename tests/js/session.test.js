@@ -381,7 +381,7 @@ test("an event noted behind the last episode is in none, and is not gone to", as
   state.events = [{ at: 0, episode: 9, global_step: 90, kind: "checkpoint", text: "saved" }];
   state.step = 10;
   const read = () => assert.fail("there is no such episode to read");
-  await session.eventBy(1, read);
+  assert.equal(await session.eventBy(1, read), false);
   assert.deepEqual(sent, []);
   state.events.unshift({ at: 0, episode: 8, global_step: 85, kind: "note", text: "" });
   await session.eventBy(1, async () => ({ episode: 8, first_step: 80 }));
@@ -399,4 +399,27 @@ test("another list is gone through at once by one that plays on, and by none els
   assert.equal(sent.at(-1)[1].autoplay, true);
   session.setAutoplay(false);
   assert.equal(state.autoplay, false);
+});
+
+test("an episode that ends behind the position shown runs no more, and how it ended is asked for", () => {
+  const { session, state, events, say } = viewer();
+  say("episode_start", { epoch: 1, episode: 4, length: null, from: 0, return_before: 0, first_step: 40 });
+  assert.equal(state.info.running, true);
+  const paused = { playing: false, status: "paused", live: false, episode: 4, step: 1 };
+  say("state", { epoch: 1, ...paused, length: null });
+  assert.equal(state.info.running, true);
+  say("state", { epoch: 1, ...paused, length: 6 });
+  assert.equal(state.info.running, false);
+  assert.equal(events.filter((event) => event === "over").length, 1);
+  say("state", { epoch: 1, ...paused, length: 6 });
+  assert.equal(events.filter((event) => event === "over").length, 1, "asked once");
+  const row = { episode: 4, running: false, incomplete: true, length: 6 };
+  session.told("another", row);
+  session.told(RUN.run, { ...row, episode: 5 });
+  session.told(RUN.run, { ...row, running: true });
+  assert.equal(state.info.incomplete, undefined);
+  session.told(RUN.run, row);
+  assert.equal(state.info.incomplete, true);
+  assert.equal(state.info.first_step, 40);
+  assert.equal(events.at(-1), "end");
 });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { leftOut } from "../../web/js/logic/marks.js";
 import { MOST_EVENTS, Timeline } from "../../web/js/logic/timeline.js";
 
 /** A server that gives 1,000 at once. @param {Record<string, number>} totals  by run */
@@ -65,4 +66,18 @@ test("what comes of a run that was left is not shown", async () => {
   const late = episodesOf(timeline, "a");
   assert.deepEqual(await episodesOf(timeline, "b"), upTo(0, 2));
   assert.deepEqual(await late, []);
+});
+
+test("how many older ones are left out is said, with the episode from which on there are marks", async () => {
+  const totals = { a: 1_000_000, b: 3 };
+  const timeline = new Timeline(serverOf(totals).ask);
+  await episodesOf(timeline, "a");
+  assert.equal(timeline.older, 980_000);
+  assert.equal(leftOut(timeline.events, timeline.older), "Only the newest 20,000 of this run's 1,000,000 events are marked: those from episode 980,000 on");
+  totals.a += 1;
+  await episodesOf(timeline, "a");
+  assert.equal(timeline.older, 980_001);
+  await episodesOf(timeline, "b");
+  assert.equal(timeline.older, 0);
+  assert.equal(leftOut(timeline.events, timeline.older), null);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as maps from "../../web/js/logic/maps.js";
-import { problem, read } from "../../web/js/logic/parameters.js";
+import { problem, read, runName } from "../../web/js/logic/parameters.js";
 import { isOver, PACES, paceAt, paceText, progress, Trainings } from "../../web/js/logic/trainings.js";
 
 const rate = { name: "learning_rate", type: "number", exclusive_minimum: 0, maximum: 1, allowed: "a number above 0 and at most 1", nullable: false };
@@ -18,6 +18,22 @@ test("what is typed is checked by the schema, with the range in the sentence", (
   assert.match(problem(rate, 7), /learning rate must be a number above 0 and at most 1, not 7/);
   assert.deepEqual(read({ name: "o", type: "object" }, '{"a": 1}'), { a: 1 });
   assert.ok(problem({ name: "o", type: "object" }, read({ name: "o", type: "object" }, "[1]")));
+});
+
+test("a run that is given no name is called by its environment, map, algorithm and seed", () => {
+  const parameters = [{ name: "env", type: "string", default: "GridWorld-v0" }, { name: "algorithm", type: "string", default: "q-learning" }, { name: "seed", type: "integer", default: 0 }, ...["env_kwargs", "difficulty", "map_seed", "hazards"].map((other) => ({ name: other, type: "string", default: null }))];
+  // As gridworld.starting.run_name calls them.
+  for (const [given, called] of [
+    [{}, "gridworld-easy-0"],
+    [{ difficulty: "hard", map_seed: 0, hazards: true, seed: 7 }, "gridworld-hard-map0-hazards-7"],
+    [{ hazards: false, algorithm: "sarsa" }, "gridworld-easy-sarsa-0"],
+    [{ env_kwargs: { desc: ["SG"] } }, "gridworld-map-0"],
+    [{ env: "Taxi-v4", algorithm: "n-step-sarsa", seed: 3 }, "taxi-n-step-sarsa-3"],
+    [{ env: "FrozenLake8x8-v1" }, "frozenlake8x8-0"],
+    [{ env: "Own-very-v2-b" }, "own-very-0"],
+    [{ env: "Unversioned" }, "unversioned-0"],
+    [{ env: "" }, ""],
+  ]) assert.equal(runName(given, parameters), called);
 });
 
 const drawn = (...desc) => ({ desc, goal_reward: 1, hazard_reward: -1, step_reward: 0 });

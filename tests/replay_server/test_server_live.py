@@ -22,7 +22,7 @@ from replay_server.sources import TapeTail
 
 FAST = {"kind": "vector", "labels": None, "steps_per_second": 500}
 OTHER_PROCESS = """
-import sys
+import os, signal, sys
 sys.path.insert(0, {kit!r})
 from pathlib import Path
 from server_kit import make_recorder, record_episode, record_step
@@ -37,6 +37,9 @@ for line in sys.stdin:
     elif verb == "finish":
         recorder.finish_episode(int(numbers[0]), terminated=True)
     recorder.flush()
+    if verb == "vanish":
+        for pid in (recorder._pump.writer_pid, os.getpid()):
+            os.kill(pid, signal.SIGKILL)
     print("done", flush=True)
 recorder.close()
 """
@@ -84,6 +87,12 @@ class OtherProcess:
 
     async def kill(self) -> None:
         self.process.kill()
+        await self.process.wait()
+
+    async def vanish(self) -> None:
+        """The writer's process too, which otherwise outlives it and writes what it was told."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"vanish\n")
         await self.process.wait()
 
 
@@ -282,6 +291,25 @@ async def test_a_crashed_run_is_not_live(runs_dir: Path, connect: Connect) -> No
             await other.kill()
             await viewer.until("state", status="ended")
         state = await viewer.ask("control", live=True)
+        assert (state["live"], state["episode"]) == (False, 0)
+
+
+async def test_whoever_followed_an_episode_that_broke_off_is_told_that_it_is_over(
+    runs_dir: Path, connect: Connect
+) -> None:
+    """Trainer and writer are killed: nobody writes to the tape that the episode ended."""
+    async with live_server(runs_dir) as server:
+        viewer = await connect(server)
+        async with OtherProcess(runs_dir, FAST) as other:
+            for step in range(5):
+                await other.tell("step", 0, step)
+            state = await viewer.ask("open", run="other")
+            assert (state["status"], state["length"]) == ("live", None)
+            rows: list[tuple[int, int]] = []
+            while len(rows) < 5:
+                rows += rows_of([await viewer.read()])
+            await other.vanish()
+            state = await viewer.until("state", length=5)
         assert (state["live"], state["episode"]) == (False, 0)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 from conftest import Connect
-from server_kit import PATIENCE, Client, bearer
+from server_kit import PATIENCE, Client, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.training.manager import TrainingConfig
@@ -129,11 +129,24 @@ async def test_every_route_does_what_its_message_does(training: ReplayServer) ->
     } | {"/api/params"}
 
 
+async def test_a_link_in_place_of_a_folder_of_tables_leads_nowhere(
+    training: ReplayServer, runs_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A run that came from elsewhere may link to any directory."""
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.npy").write_bytes(b"x")
+    record_run(runs_dir, "linked", [1])
+    (runs_dir / "linked" / "checkpoints").symlink_to(outside)
+    assert (await get(training, "/api/training/checkpoints"))["checkpoints"] == []
+    status, answer = await post(
+        training, "/api/training/start", {"load": {"run": "linked", "name": "secret"}}
+    )
+    assert (status, answer["error"]["code"]) == (400, "bad_qtable")
+
+
 async def test_saved_tables_are_listed_and_loaded_by_name_only(
     training: ReplayServer, runs_dir: Path
 ) -> None:
-    from server_kit import record_run
-
     record_run(runs_dir, "old", [1])
     record_run(runs_dir, "one", [1])
     folder = runs_dir / "old" / "checkpoints"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import random
 from contextlib import closing
 from dataclasses import dataclass
@@ -276,6 +277,19 @@ async def test_the_subprotocol_is_the_servers_choice(
         viewer = Client(socket)
         await viewer.ask("open", run="archived", episode=0, playing=False)
         await viewer.until("steps")
+
+
+async def test_a_subprotocol_that_is_none_of_ours_is_served_json_and_logged_once(
+    server: ReplayServer, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    async with session.ws_connect("/ws", protocols=["reel.v9.cbor"]) as socket:
+        assert socket.protocol is None
+        viewer = Client(socket)
+        await viewer.ask("open", run="archived", episode=0, playing=False)
+        await viewer.until("steps")
+    [line] = [r.getMessage() for r in caplog.records if r.name == "aiohttp.websocket"]
+    assert all(name in line for name in ("reel.v9.cbor", JSON, MSGPACK))
 
 
 async def test_two_viewers_have_nothing_to_do_with_each_other(

@@ -5,6 +5,7 @@
  */
 
 import { decode as unpack } from "@msgpack/msgpack";
+import { leftOut } from "./logic/marks.js";
 import { decode, encode, SUBPROTOCOLS } from "./logic/messages.js";
 import { Desk } from "./logic/moments.js";
 import { Session } from "./logic/session.js";
@@ -132,6 +133,7 @@ function notify(event, detail) {
     void curve.refresh();
   }
   if (event === "end" && recording(state) && clock() - eventsRead > EVENTS_MS) void readEvents();
+  if (event === "over") void readEnding(detail);
   if (event === "episode") session.clearPoints();
   if (event === "moved" || event === "end") filler.consider();
   if (event === "runs") void readRuns();
@@ -152,7 +154,10 @@ async function readRuns() {
     // Of thousands a few can be shown at once, and the server need not read more for that.
     const answer = await api.runs(null, first ? FIRST_RUNS : undefined);
     state.rest = answer.next ? { next: answer.next, total: answer.total } : null;
-    if (session.listed(answer.runs, !answer.next)) inspector.setRun();
+    if (session.listed(answer.runs, !answer.next)) {
+      inspector.setRun();
+      episodes.refresh();
+    }
     runs.refresh();
     const begun = state.runs.find((run) => run.status === "recording" && !known.has(run.run));
     if (session.findable()) session.open(session.target);
@@ -168,6 +173,17 @@ async function readRuns() {
   redraw();
 }
 
+/** How the episode that is shown ended, where it did so behind what is shown of it. @param {number} episode */
+async function readEnding(episode) {
+  const run = state.run?.run;
+  if (!run) return;
+  try {
+    session.told(run, await api.episode(run, episode));
+  } catch {
+    // Then nothing is said of its end.
+  }
+}
+
 const EVENTS_MS = 5_000;
 let eventsRead = 0;
 const timeline = new Timeline(api.events);
@@ -178,12 +194,18 @@ async function readEvents() {
   eventsRead = clock();
   try {
     await timeline.read(run, (events) => {
-      if (state.run?.run === run) state.events = events;
+      if (state.run?.run === run) Object.assign(state, { events, unmarked: timeline.older });
       redraw();
     });
   } catch {
     // The page does without marks; the episodes' own errors tell of a run that cannot be read.
   }
+}
+
+/** Before the first mark: whether there would be more. */
+function sayLeftOut() {
+  const text = leftOut(state.events, state.unmarked);
+  if (text) notices.toast(text);
 }
 
 /** @param {unknown} error */
@@ -247,7 +269,7 @@ const keyboard = new Keyboard({
   loop: () => session.nextLoop(),
   pointA: () => session.setPoint("a"),
   pointB: () => session.setPoint("b"),
-  event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).catch(complain),
+  event: ({ by }) => void filler.now().then(() => session.eventBy(by ?? 1, api.episode)).then((found) => found || (by ?? 1) > 0 || sayLeftOut()).catch(complain),
   live: () => session.goLive(),
   episode: ({ by }) => void episodes.walk(by ?? 1).catch(complain),
   search: () => byId("goto").focus(),

@@ -14,7 +14,7 @@ import { initialState } from "./state.js";
 
 /**
  * @typedef {import("./state.js").State} State
- * @typedef {"run" | "episode" | "end" | "metrics" | "runs" | "moved" | "error" | "gap" | "qtable"} Event
+ * @typedef {"run" | "episode" | "end" | "over" | "metrics" | "runs" | "moved" | "error" | "gap" | "qtable"} Event
  * @typedef {{run?: string | null, episode?: number | null, step?: number | null, live?: boolean,
  *            playing?: boolean, speed?: import("../types.js").Speed}} Target
  */
@@ -93,7 +93,7 @@ export class Inbox {
     Object.assign(state, { run, problem: null, empty: false, gone: false });
     if (other) {
       this.cache.clear(null);
-      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, holes: [], events: [], pausedLive: null });
+      Object.assign(state, { episode: null, step: 0, length: null, info: null, metrics: null, gap: null, missing: null, holes: [], events: [], unmarked: 0, pausedLive: null });
       state.points = { a: null, b: null };
     }
     this.notify("run", other);
@@ -118,7 +118,20 @@ export class Inbox {
     if (typeof data.episode === "number") this.#moveTo(data.episode, data.step ?? 0, data.length ?? null);
     // Until the server heard of it live may have gone on to another episode: that one is left.
     if (data.id !== undefined && data.id === this.left) state.pausedLive = state.episode;
+    if (state.info?.running && state.length !== null) {
+      // It ended behind the position that is shown, and the server does not say how.
+      state.info = { ...state.info, running: false };
+      this.notify("over", state.episode);
+    }
     this.notify("moved");
+  }
+
+  /** How an episode ended that was shown while it ran. @param {string} run @param {import("../types.js").EpisodeRow} row */
+  told(run, row) {
+    const { state } = this;
+    if (state.run?.run !== run || state.episode !== row.episode || row.running) return;
+    state.info = { ...state.info, ...row };
+    this.notify("end");
   }
 
   /** @param {number} episode @param {number} step @param {number | null} length */

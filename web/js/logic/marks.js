@@ -7,6 +7,8 @@
  * @typedef {{step: number, kind: "up" | "down" | "event" | "gap" | "split" | "end", text: string}} Mark
  */
 
+import { count } from "./format.js";
+
 /** Reward ticks beyond this many would be a smear. */
 export const MOST_TICKS = 2_000;
 
@@ -74,4 +76,15 @@ export function nextMark(marks, step, direction) {
  */
 export function nextEvent(events, episode, direction) {
   return direction > 0 ? events.find((event) => event.episode > episode) : events.findLast((event) => event.episode < episode);
+}
+
+/**
+ * What is not marked, for who looks for it among the marks; null where all is.
+ * @param {RunEvent[]} events  oldest first
+ * @param {number} unmarked  how many are older than those
+ */
+export function leftOut(events, unmarked) {
+  if (unmarked <= 0) return null;
+  const marked = `Only the newest ${count(events.length)} of this run's ${count(events.length + unmarked)} events are marked`;
+  return events.length > 0 ? `${marked}: those from episode ${count(events[0].episode)} on` : marked;
 }

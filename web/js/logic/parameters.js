@@ -73,3 +73,25 @@ function allowed(parameter, value) {
 function within({ minimum, maximum, exclusive_minimum: above }, value) {
   return (minimum === undefined || value >= minimum) && (maximum === undefined || value <= maximum) && (above === undefined || value > above);
 }
+
+/**
+ * What a run is called that is given no name, as the training command chooses it: by its
+ * environment, map, algorithm and seed. Empty while no environment is chosen.
+ * @param {Record<string, any>} given  parameters, those that are not the defaults at least
+ * @param {Parameter[]} parameters
+ */
+export function runName(given, parameters) {
+  const defaults = Object.fromEntries(parameters.map(({ name, default: value }) => [name, value ?? null]));
+  const { env, env_kwargs: kwargs, algorithm, seed, difficulty, map_seed: map, hazards } = { ...defaults, ...given };
+  const id = String(env ?? "").split(":").at(-1) ?? "";
+  if (id === "") return "";
+  const version = id.lastIndexOf("-v");
+  const parts = [(version > 0 ? id.slice(0, version) : id).toLowerCase()];
+  if (id === defaults.env) {
+    parts.push(kwargs?.desc ? "map" : (difficulty ?? "easy"));
+    if (map !== null && map !== undefined) parts.push(`map${map}`);
+    if (hazards) parts.push("hazards");
+  }
+  if (algorithm !== defaults.algorithm) parts.push(algorithm);
+  return [...parts, seed].join("-");
+}

@@ -227,17 +227,21 @@ export class Session extends Inbox {
     if (typeof state.loop === "object") this.setLoop("off");
   }
 
-  /** The previous or the next event: in the episode, else where the run's timeline has one. @param {number} by */
+  /** The previous or the next event: in the episode, else where the run's timeline has one. False: there is none. @param {number} by */
   async eventBy(by, /** @type {(run: string, episode: number) => Promise<import("../types.js").EpisodeRow>} */ read) {
     const { state } = this;
-    if (state.episode === null || !state.run) return;
+    if (state.episode === null || !state.run) return false;
     const mark = nextMark(this.marks(), state.step, by);
-    if (mark) return void this.seek(mark.step, state.episode, false);
+    if (mark) {
+      this.seek(mark.step, state.episode, false);
+      return true;
+    }
     // What was noted behind the last episode, as a Q-table saved at the end, is in none.
     const event = nextEvent(state.events.filter((one) => one.episode < this.#total), state.episode, by);
-    if (!event) return;
+    if (!event) return false;
     const row = await read(state.run.run, event.episode);
     this.seek(event.global_step - (row.first_step ?? event.global_step), event.episode, false);
+    return true;
   }
 
   marks() {

@@ -34,6 +34,7 @@
  * @property {import("../types.js").Gap | null} missing  why the steps of the episode shown cannot be
  * @property {Hole[]} holes             what of the episode shown was found to be damaged
  * @property {import("../types.js").RunEvent[]} events  what the run's timeline marks, oldest first
+ * @property {number} unmarked          events of the run that are older than those, and not marked
  * @property {number | null} parting    where the episode shown and the one beside it part
  * @property {boolean} gone             the open run is no longer among the runs
  * @property {number | null} newer      the protocol's version, where it is newer than the page's
@@ -74,6 +75,7 @@ export function initialState() {
     missing: null,
     holes: [],
     events: [],
+    unmarked: 0,
     parting: null,
     gone: false,
     newer: null,

@@ -21,6 +21,11 @@ export class Timeline {
     this.generation = 0;
   }
 
+  /** How many older ones are not kept. */
+  get older() {
+    return this.passed - this.events.length;
+  }
+
   /**
    * Reads what is not here yet.
    * @param {string} run

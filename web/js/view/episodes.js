@@ -7,6 +7,7 @@ import { api } from "../net/api.js";
 import { count } from "../logic/format.js";
 import { EpisodePages } from "../logic/pages.js";
 import { besides, byNumber, playlist } from "../logic/playlist.js";
+import { recording } from "../logic/state.js";
 import { byId, on, perFrame, setAttribute, setText, show } from "./dom.js";
 import { fillRow, makeRow } from "./episode-row.js";
 import { Filters } from "./filters.js";
@@ -158,6 +159,7 @@ export class Episodes {
     const { state } = this.session;
     if (!state.run) return;
     const now = performance.now();
+    force ||= this.#outdated();
     if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
     const total = state.metrics?.episodes ?? this.pages.total;
     // A filter is asked again only when a person asks: what it found does not slide away.
@@ -168,6 +170,15 @@ export class Episodes {
       void this.pages.reset();
     }
     this.look();
+  }
+
+  /** Whether the list has an episode running that is known to be over, or lacks the only one: it would do so for good. */
+  #outdated() {
+    const { pages, session: { state } } = this;
+    const row = pages.row(0);
+    if (this.filters.on || pages.resetting) return false;
+    if (!row) return pages.ended && !recording(state) && (state.metrics?.episodes ?? 0) > 0;
+    return row.running === true && (!recording(state) || (!state.live && state.episode === row.episode && state.info !== null && !state.info.running));
   }
 
   /** The connection is there again: so may be what could not be read. */

@@ -57,7 +57,7 @@ export class Inspector {
     const row = step === null ? undefined : cache.row(step);
     const observation = step === null ? undefined : cache.observation(step);
     this.#episode(row);
-    setText(byId("inspector-step"), state.episode === null ? DASH : String(step ?? state.step));
+    setText(byId("inspector-step"), state.episode === null ? DASH : count(step ?? state.step));
     this.#state(observation);
     const atEnd = step !== null && step === state.length;
     setText(byId("action-name"), actionName(state.run?.presentation, row?.action, firstAction(state.run)) ?? (atEnd ? "end of the episode" : DASH));
@@ -207,7 +207,7 @@ export class Inspector {
     const counts = this.#count(names.length, first, step);
     const ofRun = this.more.countsRun ? (this.more.ofRun ?? { counts: [], steps: 0 }) : null;
     if (ofRun) for (let i = 0; i < counts.length; i += 1) counts[i] = ofRun.counts[i] ?? 0;
-    setText(byId("action-note"), ofRun ? `${count(ofRun.steps)} steps` : from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${first}`);
+    setText(byId("action-note"), ofRun ? `${count(ofRun.steps)} steps` : from === 0 && step <= MOST_COUNTED ? "this episode so far" : `since step ${count(first)}`);
     const list = byId("action-counts");
     while (list.children.length < names.length) {
       const bar = makeBar();

@@ -3,10 +3,10 @@
  * value is checked as it is typed, by the schema that the server and the trainer check by.
  */
 
-import { label, problem, read } from "../logic/parameters.js";
+import { label, problem, read, runName } from "../logic/parameters.js";
 import * as maps from "../logic/maps.js";
 import { training as api } from "../net/api.js";
-import { byId, make, on, setText, show } from "./dom.js";
+import { byId, make, on, setAttribute, setText, show } from "./dom.js";
 import { MapEditor } from "./map-editor.js";
 
 /** @typedef {import("../logic/parameters.js").Parameter} Parameter */
@@ -23,6 +23,7 @@ export class TrainForm {
   /** @type {HTMLSelectElement} */ table = /** @type {any} */ (null);
   /** @type {HTMLButtonElement} */ startButton = /** @type {any} */ (null);
   /** @type {HTMLElement} */ why = /** @type {any} */ (null);
+  /** Of the schema, those without a field too. @type {Parameter[]} */ parameters = [];
   /** Parameters that go with GridWorld only. @type {Set<string>} */ only = new Set();
 
   /**
@@ -102,6 +103,7 @@ export class TrainForm {
     const rest = schema.parameters.filter((parameter) => !hidden.has(parameter.name) && !FIRST.includes(parameter.name));
     const first = FIRST.flatMap((name) => schema.parameters.filter((parameter) => parameter.name === name));
     this.only = new Set(schema.grid_world_only ?? []);
+    this.parameters = schema.parameters;
     const form = make("form", { novalidate: "", class: "train-form" }, [
       make("div", { class: "field wide" }, [make("label", { text: "environment" }), this.world, this.other]),
       make("div", { class: "field wide" }, [make("label", { text: "presets" }), make("div", { class: "presets" }, presets)]),
@@ -157,6 +159,8 @@ export class TrainForm {
     }
     setText(this.why, wrong ?? "");
     this.startButton.disabled = wrong !== null;
+    const name = this.fields.get("name");
+    if (name) setAttribute(name.field, "placeholder", runName(this.#parameters(), this.parameters) || "–");
   }
 
   /** @param {Parameter} parameter @param {string} text */

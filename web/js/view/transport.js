@@ -2,7 +2,7 @@
 
 import { count, DASH, reward as rewardText, speed as speedText } from "../logic/format.js";
 import { nextSpeed, SPEEDS } from "../logic/keys.js";
-import { MOST_TICKS } from "../logic/marks.js";
+import { leftOut, MOST_TICKS } from "../logic/marks.js";
 import { behind, ended, holeAt, otherLive, recording, stepsPerSecond } from "../logic/state.js";
 import { byId, fit, make, on, setAttribute, setText, setValue, show } from "./dom.js";
 
@@ -86,20 +86,26 @@ export class Transport {
 
   draw() {
     const { state, cache } = this.session;
-    const known = state.length ?? Math.max(cache.known() - 1, state.step, 0);
-    const none = state.episode === null;
+    // Over a card that says what was asked for and is not there, nothing is left of what was.
+    const none = state.episode === null || state.problem !== null;
+    const known = none ? 0 : (state.length ?? Math.max(cache.known() - 1, state.step, 0));
+    const step = none ? 0 : state.step;
     const running = !none && (state.live || state.playing);
     const again = ended(state);
     setIcon(byId("play"), running ? "pause" : again ? "replay" : "play");
     setAttribute(byId("play"), "aria-label", running ? "Pause" : again ? "Play again" : "Play");
-    for (const id of ["first", "back", "play", "forward", "last", "seek", "step"]) byId(id).disabled = none;
+    for (const id of ["first", "back", "forward", "last", "seek", "step"]) byId(id).disabled = none;
+    // Playing on is a way back to what was there.
+    byId("play").disabled = state.episode === null;
     setAttribute(this.slider, "max", String(known));
-    if (!this.dragging) setValue(this.slider, String(state.step));
-    this.track.style.setProperty("--done", `${known > 0 ? Math.min(100, (state.step / known) * 100) : 0}%`);
-    const earned = cache.value("reward", state.step);
+    if (!this.dragging) setValue(this.slider, String(step));
+    this.track.style.setProperty("--done", `${known > 0 ? Math.min(100, (step / known) * 100) : 0}%`);
+    const earned = cache.value("reward", step);
     const total = state.length === null ? `${known} so far` : String(state.length);
-    setAttribute(this.slider, "aria-valuetext", `step ${state.step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}${holeAt(state) ? ", damaged" : ""}`);
-    if (document.activeElement !== this.input) setValue(this.input, String(state.step));
+    const told = `step ${step} of ${total}${earned === undefined ? "" : `, reward ${rewardText(earned)}`}${holeAt(state) ? ", damaged" : ""}`;
+    setAttribute(this.slider, "aria-valuetext", none ? "no episode" : told);
+    setAttribute(this.slider, "title", leftOut(state.events, state.unmarked));
+    if (none || document.activeElement !== this.input) setValue(this.input, String(step));
     // What is shown of a number is all of it.
     const digits = String(known).length;
     this.input.style.minWidth = digits > 3 ? `calc(${digits}ch + 12px)` : "";
@@ -169,7 +175,7 @@ export class Transport {
   #ticks(known) {
     const { cache, state } = this.session;
     const { a, b } = state.points;
-    const about = `${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.holes.length}.${state.events.length}.${state.events.at(-1)?.at}.${state.parting}.`;
+    const about = `${state.problem !== null}.${cache.episode}.${state.length}.${this.theme.name}.${a}.${b}.${state.missing?.reason}.${state.holes.length}.${state.events.length}.${state.events.at(-1)?.at}.${state.parting}.`;
     const key = about + cache.version;
     // While steps stream in, a few times a second is soon enough; there is a frame to come.
     const now = performance.now();
@@ -178,6 +184,7 @@ export class Transport {
     const { width, height } = this.size;
     const ctx = fit(this.ticks, width, height);
     ctx.clearRect(0, 0, width, height);
+    if (state.problem) return;
     const { tokens } = this.theme;
     // The thumb's centre travels between half its width from either end.
     const x = (/** @type {number} */ step) => 7 + (known > 0 ? step / known : 0) * (width - 14);
