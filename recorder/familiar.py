@@ -1,8 +1,8 @@
 """What the numbers and actions of well-known environments are called, where a run does not say.
 
-The words are those of Gymnasium's documentation of classic control (`gymnasium.farama.org`). They
-are added as a tape is read, not as it is written: older runs have them too, and what a run says
-of itself stays what it said.
+The words are those of Gymnasium's documentation of classic control (`gymnasium.farama.org`), as
+short as the name of a bar has to be. They are added as a tape is read, not as it is written:
+older runs have them too, and what a run says of itself stays what it said.
 
 Pure: environment id, spaces and presentation, as data, in; a presentation out.
 """
@@ -31,9 +31,7 @@ _CART_POLE = Names(
     ("cart position", "cart velocity", "pole angle", "pole angular velocity"),
     ("push left", "push right"),
 )
-_MOUNTAIN_CAR = Names(
-    ("position", "velocity"), ("accelerate left", "don't accelerate", "accelerate right")
-)
+_MOUNTAIN_CAR = Names(("position", "velocity"), ("push left", "no push", "push right"))
 _ACROBOT = Names(
     ("cos θ1", "sin θ1", "cos θ2", "sin θ2", "θ1 angular velocity", "θ2 angular velocity"),
     ("torque −1", "torque 0", "torque +1"),

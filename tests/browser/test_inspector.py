@@ -257,7 +257,7 @@ async def test_cart_pole_is_drawn_as_named_curves_with_a_cursor(
     await viewer.resting()
     assert await viewer.page.evaluate(PICTURE) != first
     await expect(viewer.page.locator("#overlays")).to_be_hidden()
-    await expect(viewer.part("changed")).to_contain_text("pole velocity")
+    await expect(viewer.part("changed")).to_contain_text("pole angular velocity")
 
 
 async def test_a_dict_observation_is_drawn_and_its_info_is_a_tree(

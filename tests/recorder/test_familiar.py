@@ -43,7 +43,7 @@ def test_classic_control_is_read_with_a_name_for_each_number_and_action(
 
 
 def test_the_names_are_of_what_the_numbers_do() -> None:
-    """Pushed right, a cart's velocity grows; a car accelerated left is slower than one let be."""
+    """Pushed right, a cart's velocity grows; a car pushed left is slower than one let be."""
     cart = familiar_names("CartPole-v1")
     assert cart is not None
     env = gym.make("CartPole-v1")
@@ -57,7 +57,8 @@ def test_the_names_are_of_what_the_numbers_do() -> None:
     car = familiar_names("MountainCar-v0")
     assert car is not None
     speeds = {}
-    for name in ("accelerate left", "don't accelerate", "accelerate right"):
+    assert car.actions == ("push left", "no push", "push right")
+    for name in car.actions:
         env = gym.make("MountainCar-v0")
         env.reset(seed=1)
         speeds[name] = env.step(car.actions.index(name))[0][car.labels.index("velocity")]
