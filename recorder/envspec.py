@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +14,22 @@ if TYPE_CHECKING:
 def class_name(env: Any) -> str | None:
     """Return what an environment is called that is not registered: its class; None for none."""
     return None if env is None else type(getattr(env, "unwrapped", env)).__name__
+
+
+def presentation_of(env: Any) -> Mapping[str, Any] | None:
+    """Return how an environment is drawn (`docs/protocol.md`, Presentations), as it says itself.
+
+    That is its attribute `presentation`; of one without, at least the pace at which Gymnasium
+    would render it, its `render_fps`. None where there is neither, or no environment.
+    """
+    told: Mapping[str, Any] | None = getattr(getattr(env, "unwrapped", None), "presentation", None)
+    metadata = getattr(env, "metadata", None)
+    if told is not None or not isinstance(metadata, Mapping):
+        return told
+    rate = metadata.get("render_fps")
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        return None
+    return {"steps_per_second": rate}
 
 
 def spec_facts(spec: EnvSpec | None) -> dict[str, Any] | None:

@@ -58,7 +58,8 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         run_id: exact id; where None, one is made of `name` and numbered if it is taken.
         name: what a person calls the run; the environment's id where None.
         env: a Gymnasium environment: gives spaces, id (of one that is not registered, the
-            name of its class), kwargs and, if it has the attribute, `presentation`.
+            name of its class), kwargs and its attribute `presentation` or, of one without, the
+            pace that its `render_fps` tells.
         observation_space: where there is no `env`.
         action_space: where there is no `env`.
         env_id: overrides the environment's own.

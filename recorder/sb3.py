@@ -26,7 +26,7 @@ except ImportError as error:
     ) from error
 
 from recorder.batches import Splitter
-from recorder.envspec import class_name
+from recorder.envspec import class_name, presentation_of
 from recorder.errors import ChannelError
 from recorder.held import End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
@@ -333,5 +333,5 @@ def _facts_of(env: VecEnv) -> dict[str, Any]:
     return {
         "env_id": None if spec else class_name(single),
         "env_spec": spec,
-        "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
+        "presentation": presentation_of(single),
     }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from recorder.agents import with_agents
 from recorder.columns import Channel, check_channels
-from recorder.envspec import class_name, spec_facts
+from recorder.envspec import class_name, presentation_of, spec_facts
 from recorder.errors import FactsError, SpaceError
 from recorder.facts import as_json, as_text, checked_seed
 from recorder.layout import Layout
@@ -71,7 +71,7 @@ class Subject:
             if action_space is None:
                 action_space = env.action_space
             if presentation is None:
-                presentation = getattr(env.unwrapped, "presentation", None)
+                presentation = presentation_of(env)
         if observation_space is None or action_space is None:
             raise SpaceError(
                 "expected env=..., or observation_space=... and action_space=..., got neither; "

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from recorder.annotations import Annotations
 from recorder.batches import Splitter, info_of, infos_of
-from recorder.envspec import class_name
+from recorder.envspec import class_name, presentation_of
 from recorder.lanes import make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.stream import not_reset, recorder_for
@@ -238,5 +238,5 @@ def _facts_of(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
     return {
         "env_id": None if spec else class_name(single),
         "env_spec": spec,
-        "presentation": getattr(getattr(single, "unwrapped", None), "presentation", None),
+        "presentation": presentation_of(single),
     }

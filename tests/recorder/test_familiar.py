@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
-from recorder import RecordEpisodes, open_run
+from recorder import RecordEpisodes, RecordVectorEpisodes, open_run
 from recorder.familiar import familiar_names
 from recorder.glance import glance
 
@@ -73,6 +74,44 @@ def test_an_environment_that_is_not_registered_is_known_by_its_class(tmp_path: P
     assert labels == ["cart position", "cart velocity", "pole angle", "pole angular velocity"]
 
 
+class Paced(gym.Env[Any, Any]):
+    """A game of one step that says how fast it would be drawn."""
+
+    observation_space = action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, metadata: Any) -> None:
+        self.metadata = metadata
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        return 0, {}
+
+    def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
+        return 1, 0.0, True, False, {}
+
+
+@pytest.mark.parametrize("fps", [30, 12.5])
+def test_the_pace_is_that_at_which_the_environment_would_render(tmp_path: Path, fps: Any) -> None:
+    """Also one by one within a vector environment, whichever way they are recorded."""
+    made = Paced({"render_fps": fps})
+    assert recorded(tmp_path, made) == {"steps_per_second": fps}
+    envs = gym.vector.SyncVectorEnv([lambda: made] * 2)
+    recording = RecordVectorEpisodes(envs, tmp_path, run_id="many")
+    recording.reset()
+    recording.close()
+    with open_run(tmp_path / "many") as run:
+        assert run.info.presentation == {"steps_per_second": fps}
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, None, {"render_fps": None}, {"render_fps": 0}, {"render_fps": math.nan},
+                 {"render_fps": math.inf}, {"render_fps": "fast"}, {"render_fps": True}]
+)  # fmt: skip
+def test_an_environment_that_tells_no_pace_has_none_of_its_own(
+    tmp_path: Path, metadata: Any
+) -> None:
+    assert recorded(tmp_path, Paced(metadata)) == {}
+
+
 def test_what_the_run_says_itself_is_believed(tmp_path: Path) -> None:
     mine = {"labels": ["a", "b", "c", "d"], "steps_per_second": 7}
     presentation = recorded(tmp_path, gym.make("CartPole-v1"), presentation=mine)
@@ -87,7 +126,7 @@ def test_a_run_that_is_drawn_otherwise_is_left_alone(tmp_path: Path) -> None:
 
 def test_names_are_for_as_many_numbers_as_there_are(tmp_path: Path) -> None:
     stacked = gym.wrappers.FrameStackObservation(gym.make("CartPole-v1"), 2)
-    assert recorded(tmp_path, stacked) == {}
+    assert recorded(tmp_path, stacked) == {"steps_per_second": 50}
 
 
 @pytest.mark.parametrize("env_id", [None, "", "CartPole2-v1", "NoCartPole-v1", "Taxi-v4", "-v1"])
