@@ -9,6 +9,7 @@ import pytest
 from gymnasium import spaces
 
 from recorder import EpisodeRecorder, open_run
+from recorder.check import check_run
 
 HALF = spaces.Box(0.0, 1.0, (2,), np.float32)
 ANY = spaces.Box(-np.inf, np.inf, (1,))
@@ -49,6 +50,14 @@ def test_a_reward_that_is_no_finite_number_is_flagged_once(tmp_path, reward):
     assert flagged(path) == [("not_finite", "reward", 1, 3)]
     with open_run(path) as run:
         assert str(run.load(2).rewards[1]) == str(reward)
+
+
+def test_a_return_of_infinities_of_both_signs_is_none_and_checked_without_a_word(tmp_path):
+    """Nobody knows what they sum to; that is no damage."""
+    path = record(tmp_path, spaces.Discrete(2), [[((0, math.inf), (0, -math.inf)), 0]])
+    assert check_run(path).findings == []
+    with open_run(path) as run:
+        assert math.isnan(run.episode(0).episode_return)
 
 
 @pytest.mark.parametrize(
