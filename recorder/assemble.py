@@ -163,7 +163,8 @@ class Assembler:
 
 
 def _sums(rewards: Array, ends: Array, before: float) -> Array:
-    """Sums of rewards up to each end from the one before, then of what is left.
+    """Sums of rewards up to each end from the one before, then of what is left; none is -0.0, of
+    which SQLite does not keep the sign.
 
     Args:
         rewards: of the steps that were added.
@@ -180,4 +181,4 @@ def _sums(rewards: Array, ends: Array, before: float) -> Array:
         if some.any():
             sums[some] = np.add.reduceat(rewards, starts[some])
         sums[0] += before
-    return sums
+    return sums + 0.0
