@@ -126,8 +126,7 @@ class Assembler:
         marked = columns_of(marks)
         ends = marked[0] - position
         flags = marked[2].astype(np.uint8)
-        sums = _sums(rewards, ends)
-        sums[0] += before.episode_return
+        sums = _sums(rewards, ends, before.episode_return)
         stops = ends + first_step
         starts = np.concatenate([[before.first_step], stops])
         count = len(marks)
@@ -163,15 +162,23 @@ class Assembler:
         return Piece(segment, before.episode_return, ended, self._running)
 
 
-def _sums(rewards: Array, ends: Array) -> Array:
-    """Sums of rewards up to each end from the one before, then of what is left."""
+def _sums(rewards: Array, ends: Array, before: float) -> Array:
+    """Sums of rewards up to each end from the one before, then of what is left; none is -0.0, of
+    which SQLite does not keep the sign.
+
+    Args:
+        rewards: of the steps that were added.
+        ends: rows behind episodes' last steps.
+        before: what the first of the episodes had earned before.
+    """
     starts = np.concatenate([[0], ends])
     stops = np.concatenate([ends, [len(rewards)]])
     sums = np.zeros(len(starts))
     # Where an end was told after its last step was taken, nothing is left to sum for it.
     # `reduceat` sums from each start to the next, which is its stop: ranges abut.
     some = starts < stops
-    if some.any():
-        with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
+    with np.errstate(invalid="ignore", over="ignore"):  # infinite rewards are no fault
+        if some.any():
             sums[some] = np.add.reduceat(rewards, starts[some])
-    return sums
+        sums[0] += before
+    return sums + 0.0

@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recorder import codec, runlock, schema
 from recorder.check_rollups import RollupCheck, agree
 from recorder.codec import INCOMPLETE, TERMINATED, TRUNCATED, Segment
@@ -258,7 +260,8 @@ class _Check:
                     missing.append((reached, begin))
                 low, high = max(first, begin), min(stop, begin + segment.count)
                 rewards = segment.columns["reward"][low - begin : high - begin]
-                total += float(rewards.sum())
+                with np.errstate(invalid="ignore", over="ignore"):  # infinite ones are no fault
+                    total += float(rewards.sum())
                 ends = segment.ends + begin
                 i, j = int((ends <= first).sum()), int((ends < stop).sum())
                 if j > i and row["kept"]:

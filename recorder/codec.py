@@ -76,7 +76,8 @@ def checksum(
     first_step: int, count: int, codec: int, blob: bytes, return_before: float = 0.0
 ) -> int:
     """CRC-32 over everything that places and decodes a segment."""
-    before = return_before if return_before == return_before else math.nan  # one NaN of many
+    # One NaN of many; and SQLite does not keep the sign of a zero.
+    before = return_before + 0.0 if return_before == return_before else math.nan
     return zlib.crc32(blob, zlib.crc32(_PREFIX.pack(first_step, count, codec, before)))
 
 

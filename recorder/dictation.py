@@ -26,11 +26,12 @@ from recorder.keyframes import Keyframe
 from recorder.layout import Layout
 from recorder.marks import Mark, Marks
 from recorder.oddities import NOT_FINITE, OUTSIDE_SPACE, Watch
-from recorder.packer import cut_block, spec_for
+from recorder.packer import cut_block
 from recorder.place import Place
 from recorder.pruning import Decision
 from recorder.redaction import Redaction
 from recorder.tape import Event, Tape
+from recorder.values import spec_for
 from recorder.writer import Counters, Writer
 
 STOP_PATIENCE_S = 2.0

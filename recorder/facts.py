@@ -6,6 +6,7 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ from recorder.errors import FactsError
 
 
 def as_json(value: Any) -> str:
-    """Return `value` as JSON; what JSON has no form for, keys too, as its text."""
+    """Return `value` as JSON; what JSON has no form for, keys too, as its text.
+
+    Of an enumeration that is its value, of a class its name: what a person would write.
+    """
 
     def plain(thing: Any) -> Any:
         if isinstance(thing, np.ndarray):
@@ -25,6 +29,10 @@ def as_json(value: Any) -> str:
             return dict(thing)
         if isinstance(thing, (set, frozenset, tuple)):
             return list(thing)
+        if isinstance(thing, Enum):
+            return thing.value
+        if isinstance(thing, type):
+            return f"{thing.__module__}.{thing.__qualname__}"
         return repr(thing)
 
     try:

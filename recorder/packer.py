@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from recorder.marks import Mark
 from recorder.python_packer import Parts, PythonPacker
 from recorder.values import Spec
-from recorder.values import spec_for as spec_for  # also known here: a packer begins with it
 
 ASKED, ENDED = b"w", b"e"
 """What is written to wake the pump: somebody wants it to look now; an episode ended. The

@@ -106,6 +106,7 @@ class _Prints:
                 rows[name] = columns[name]
         for name in ("episode_return", "epsilon"):
             rows[name][np.isnan(rows[name])] = np.nan  # one NaN of many
+            rows[name] += 0.0  # SQLite does not keep the sign of a zero
         rows["ending"] = (
             np.asarray(columns["terminated"], np.uint8)
             + np.asarray(columns["truncated"], np.uint8) * 2

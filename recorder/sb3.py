@@ -313,12 +313,14 @@ def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _hyperparameters(model: Any) -> dict[str, Any]:
-    """The model's constructor arguments, as they stand."""
+    """The model's constructor arguments as they stand, which is nearly as a person gave them."""
     result = {}
     for name in inspect.signature(type(model).__init__).parameters:
         if name in _NOT_HYPERPARAMETERS or not hasattr(model, name):
             continue
         value = getattr(model, name)
+        schedule = getattr(value, "value_schedule", value)
+        value = getattr(schedule, "val", value)  # a number, where that is its schedule
         if callable(value):
             value = getattr(value, "__qualname__", None) or repr(value)
         result[name] = value

@@ -106,16 +106,26 @@ def _played(studio: Studio, plan: list[Turn]) -> Iterator[tuple[int, Answer]]:
         if not same_way:
             astray.setdefault(turn.lane, number)
         if turn.wanted:
-            yield number, _answer(number, turn, difference, before)
+            yield number, _answer(number, turn, difference, before, episode.stage)
 
 
-def _answer(number: int, turn: Turn, difference: Difference | None, before: int | None) -> Answer:
+def _answer(
+    number: int,
+    turn: Turn,
+    difference: Difference | None,
+    before: int | None,
+    stage: str | None,
+) -> Answer:
     if difference is None:
         return {"episode": number, "status": VERIFIED}
     if turn.unknown:
         return _cannot(number, turn.unknown)
     if before is not None:
         return _cannot(number, f"episode {before} before it went another way")
+    if stage is not None:
+        return _cannot(
+            number, f"what stage {stage!r} changed of the environment is not on the tape"
+        )
     return {"episode": number, "status": DIVERGED, **asdict(difference)}
 
 

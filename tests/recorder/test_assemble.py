@@ -160,3 +160,20 @@ def test_rewards_that_are_no_number_are_summed_and_harm_no_other_episode(rewards
         )
         sums.extend(piece.ended.columns["episode_return"])
     assert sums == pytest.approx([total, 5.0], nan_ok=True)
+
+
+def test_infinite_rewards_of_both_signs_in_pieces_that_came_apart_are_summed_without_a_word():
+    """What the writer's process warned of would stand among the user's own words."""
+    assembler = Assembler(LAYOUT)
+    columns = {name: np.zeros(1) for name in ("observation", "action")}
+    assembler.add({**columns, "reward": np.array([np.inf])}, [], 0, 1.0)
+    piece = assembler.add({**columns, "reward": np.array([-np.inf])}, [mark(2)], 1, 1.0)
+    assert np.isnan(piece.ended.columns["episode_return"]).tolist() == [True]
+
+
+def test_no_sum_is_a_negative_zero():
+    """SQLite does not keep its sign, and what stands on the tape is held against checksums."""
+    columns = {name: np.zeros(3) for name in ("observation", "action")}
+    piece = Assembler(LAYOUT).add({**columns, "reward": np.full(3, -0.0)}, [mark(1), mark(2)], 0, 1)
+    sums = [*piece.ended.columns["episode_return"], piece.running.episode_return]
+    assert np.signbit(sums).tolist() == [False] * 3

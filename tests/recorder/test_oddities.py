@@ -7,8 +7,10 @@ import math
 import numpy as np
 import pytest
 from gymnasium import spaces
+from recorder_kit import new_recorder
 
 from recorder import EpisodeRecorder, open_run
+from recorder.check import check_run
 
 HALF = spaces.Box(0.0, 1.0, (2,), np.float32)
 ANY = spaces.Box(-np.inf, np.inf, (1,))
@@ -49,6 +51,34 @@ def test_a_reward_that_is_no_finite_number_is_flagged_once(tmp_path, reward):
     assert flagged(path) == [("not_finite", "reward", 1, 3)]
     with open_run(path) as run:
         assert str(run.load(2).rewards[1]) == str(reward)
+
+
+def test_a_return_of_infinities_of_both_signs_is_none_and_checked_without_a_word(tmp_path):
+    """Nobody knows what they sum to; that is no damage."""
+    path = record(tmp_path, spaces.Discrete(2), [[((0, math.inf), (0, -math.inf)), 0]])
+    assert check_run(path).findings == []
+    with open_run(path) as run:
+        assert math.isnan(run.episode(0).episode_return)
+
+
+@pytest.mark.parametrize("epsilon", [None, -0.0])
+def test_returns_of_nothing_but_negative_zeros_are_no_damage(tmp_path, epsilon):
+    """Costs of 0 are rewards of -0.0, and SQLite does not keep its sign; the steps do."""
+    with new_recorder(tmp_path) as recorder:
+        recorder.record_step(0, 0, 1.0)
+        recorder.finish_episode(0, terminated=True)
+        for _ in range(3):  # the second begins a segment in mid-episode
+            for _ in range(40_000):
+                recorder.record_step(0, 0, -0.0)
+            assert recorder.flush()
+        recorder.finish_episode(0, terminated=True, epsilon=epsilon)
+        recorder.record_step(0, 0, -0.0)
+        recorder.finish_episode(0, terminated=True, epsilon=epsilon)
+    assert check_run(recorder.path).findings == []
+    with open_run(recorder.path) as run:
+        rewards = run.load(1).rewards
+    assert len(rewards) == 120_000
+    assert np.signbit(rewards).all()
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,25 @@ def test_behind_a_divergence_nothing_is_called_diverged(dice, tmp_path, monkeypa
     assert {a["reason"] for a in rest} == {"episode 0 before it went another way"}
 
 
+def test_an_episode_of_a_stage_is_not_called_diverged(dice, tmp_path):
+    """What a stage changed of the environment is nowhere told: here it ends sooner."""
+    recorder = None
+    for stage, limit in (("short", 2), (None, 5)):
+        env = RecordEpisodes(
+            gym.make("dice_of_chance:Dice-v0", limit=limit),
+            recorder=recorder,
+            **({} if recorder else {"runs_dir": tmp_path / "runs", "env_kwargs": {"limit": 5}}),
+        )
+        recorder = env.recorder
+        env.annotate_episode(stage=stage)
+        play(env, 1)
+    recorder.close()
+    staged, plain = answers(recorder.path)
+    assert plain["status"] == "verified"
+    assert staged["status"] == "not_verifiable"
+    assert staged["reason"] == "what stage 'short' changed of the environment is not on the tape"
+
+
 def test_a_later_look_replaces_the_one_before():
     detail = {"step": 1, "what": "reward", "recorded": 0.0, "simulated": 1.0}
     found = Verification().with_answers(

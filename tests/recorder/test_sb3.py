@@ -275,6 +275,24 @@ def test_other_algorithms_are_recorded_too(tmp_path):
 
 
 @needs_sb3
+def test_hyperparameters_stand_with_the_run_as_a_person_would_write_them(tmp_path):
+    """And not as what Stable-Baselines3 makes of them."""
+
+    def told(model: Any, *names: str) -> list[Any]:
+        record = RecordCallback(tmp_path)
+        model.learn(8, callback=record)
+        with open_run(record.recorder.path) as run:
+            return [run.info.hyperparameters[name] for name in names]
+
+    env = games(1, "box")[1]
+    assert told(dqn(env, train_freq=(2, "episode")), "train_freq") == [[2, "episode"]]
+    ppo = PPO("MlpPolicy", env, n_steps=8, batch_size=8, learning_rate=abs, device="cpu")
+    assert told(ppo, "clip_range", "learning_rate") == [0.2, "abs"]
+    kwargs = told(A2C("MlpPolicy", env, device="cpu"), "policy_kwargs")[0]
+    assert kwargs["optimizer_class"].startswith("torch.optim")
+
+
+@needs_sb3
 @pytest.mark.parametrize("count", [1, 2])
 def test_bits_that_a_policy_draws_as_floats_are_recorded_as_the_bits_they_are(tmp_path, count):
     """Stable-Baselines3 hands float32 to an environment of int8."""
