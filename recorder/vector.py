@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from recorder.annotations import Annotations
 from recorder.batches import Splitter, info_of, infos_of
+from recorder.describe import describe
 from recorder.envspec import class_name, presentation_of
 from recorder.lanes import make_lanes
 from recorder.recorder import EpisodeRecorder
@@ -83,20 +84,21 @@ class RecordVectorEpisodes(
         **options: Any,
     ) -> None:
         super().__init__(env)
-        derived = {
+        single = {
             "observation_space": env.single_observation_space,
             "action_space": env.single_action_space,
-            **_facts_of(env),
         }
+        # What may be refused comes before there is a run.
+        seen, acted = map(describe, single.values())
+        n = env.num_envs
+        self._observations = Splitter(seen, n, env.observation_space)
+        actions = Splitter(acted, n, env.action_space)
+        self._mode = _autoreset_mode(env)
+        derived = {**single, **_facts_of(env)}
         self.recorder = recorder_for(recorder, runs_dir, options, derived, episode_trigger)
         self._owned = recorder is None
-        self._mode = _autoreset_mode(env)
-        layout = self.recorder.layout
-        n = env.num_envs
-        self._observations = Splitter(layout.observation_space, n, env.observation_space)
-        actions = Splitter(layout.action_space, n, env.action_space)
         self._lanes = make_lanes(self.recorder, n, self._observations, actions)
-        self._notes = Annotations(layout)
+        self._notes = Annotations(self.recorder.layout)
         self._resetting = np.zeros(n, dtype=bool)  # what the next step resets, in NEXT_STEP
         self._was_reset = False
 

@@ -177,6 +177,7 @@ def test_a_batch_that_cannot_be_taken_apart_is_refused(tmp_path):
     envs.observation_space = spaces.Box(-1, 1, (6,))
     with pytest.raises(SpaceError, match="expected batches of 2 as Gymnasium's batch_space"):
         RecordVectorEpisodes(envs, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_gymnasiums_own_vector_cartpole_is_recorded(tmp_path):
