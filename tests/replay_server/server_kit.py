@@ -6,7 +6,9 @@ import asyncio
 import heapq
 import itertools
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,24 @@ def record_run(runs_dir: Path, name: str, lengths: list[int]) -> None:
     with make_recorder(runs_dir, name) as recorder:
         for episode, length in enumerate(lengths):
             record_episode(recorder, episode, length)
+
+
+SEGMENT = 16_384  # steps in a full one
+
+
+def record_segments(runs_dir: Path, name: str, episodes: int) -> None:
+    """A run of episodes each of which is a segment of its own.
+
+    A recorder that looks for work in the midst of an episode would cut it there, so it has an
+    hour until it does.
+    """
+    with make_recorder(runs_dir, name, commit_interval=3600) as recorder:
+        for episode in range(episodes):
+            record_episode(recorder, episode, SEGMENT)
+            recorder.flush()
+    with closing(sqlite3.connect(runs_dir / name / "run.db")) as tape:
+        cuts = tape.execute("SELECT first_step, count FROM segments ORDER BY 1").fetchall()
+    assert cuts == [(SEGMENT * episode, SEGMENT) for episode in range(episodes)]
 
 
 class Client:
