@@ -37,6 +37,13 @@ async def lost(viewer: Viewer, server: Server) -> None:
     await expect(viewer.part("banner")).to_contain_text(re.compile(r"Trying again in [123] s\."))
 
 
+async def try_now(viewer: Viewer) -> None:
+    """Press the button, unless the page has tried by itself meanwhile, as it does every 3 s."""
+    button = viewer.part("banner").get_by_role("button", name="Try now", include_hidden=True)
+    assert await button.count() <= 1
+    await button.evaluate_all("(buttons) => buttons.forEach((button) => button.click())")
+
+
 async def test_a_paused_view_stays_scrubbable_and_resumes_where_it_was(
     servers: AsyncExitStack, recorded: Path, viewer: Viewer, console_errors: list[str]
 ) -> None:
@@ -72,7 +79,7 @@ async def test_a_playing_view_plays_on_from_where_it_was(
     at = (await viewer.state())["step"]
     await viewer.watch()
     await servers.enter_async_context(serving(recorded, port=server.port))
-    await viewer.part("banner").get_by_role("button", name="Try now").click()
+    await try_now(viewer)
     await expect(viewer.part("banner")).to_be_hidden()
     await viewer.until("s.playing && s.step > argument + 3", at)
     state = await viewer.state()
@@ -92,7 +99,7 @@ async def test_a_server_that_came_back_with_another_token_is_told_as_that(
     await viewer.shows(EPISODE, 20)
     await server.kill()
     await servers.enter_async_context(serving(recorded, port=server.port, token="anothertoken"))
-    await viewer.part("banner").get_by_role("button", name="Try now").click()
+    await try_now(viewer)
     await expect(viewer.part("banner")).to_contain_text("does not accept this page's token")
     await expect(viewer.part("banner")).to_contain_text("the server printed")
     await viewer.shows(EPISODE, 20)
