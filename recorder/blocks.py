@@ -78,12 +78,6 @@ class Block:
         return result
 
 
-def _nbytes(rows: Any) -> int:
-    return (
-        int(rows.nbytes) if isinstance(rows, np.ndarray) else sum(len(b) for r in rows for b in r)
-    )
-
-
 class Attic:
     """An unnamed file for blocks that are too much for memory; gone with the process.
 

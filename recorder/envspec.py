@@ -32,6 +32,24 @@ def presentation_of(env: Any) -> Mapping[str, Any] | None:
     return {"steps_per_second": rate}
 
 
+def facts_of_several(envs: Any, spec: EnvSpec | None = None) -> dict[str, Any]:
+    """Return what `EpisodeRecorder` would read from one of several environments, as its arguments.
+
+    Args:
+        envs: holds them; Gymnasium's vector environments and Stable-Baselines3's do so in
+            `envs`, unless they are in processes of their own. Those are not asked: an answer
+            that cannot be pickled would end their process.
+        spec: theirs, if it is known; that of the first where None.
+    """
+    single = next(iter(getattr(envs.unwrapped, "envs", ())), None)
+    spec = spec or getattr(single, "spec", None)
+    return {
+        "env_id": None if spec else class_name(single),
+        "env_spec": spec,
+        "presentation": presentation_of(single),
+    }
+
+
 def spec_facts(spec: EnvSpec | None) -> dict[str, Any] | None:
     """Return the parts of a spec that a run's own columns do not hold, ready for JSON.
 

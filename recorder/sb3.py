@@ -26,7 +26,7 @@ except ImportError as error:
     ) from error
 
 from recorder.batches import Splitter
-from recorder.envspec import class_name, presentation_of
+from recorder.envspec import facts_of_several
 from recorder.errors import ChannelError
 from recorder.held import End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
@@ -123,7 +123,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
                 "algorithm": type(model).__name__,
                 "hyperparameters": _hyperparameters(model),
                 "seed": model.seed,
-                **_facts_of(env),
+                **facts_of_several(env),
             },
         )
         layout = self.recorder.layout
@@ -325,15 +325,3 @@ def _hyperparameters(model: Any) -> dict[str, Any]:
             value = getattr(value, "__qualname__", None) or repr(value)
         result[name] = value
     return result
-
-
-def _facts_of(env: VecEnv) -> dict[str, Any]:
-    # Environments in processes of their own are not asked: an answer that cannot be pickled
-    # would end their process.
-    single = next(iter(getattr(env.unwrapped, "envs", ())), None)
-    spec = getattr(single, "spec", None)
-    return {
-        "env_id": None if spec else class_name(single),
-        "env_spec": spec,
-        "presentation": presentation_of(single),
-    }

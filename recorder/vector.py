@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from recorder.annotations import Annotations
 from recorder.batches import Splitter, info_of, infos_of
 from recorder.describe import describe
-from recorder.envspec import class_name, presentation_of
+from recorder.envspec import facts_of_several
 from recorder.lanes import make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.stream import not_reset, recorder_for
@@ -94,7 +94,7 @@ class RecordVectorEpisodes(
         self._observations = Splitter(seen, n, env.observation_space)
         actions = Splitter(acted, n, env.action_space)
         self._mode = _autoreset_mode(env)
-        derived = {**single, **_facts_of(env)}
+        derived = {**single, **facts_of_several(env, env.spec)}
         self.recorder = recorder_for(recorder, runs_dir, options, derived, episode_trigger)
         self._owned = recorder is None
         self._lanes = make_lanes(self.recorder, n, self._observations, actions)
@@ -229,16 +229,3 @@ def _autoreset_mode(env: VectorEnv[Any, Any, Any]) -> AutoresetMode:
         )
         return AutoresetMode.NEXT_STEP
     return AutoresetMode(mode)
-
-
-def _facts_of(env: VectorEnv[Any, Any, Any]) -> dict[str, Any]:
-    """What the recorder would read from a single environment, where one is at hand."""
-    # Environments in processes of their own are not asked: an answer that cannot be pickled
-    # would end their process.
-    single = next(iter(getattr(env.unwrapped, "envs", ())), None)
-    spec = env.spec or getattr(single, "spec", None)
-    return {
-        "env_id": None if spec else class_name(single),
-        "env_spec": spec,
-        "presentation": presentation_of(single),
-    }
