@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple
+from pathlib import Path
 
 import pytest
 from faults_kit import ACTIONS, STATES, assert_whole, length_of, rewards_at
@@ -65,17 +66,23 @@ def start(at: Place, again: bool) -> dict:
     }  # fmt: skip
 
 
+def empty_tape(folder: Path) -> Path:
+    """The directory of a run of which nothing is recorded."""
+    path = folder / "run"
+    path.mkdir()
+    tape = Tape(path, LAYOUT)
+    tape.create(run_row("run", LAYOUT))
+    tape.close()
+    return path
+
+
 @pytest.mark.parametrize(
     ("known", "committed"),
     [(k, c) for k in (0, 3, 10) for c in range(0, 2 * FRAMES + 1, 3) if k <= c],
 )
 def test_what_is_sent_again_stands_on_the_tape_once(tmp_path, known, committed):
     """Whatever the first had committed, and however little of that was known."""
-    path = tmp_path / "run"
-    path.mkdir()
-    tape = Tape(path, LAYOUT)
-    tape.create(run_row("run", LAYOUT))
-    tape.close()
+    path = empty_tape(tmp_path)
     sent = frames()
     total = sent[-1][2]
     first = Scribe(path, start(Place(), False))
@@ -104,11 +111,7 @@ def test_what_is_sent_again_stands_on_the_tape_once(tmp_path, known, committed):
 @pytest.mark.parametrize("committed", [0, 1, 7])
 def test_what_neither_the_tape_nor_the_pump_has_is_a_hole(tmp_path, committed):
     """The frames between were more than the reserve could hold."""
-    path = tmp_path / "run"
-    path.mkdir()
-    tape = Tape(path, LAYOUT)
-    tape.create(run_row("run", LAYOUT))
-    tape.close()
+    path = empty_tape(tmp_path)
     sent = frames()
     total, resumed = sent[-1][2], sent[16][2]
     first = Scribe(path, start(Place(), False))
