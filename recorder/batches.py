@@ -98,10 +98,11 @@ def _converted(batch: Array, dtype: np.dtype[Any]) -> Array | None:
     """
     if batch.dtype.kind not in "biuf":
         return None
+    if np.can_cast(batch.dtype, dtype):
+        return batch.astype(dtype)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         converted = batch.astype(dtype)
-    safe = dtype.kind == "f" or np.can_cast(batch.dtype, dtype)
-    return converted if safe or np.array_equal(converted, batch) else None
+    return converted if dtype.kind == "f" or np.array_equal(converted, batch) else None
 
 
 def _pick(description: Description, batch: Any, index: int) -> Any:

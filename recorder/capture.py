@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from recorder.columns import Column
 from recorder.episode import Episode
 from recorder.errors import ChannelError, SpaceError
@@ -18,7 +16,7 @@ from recorder.layout import INFO, Layout
 from recorder.marks import Mark, Marks
 from recorder.packer import make_packer
 from recorder.spaces import flattener
-from recorder.values import as_rows, spec_for
+from recorder.values import as_plain, as_rows, spec_for
 
 Flatten = Callable[[Any], tuple[Any, ...]]
 
@@ -40,7 +38,7 @@ class Capture:
         self.packer = make_packer(self._specs, self._positional, limit, on_full)
         self._flatten = _guarded(flattener(layout.observation_space), "observation")
         self._flatten_action = _guarded(flattener(layout.action_space), "action")
-        self._finals = [spec_for(column).coerce for column in layout.finals]
+        self._finals = [spec_for(column) for column in layout.finals]
         self.plain_final = len(layout.finals) == 1 and layout.keyed_by_state
         self.record_step = self._make_record_step()
 
@@ -59,8 +57,7 @@ class Capture:
     def flatten_final(self, observation: Any) -> tuple[Any, ...]:
         """Return the leaves of a final observation, checked and copied."""
         leaves = (observation,) if self._flatten is None else self._flatten(observation)
-        plain = (coerce(leaf) for coerce, leaf in zip(self._finals, leaves, strict=True))
-        return tuple(leaf.tobytes() if isinstance(leaf, np.ndarray) else leaf for leaf in plain)
+        return tuple(as_plain(*pair) for pair in zip(self._finals, leaves, strict=True))
 
     def extend(self, episode: Episode, count: int) -> None:
         """Record an episode's steps; none of them if any column does not fit."""

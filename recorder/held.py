@@ -1,25 +1,25 @@
 """Steps of one environment, held for a moment and recorded in one go.
 
-Code that runs once between two networks runs cold, at several times its cost. So a step is
-noted as it is, and what it takes to record it is done for all steps of the moment.
+Code that runs once between two networks runs cold, at several times its cost. So of a step
+only its arrays are kept, and what it takes to record them is done for all steps of the moment.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from recorder.batches import Splitter, as_column
-from recorder.columns import Column
+from recorder.layout import REWARD
+from recorder.rows import OTHER, Rows
 from recorder.stream import Stream, packed_info, snapshot
 
 HELD_STEPS = 256
 HELD_BYTES = 8 << 20
-# Just less than the recorder takes to look for work by itself, so that it need not.
-HELD_S = 0.08
+# With a commit behind it well below the 250 ms within which others see what was done.
+HELD_S = 0.15
 
 Array = np.ndarray[Any, Any]
 
@@ -31,19 +31,15 @@ class End(NamedTuple):
         observation: its own last one; None where it is not told.
         truncated: else it terminated.
         facts: of the episode.
-        at: when, by `time.perf_counter`.
     """
 
     observation: Any
     truncated: bool
     facts: Mapping[str, Any]
-    at: float
 
 
 class HeldSteps:
     """What one environment did in the last moment.
-
-    Where somebody in the same process watches, the end of an episode is recorded at once.
 
     Args:
         stream: records it.
@@ -51,6 +47,12 @@ class HeldSteps:
         observations: takes batches of observations apart.
         actions: takes batches of actions apart.
         channels: makes the channels' columns of what was said of each step.
+        end_of: makes an end of what was told of it.
+
+    Attributes:
+        is_plain: an observation is one array, an action is one, and infos are not recorded.
+        note: where `is_plain`, `add` for steps whose action, reward and next observation stand
+            in a dict (`Rows.note`).
     """
 
     def __init__(
@@ -60,78 +62,116 @@ class HeldSteps:
         observations: Splitter,
         actions: Splitter,
         channels: Callable[[Sequence[Any]], Mapping[str, Array]],
+        end_of: Callable[[Any], End],
     ) -> None:
         self._stream = stream
         self._recorder = stream.recorder
-        self._layout = stream.recorder.layout
-        self._observation = snapshot(first)
+        self._layout = layout = stream.recorder.layout
         self._observations = observations
         self._actions = actions
         self._channels = channels
-        self._most = max(1, min(HELD_STEPS, HELD_BYTES // max(1, self._layout.bytes_per_step)))
-        self._steps: list[tuple[Any, ...]] = []
-        self._due = time.perf_counter()
+        self._end_of = end_of
+        self._leaves = (*layout.action, REWARD, *layout.observation)
+        arrays = sum(not column.packed for column in self._leaves)
+        is_flat = observations.is_flat and actions.is_flat
+        self.is_plain = is_flat and arrays == len(self._leaves) and not layout.infos
+        steps = max(1, min(HELD_STEPS, HELD_BYTES // max(1, layout.bytes_per_step)))
+        self._rows = Rows(arrays, steps, HELD_S)
+        self.note = self._rows.note
+        self._ends: list[tuple[int, Any, float]] = []
+        self._last = first
+        leaves = zip(layout.observation, observations.leaves(first), strict=True)
+        # What the next step's action is chosen on.
+        self._seen = [snapshot(as_column(column, leaf, 1)) for column, leaf in leaves]
 
-    def add(self, now: float, step: tuple[Any, Any, Any, Any, Any, End | None]) -> None:
-        """Hold a step; nobody may change what is in it.
+    def add(self, said: Any, action: Any, reward: Any, following: Any, info: Any = None) -> int:
+        """Hold a step.
 
         Args:
-            now: by `time.perf_counter`.
-            step: the action, a batch of one; the reward; the observation that the next
-                action is chosen on, a batch of one; what `channels` wants; the info dict, where
-                the run records them; and, of an episode's last step, its end.
+            said: what `channels` wants.
+            action: a batch of one, as all of these.
+            reward: earned by it.
+            following: the observation that the next action is chosen on; nobody may change it.
+            info: the info dict, where the run records them.
+
+        Returns:
+            `DUE` if it is time to hand over what is held.
+
+        Raises:
+            SpaceError: an observation or action is not of its space's form.
+            ChannelError: the reward is no number.
         """
-        self._steps.append(step)
-        if (
-            now >= self._due
-            or len(self._steps) >= self._most
-            or (step[-1] is not None and self._recorder.live.is_watched)
-        ):
+        batches = (*self._actions.leaves(action), reward, *self._observations.leaves(following))
+        arrays, packed = [], []
+        for column, batch in zip(self._leaves, batches, strict=True):
+            if column.packed:
+                packed += as_column(column, batch, 1)
+            else:
+                arrays.append(np.ascontiguousarray(batch))
+        self._last = following
+        kept = said if self.is_plain else (said, info, packed)
+        due = self._rows.add(kept, *arrays)
+        if due & OTHER:  # of another dtype than those before, say
+            self.hand_over()
+            columns = (column for column in self._leaves if not column.packed)
+            rows = (as_column(*pair, 1) for pair in zip(columns, arrays, strict=True))
+            due = self._rows.add(kept, *map(np.ascontiguousarray, rows))
+        return due
+
+    def end(self, told: Any, at: float) -> None:
+        """The episode ended with the step held last.
+
+        Where somebody in the same process watches, it is recorded at once.
+
+        Args:
+            told: what `end_of` wants.
+            at: when, by `time.perf_counter`.
+        """
+        self._ends.append((len(self._rows), told, at))
+        if self._recorder.live.is_watched:
             self.hand_over()
 
     def hand_over(self) -> None:
         """Record what is held."""
-        steps, self._steps = self._steps, []
-        self._due = time.perf_counter() + HELD_S
-        if not steps:
+        if not len(self._rows):
             return
-        recorder, stream = self._recorder, self._stream
+        kept, arrays = self._rows.take()
+        ends, self._ends = self._ends, []
+        said, infos, packed = (kept, (), ()) if self.is_plain else zip(*kept, strict=True)
+        recorder, stream, layout, count = self._recorder, self._stream, self._layout, len(kept)
         watched = recorder.live.is_watched
         if not watched:
             recorder.put_off()
-        actions, rewards, following, said, infos, ends = zip(*steps, strict=True)
-        seen, self._observation = [self._observation, *following[:-1]], following[-1]
-        layout = self._layout
-        columns = [
-            *self._leaves(self._observations, layout.observation, seen),
-            *self._leaves(self._actions, layout.action, actions),
-            np.array(rewards),
+        fixed, loose = iter(arrays), zip(*packed, strict=True)
+        leaves = [
+            list(next(loose)) if column.packed else as_column(column, next(fixed), count)
+            for column in self._leaves
         ]
+        here = len(layout.action) + 1
+        columns = [_before(*pair) for pair in zip(self._seen, leaves[here:], strict=True)]
+        columns += leaves[:here]
         given = self._channels(said)
-        columns += [as_column(c.column, given[c.name], len(steps)) for c in layout.channels]
+        columns += [as_column(c.column, given[c.name], count) for c in layout.channels]
         if layout.infos:
             columns.append([packed_info(info) for info in infos])
+        self._seen = [snapshot(rows[-1:]) for rows in leaves[here:]]
         record = recorder.steps_of(columns)
         low = 0
-        for last, end in enumerate(ends):
-            if end is not None:
-                record(low, last + 1)
-                low = last + 1
-                stream.end(end.observation, not end.truncated, end.truncated, end.facts, end.at)
-                stream.begin(at=end.at)
-        record(low, len(steps))
-        stream.observation = self._observations.item(self._observation, 0)
+        for high, told, at in ends:
+            record(low, high)
+            low = high
+            final, truncated, facts = self._end_of(told)
+            stream.end(final, not truncated, truncated, facts, at)
+            stream.begin(at=at)
+        record(low, count)
+        batch = self._seen[0] if self.is_plain else self._last
+        stream.observation = self._observations.item(batch, 0)
         if low and not watched:
             recorder.hurry()
 
-    def _leaves(
-        self, splitter: Splitter, columns: Sequence[Column], batches: Sequence[Any]
-    ) -> list[Any]:
-        """The columns of many batches of one."""
-        if splitter.is_flat:
-            return [as_column(columns[0], np.concatenate(batches), len(batches))]
-        leaves = zip(*(splitter.leaves(batch) for batch in batches), strict=True)
-        return [
-            as_column(column, np.concatenate(rows), len(batches))
-            for column, rows in zip(columns, leaves, strict=True)
-        ]
+
+def _before(first: Any, rows: Any) -> Any:
+    """The rows, each a step later, behind a first one."""
+    if isinstance(rows, list):
+        return [*first, *rows[:-1]]
+    return np.concatenate([first, rows[:-1]])

@@ -31,6 +31,7 @@ from recorder.errors import ChannelError
 from recorder.held import End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
+from recorder.rows import DUE, ENDED, OTHER
 from recorder.sb3_channels import channels_of
 from recorder.stream import recorder_for
 
@@ -142,14 +143,17 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         )
         first = self._source.first(model)
         self._held: HeldSteps | None = None
+        self._names: tuple[str, ...] | None = None  # where a step is found, once it is known
         if isinstance(self._lanes, SingleLane):
             self._held = HeldSteps(
-                self._lanes.stream, first, self._observations, self._actions, self._channels.of_each
-            )
+                self._lanes.stream, first, self._observations, self._actions,
+                self._channels.of_each, self._end_of,
+            )  # fmt: skip
             self.recorder.before_close(self._held.hand_over)
         self._learning = True
         self._source.open()
         self._channels.open()
+        self._take = self._channels.take
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
@@ -157,56 +161,92 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             self._lanes.begin(i, seed, ("continued",) if continued and not fresh else ())
 
     def _on_rollout_start(self) -> None:
-        self._channels.start()
+        self._channels.listen(True)
+
+    def _on_rollout_end(self) -> None:
+        self._channels.listen(False)
 
     def _on_step(self) -> bool:
+        names = self._names
+        if names is None:
+            return self._on_any_step()
         given = self.locals
-        actions = given.get("clipped_actions")
-        if actions is None:
-            actions = given["actions"]
-        rewards, ended, infos = given["rewards"], given["dones"], given["infos"]
-        if self._normalize is not None:
-            rewards = self._normalize.get_original_reward()
-        said = self._channels.take(given)
-        held = self._held
-        if held is None:
-            self._on_tick(given, actions, rewards, said)
-            return True
-        now = time.perf_counter()
-        end = self._end_of(0, infos[0], now) if ended[0] else None
-        following = given["new_obs"]
-        if not self._source.is_plain:
-            following = self._source.observations(following)
-        info = _plain(infos[0]) if self._infos else None
-        # The arrays are the step's own, but for PPO's rewards, which it goes on changing.
-        held.add(now, (actions, rewards.item(), following, said, info, end))
+        said = self._take(given)
+        due = self._note(said, given, names)
+        if due:
+            self._look(due, said)
         return True
 
-    def _on_tick(self, given: Mapping[str, Any], actions: Any, rewards: Any, said: Any) -> None:
+    def _on_any_step(self) -> bool:
+        """Record a step, whatever it is made of."""
+        given, held = self.locals, self._held
+        # PPO and A2C have both; what the environment got are the former.
+        action = "clipped_actions" if given.get("clipped_actions") is not None else "actions"
+        said = self._channels.take(given)
+        if held is None:
+            self._on_tick(given, given[action], said)
+        else:
+            due = self._hold(given, action, said)
+            self._look(due | (ENDED if given["dones"][0] else 0), said)
+            if held.is_plain and self._source.is_plain:
+                self._names, self._note = (action, "rewards", "new_obs", "dones"), held.note
+        return True
+
+    def _hold(self, given: Mapping[str, Any], action: str, said: Any) -> int:
+        """Hold a step of the only environment."""
+        assert self._held is not None
+        info = _plain(given["infos"][0]) if self._infos else None
+        following = self._source.observations(given["new_obs"])
+        return self._held.add(said, given[action], self._rewards(given), following, info)
+
+    def _look(self, due: int, said: Any) -> None:
+        """Do what is due with the steps that are held."""
+        given, held = self.locals, self._held
+        assert held is not None
+        if due & OTHER:
+            assert self._names is not None
+            due = self._hold(given, self._names[0], said) | (ENDED if given["dones"][0] else 0)
+        if due & ENDED:
+            info = given["infos"][0]
+            if not self._source.is_plain:
+                info = {**info, "terminal_observation": self._source.terminal(0, info)}
+            held.end((info, self._epsilon()), time.perf_counter())
+        if due & DUE:
+            held.hand_over()
+
+    def _rewards(self, given: Mapping[str, Any]) -> Any:
+        if self._normalize is not None:
+            return self._normalize.get_original_reward()
+        return given["rewards"]
+
+    def _on_tick(self, given: Mapping[str, Any], actions: Any, said: Any) -> None:
         """Record a step of each of several environments."""
         lanes, infos = self._lanes, given["infos"]
         lanes.act(actions, self._channels.of_step(said))
-        lanes.step(rewards, [_plain(info) for info in infos] if self._infos else None)
+        lanes.step(self._rewards(given), [_plain(info) for info in infos] if self._infos else None)
         ended = given["dones"].nonzero()[0].tolist()
         for i in ended:
-            end = self._end_of(i, infos[i])
-            lanes.end(i, end.observation, not end.truncated, end.truncated, end.facts)
+            final = self._source.terminal(i, infos[i])
+            truncated = bool(infos[i].get("TimeLimit.truncated", False))
+            lanes.end(i, final, not truncated, truncated, {"epsilon": self._epsilon()})
         lanes.observe(self._source.observations(given["new_obs"]))
         for i in ended:
             lanes.begin(i)
 
-    def _end_of(self, env: int, info: Mapping[str, Any], at: float = 0.0) -> End:
+    def _end_of(self, told: tuple[Mapping[str, Any], float | None]) -> End:
+        info, epsilon = told
         truncated = bool(info.get("TimeLimit.truncated", False))
-        return End(self._source.terminal(env, info), truncated, self._facts(), at)
+        return End(info.get("terminal_observation"), truncated, {"epsilon": epsilon})
 
     def _on_training_end(self) -> None:
         self._end("finished")
 
     def _end(self, status: str) -> None:
         self._learning = False
+        self._names = None
         if self._held is not None:
             self._held.hand_over()
-        self._lanes.close(self._facts())
+        self._lanes.close({"epsilon": self._epsilon()})
         self._channels.close()
         self._source.close()
         if self.recorder is not None:
@@ -215,12 +255,12 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             if self._given is None:
                 self.recorder.close(status)
 
-    def _facts(self) -> Mapping[str, Any]:
+    def _epsilon(self) -> float | None:
         model: Any = self.model
-        epsilon = getattr(model, "exploration_rate", None)
+        epsilon: float | None = getattr(model, "exploration_rate", None)
         if epsilon is not None and model.num_timesteps - model.n_envs < model.learning_starts:
-            epsilon = 1.0  # before learning starts all actions are random, whatever the rate
-        return {"epsilon": epsilon}
+            return 1.0  # before learning starts all actions are random, whatever the rate
+        return epsilon
 
 
 class _Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import cat
 
 from recorder.columns import Channel
+from recorder.rows import Heard
 
 Array = np.ndarray[Any, Any]
 
@@ -20,15 +22,15 @@ class Channels:
     """What an algorithm has to say of a step. Of most, nothing."""
 
     declared: tuple[Channel, ...] = ()
+    take: Callable[[Any], Any] = staticmethod(lambda given: None)
+    """`take(given)`: what was said of the step that was just made, as it was said. `given` are the
+    local variables of the training loop."""
 
     def open(self) -> None:
         """Training begins."""
 
-    def start(self) -> None:
-        """A rollout begins."""
-
-    def take(self, given: Mapping[str, Any]) -> Any:
-        """Return what was said of the step that was just made, as it was said."""
+    def listen(self, listening: bool) -> None:
+        """A rollout begins, or has ended."""
 
     def of_step(self, said: Any) -> dict[str, Any]:
         """Return that as channels, a row an environment."""
@@ -42,49 +44,39 @@ class Channels:
         """Training ended."""
 
 
-class _Heard:
-    """A network's `forward` whose answers are told to somebody. A copy of it tells nobody.
+class _Heard(Heard):
+    """A network's `forward` whose answers are kept. A copy of it keeps none.
 
     Args:
         network: a `torch.nn.Module`.
         own: the `forward` that was set on it, and not on its class; None where none was.
-        tell: is called with each answer.
+        model: as of `Heard`.
+        steps: as of `Heard`.
     """
 
-    def __init__(
-        self, network: Any, own: Any = None, tell: Callable[[Any], None] | None = None
-    ) -> None:
-        self._network = network
+    def __init__(self, network: Any, own: Any = None, model: Any = None, steps: int = 1) -> None:
+        super().__init__(own or type(network).forward.__get__(network), model, steps)
+        self.network = network
         self.own = own
-        self._forward = own or type(network).forward.__get__(network)
-        self._tell = tell
-
-    def __call__(self, *asked: Any, **how: Any) -> Any:
-        answer = self._forward(*asked, **how)
-        if self._tell is not None:
-            self._tell(answer)
-        return answer
 
     def __deepcopy__(self, memo: dict[int, Any]) -> _Heard:
-        return _Heard(copy.deepcopy(self._network, memo), copy.deepcopy(self.own, memo))
+        return _Heard(copy.deepcopy(self.network, memo), copy.deepcopy(self.own, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Heard, (self._network, self.own)
+        return _Heard, (self.network, self.own)
 
 
 class _QValues(Channels):
     """DQN: what its network answered when it was asked for the action.
 
-    Asking it again would cost a forward pass a step. What it answers is heard instead. Of
-    that, that to the policy's question is the one without gradients (training asks with),
-    while the step count and the last observation are those before the step (an evaluation
-    in another callback asks after it).
+    Asking it again would cost a forward pass a step. What it answers is heard instead, while
+    a rollout is made: training asks between rollouts.
     """
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._actions = int(model.action_space.n)
-        self._answers: dict[int, tuple[Any, Any]] = {}  # by step count, the newest of each
+        self._heard: _Heard | None = None
         n = model.n_envs
         self._no_values = np.full((n, self._actions), np.nan, dtype=np.float32)
         self._explored, self._greedy = np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
@@ -95,23 +87,14 @@ class _QValues(Channels):
 
     def open(self) -> None:
         # A forward hook would do, but takes each call of the network the long way.
-        network = self._model.q_net
-        network.forward = _Heard(network, vars(network).get("forward"), self._hear)
+        network, model = self._model.q_net, self._model
+        self._heard = _Heard(network, vars(network).get("forward"), model, model.n_envs)
+        self.take = self._heard.take
+        network.forward = self._heard
 
-    def _hear(self, answer: Any) -> None:
-        if not answer.requires_grad:
-            self._answers[self._model.num_timesteps] = self._model._last_obs, answer
-            if len(self._answers) > 2:  # before the step and after: nobody takes them any more
-                self._answers.pop(next(iter(self._answers)))
-
-    def start(self) -> None:
-        self._answers.clear()
-
-    def take(self, given: Mapping[str, Any]) -> Any:
-        model = self._model
-        held = self._answers.get(model.num_timesteps - model.n_envs)
-        self._answers.clear()
-        return held[1] if held is not None and held[0] is model._last_obs else None
+    def listen(self, listening: bool) -> None:
+        if self._heard is not None:
+            self._heard.listen(listening)
 
     def of_step(self, said: Any) -> dict[str, Any]:
         if said is None:
@@ -119,10 +102,11 @@ class _QValues(Channels):
         return {"q_values": said.cpu().numpy(), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
+        answers = [answer for answer in said if answer is not None]
         explored = np.array([answer is None for answer in said])
         values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
-        if not explored.all():
-            values[~explored] = _rows([answer for answer in said if answer is not None])
+        if answers:
+            values[~explored] = _rows(answers)
         return {"q_values": values, "explored": explored}
 
     def close(self) -> None:
@@ -135,9 +119,7 @@ class _ValueAndLogProb(Channels):
     """PPO, A2C and their like."""
 
     declared = (Channel("value", "float32"), Channel("log_prob", "float32"))
-
-    def take(self, given: Mapping[str, Any]) -> Any:
-        return given["values"], given["log_probs"]
+    take = itemgetter("values", "log_probs")
 
     def of_step(self, said: Any) -> dict[str, Any]:
         value, log_prob = (tensor.cpu().numpy().reshape(-1) for tensor in said)
@@ -150,9 +132,9 @@ class _ValueAndLogProb(Channels):
         return {"value": values, "log_prob": log_probs}
 
 
-def _rows(tensors: Sequence[Any]) -> Array:
+def _rows(tensors: list[Any]) -> Array:
     """The rows of tensors, one behind the other: in one go, from any device, of any dtype."""
-    rows: Array = cat(tuple(tensors)).detach().float().cpu().numpy()
+    rows: Array = cat(tensors).detach().float().cpu().numpy()
     return rows
 
 

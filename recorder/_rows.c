@@ -1,0 +1,510 @@
+/* The hot lines of recording under somebody else's training loop, in C: between two passes of a
+ * network each line of Python runs cold, and costs several times what it costs in a loop.
+ *
+ * `Rows.note` keeps what a step left in a dict, `Heard` what a network answered.
+ * recorder/python_rows.py has their twins, used where this could not be built, and says
+ * what each method does. Tests hold the two against each other.
+ */
+#define PY_SSIZE_T_CLEAN
+#define NPY_NO_DEPRECATED_API NPY_1_23_API_VERSION
+#include <Python.h>
+#include <numpy/arrayobject.h>
+#include <stddef.h>
+#include <string.h>
+#include <structmember.h>
+#include <time.h>
+
+enum { DUE = 1, ENDED = 2, OTHER = 4 };
+enum { MOST_NAMES = 8 };
+
+/* Rows of one array after another, all of the first one's dtype and shape. */
+typedef struct {
+    PyArray_Descr *descr; /* NULL before the first row */
+    int nd;               /* of a row */
+    npy_intp shape[NPY_MAXDIMS];
+    size_t width;    /* bytes of a row */
+    PyObject *array; /* (most, *shape); NULL where there is no row */
+    char *data;
+} Column;
+
+typedef struct {
+    PyObject_HEAD
+    Py_ssize_t columns, count, most;
+    Column *column;
+    PyObject *said;  /* list, an object a row */
+    double seconds, due;
+} Rows;
+
+static double
+monotonic(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Whether a value is an array whose memory is that of one row. */
+static inline int
+is_row(PyObject *value)
+{
+    if (!PyArray_CheckExact(value))
+        return 0;
+    PyArrayObject *array = (PyArrayObject *)value;
+    int nd = PyArray_NDIM(array);
+    return nd >= 1 && nd <= NPY_MAXDIMS && PyArray_DIM(array, 0) == 1
+        && PyArray_IS_C_CONTIGUOUS(array) && PyArray_ISNOTSWAPPED(array)
+        && !PyDataType_REFCHK(PyArray_DESCR(array));
+}
+
+/* Whether it is one like those before. */
+static inline int
+is_like(const Column *c, PyArrayObject *array)
+{
+    if (c->descr == NULL || c->nd != PyArray_NDIM(array) - 1)
+        return 0;
+    for (int i = 0; i < c->nd; i++)
+        if (c->shape[i] != PyArray_DIM(array, i + 1))
+            return 0;
+    PyArray_Descr *descr = PyArray_DESCR(array);
+    return descr == c->descr || PyArray_EquivTypes(descr, c->descr);
+}
+
+static void
+define(Column *c, PyArrayObject *array)
+{
+    Py_CLEAR(c->array);
+    Py_XSETREF(c->descr, (PyArray_Descr *)Py_NewRef(PyArray_DESCR(array)));
+    c->nd = PyArray_NDIM(array) - 1;
+    memcpy(c->shape, PyArray_DIMS(array) + 1, (size_t)c->nd * sizeof(npy_intp));
+    c->width = (size_t)PyArray_NBYTES(array);
+}
+
+static int
+make_room(Column *c, Py_ssize_t most)
+{
+    npy_intp shape[NPY_MAXDIMS + 1] = {most}; /* a row's array had one more dimension as well */
+    memcpy(shape + 1, c->shape, (size_t)c->nd * sizeof(npy_intp));
+    Py_INCREF(c->descr);
+    c->array = PyArray_NewFromDescr(&PyArray_Type, c->descr, c->nd + 1, shape, NULL, NULL, 0, NULL);
+    if (c->array == NULL)
+        return -1;
+    c->data = PyArray_BYTES((PyArrayObject *)c->array);
+    return 0;
+}
+
+/* Keep a row of each: 1 kept, 0 they are others than those before, or none. */
+static int
+keep(Rows *self, PyObject *said, PyObject *const *values)
+{
+    for (Py_ssize_t i = 0; i < self->columns; i++) {
+        if (!is_row(values[i]))
+            return 0;
+        Column *c = &self->column[i];
+        PyArrayObject *array = (PyArrayObject *)values[i];
+        if (!is_like(c, array)) {
+            if (self->count > 0)
+                return 0;
+            define(c, array);
+        }
+        if (c->array == NULL && make_room(c, self->most) < 0)
+            return -1;
+    }
+    if (PyList_Append(self->said, said) < 0)
+        return -1;
+    for (Py_ssize_t i = 0; i < self->columns; i++) {
+        Column *c = &self->column[i];
+        memcpy(c->data + (size_t)self->count * c->width, PyArray_BYTES((PyArrayObject *)values[i]), c->width);
+    }
+    self->count++;
+    return 1;
+}
+
+static PyObject *
+told(Rows *self, int kept, int ended)
+{
+    if (kept < 0)
+        return NULL;
+    if (!kept)
+        return PyLong_FromLong(OTHER);
+    int due = self->count >= self->most || monotonic() >= self->due;
+    return PyLong_FromLong((due ? DUE : 0) | (ended ? ENDED : 0));
+}
+
+static PyObject *
+rows_add(Rows *self, PyObject *const *args, Py_ssize_t given)
+{
+    if (given != self->columns + 1) {
+        PyErr_Format(PyExc_TypeError, "add() takes %zd arguments (%zd given)", self->columns + 1, given);
+        return NULL;
+    }
+    if (self->count >= self->most) {
+        PyErr_SetString(PyExc_IndexError, "there is no room; take() what is held");
+        return NULL;
+    }
+    return told(self, keep(self, args[0], args + 1), 0);
+}
+
+/* Whether the first of some flags is set. */
+static int
+first_of(PyObject *flags)
+{
+    if (PyArray_CheckExact(flags)) {
+        PyArrayObject *array = (PyArrayObject *)flags;
+        if (PyArray_TYPE(array) == NPY_BOOL && PyArray_NDIM(array) == 1 && PyArray_DIM(array, 0) > 0)
+            return *PyArray_BYTES(array) != 0;
+    }
+    PyObject *first = PySequence_GetItem(flags, 0);
+    if (first == NULL)
+        return -1;
+    int is_set = PyObject_IsTrue(first);
+    Py_DECREF(first);
+    return is_set;
+}
+
+static PyObject *
+got(PyObject *dict, PyObject *name)
+{
+    PyObject *value = PyDict_GetItemWithError(dict, name);
+    if (value == NULL && !PyErr_Occurred())
+        PyErr_SetObject(PyExc_KeyError, name);
+    return value;
+}
+
+static PyObject *
+rows_note(Rows *self, PyObject *const *args, Py_ssize_t given)
+{
+    if (given != 3 || !PyDict_Check(args[1]) || !PyTuple_Check(args[2])
+        || PyTuple_GET_SIZE(args[2]) != self->columns + 1 || self->columns > MOST_NAMES) {
+        PyErr_SetString(PyExc_TypeError, "note() takes what was said, a dict, and names in it");
+        return NULL;
+    }
+    if (self->count >= self->most) {
+        PyErr_SetString(PyExc_IndexError, "there is no room; take() what is held");
+        return NULL;
+    }
+    PyObject *values[MOST_NAMES];
+    for (Py_ssize_t i = 0; i < self->columns; i++)
+        if ((values[i] = got(args[1], PyTuple_GET_ITEM(args[2], i))) == NULL)
+            return NULL;
+    PyObject *flags = got(args[1], PyTuple_GET_ITEM(args[2], self->columns));
+    int ended = flags == NULL ? -1 : first_of(flags);
+    return ended < 0 ? NULL : told(self, keep(self, args[0], values), ended);
+}
+
+static PyObject *
+rows_take(Rows *self, PyObject *unused)
+{
+    (void)unused;
+    if (self->count == 0) {
+        PyErr_SetString(PyExc_IndexError, "nothing is held");
+        return NULL;
+    }
+    PyObject *fresh = PyList_New(0), *arrays = PyList_New(self->columns);
+    if (fresh == NULL || arrays == NULL)
+        goto failed;
+    for (Py_ssize_t i = 0; i < self->columns; i++) {
+        PyObject *rows = PySequence_GetSlice(self->column[i].array, 0, self->count);
+        if (rows == NULL)
+            goto failed;
+        PyList_SET_ITEM(arrays, i, rows);
+    }
+    PyObject *result = PyTuple_Pack(2, self->said, arrays);
+    if (result == NULL)
+        goto failed;
+    for (Py_ssize_t i = 0; i < self->columns; i++)
+        Py_CLEAR(self->column[i].array); /* it is the taker's */
+    Py_SETREF(self->said, fresh);
+    Py_DECREF(arrays);
+    self->count = 0;
+    self->due = monotonic() + self->seconds;
+    return result;
+failed:
+    Py_XDECREF(fresh);
+    Py_XDECREF(arrays);
+    return NULL;
+}
+
+static Py_ssize_t
+rows_length(Rows *self)
+{
+    return self->count;
+}
+
+static int
+rows_clear(Rows *self)
+{
+    for (Py_ssize_t i = 0; i < self->columns; i++) {
+        Py_CLEAR(self->column[i].descr);
+        Py_CLEAR(self->column[i].array);
+    }
+    Py_CLEAR(self->said);
+    self->count = self->most = 0;
+    return 0;
+}
+
+static int
+rows_traverse(Rows *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->said);
+    return 0;
+}
+
+static void
+rows_dealloc(Rows *self)
+{
+    PyObject_GC_UnTrack(self);
+    rows_clear(self);
+    PyMem_Free(self->column);
+    PyObject_GC_Del(self);
+}
+
+static PyObject *
+rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t columns, most;
+    double seconds;
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Rows() takes no keyword arguments");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "nnd", &columns, &most, &seconds))
+        return NULL;
+    if (columns < 1 || most < 1) {
+        PyErr_SetString(PyExc_ValueError, "Rows() wants arrays, and room");
+        return NULL;
+    }
+    Rows *self = (Rows *)type->tp_alloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->column = PyMem_Calloc((size_t)columns, sizeof(Column));
+    self->said = PyList_New(0);
+    if (self->column == NULL || self->said == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    self->columns = columns;
+    self->most = most;
+    self->seconds = seconds;
+    return (PyObject *)self;
+}
+
+static PyMethodDef rows_methods[] = {
+    {"add", (PyCFunction)(void (*)(void))rows_add, METH_FASTCALL, "add(said, *arrays) -> what is due"},
+    {"note", (PyCFunction)(void (*)(void))rows_note, METH_FASTCALL, "note(said, given, names) -> what is due"},
+    {"take", (PyCFunction)rows_take, METH_NOARGS, "take() -> (said, arrays)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PySequenceMethods rows_as_sequence = {.sq_length = (lenfunc)rows_length};
+
+static PyTypeObject RowsType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "recorder._rows.Rows",
+    .tp_doc = "Rows of several arrays, kept one by one.",
+    .tp_basicsize = sizeof(Rows),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .tp_new = rows_new,
+    .tp_dealloc = (destructor)rows_dealloc,
+    .tp_traverse = (traverseproc)rows_traverse,
+    .tp_clear = (inquiry)rows_clear,
+    .tp_methods = rows_methods,
+    .tp_as_sequence = &rows_as_sequence,
+};
+
+/* What was answered at a step count, and the observation that stood then. */
+typedef struct {
+    long long at;
+    PyObject *observation, *answer;
+} Answer;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *forward, *model;
+    long long steps; /* by which the step count grows at a step */
+    int listening;
+    Answer newest, before; /* of two step counts */
+} Heard;
+
+static PyObject *word_observation, *word_count;
+
+static void
+forget(Answer *answer)
+{
+    Py_CLEAR(answer->observation);
+    Py_CLEAR(answer->answer);
+}
+
+/* The model's step count, -1 with an error where it has none; its last observation. */
+static long long
+where(Heard *self, PyObject **observation)
+{
+    PyObject *count = PyObject_GetAttr(self->model, word_count);
+    if (count == NULL)
+        return -1;
+    long long at = PyLong_AsLongLong(count);
+    Py_DECREF(count);
+    if (at == -1 && PyErr_Occurred())
+        return -1;
+    *observation = PyObject_GetAttr(self->model, word_observation);
+    return *observation == NULL ? -1 : at;
+}
+
+static PyObject *
+heard_call(Heard *self, PyObject *args, PyObject *kwargs)
+{
+    if (self->forward == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Heard was not made whole");
+        return NULL;
+    }
+    PyObject *answer = PyObject_Call(self->forward, args, kwargs);
+    if (answer == NULL || !self->listening)
+        return answer;
+    PyObject *observation = NULL;
+    long long at = where(self, &observation);
+    if (observation == NULL) {
+        Py_DECREF(answer);
+        return NULL;
+    }
+    if (self->newest.answer != NULL && self->newest.at != at) {
+        Answer gone = self->before;
+        self->before = self->newest;
+        self->newest = (Answer){0};
+        forget(&gone);
+    }
+    Answer gone = self->newest;
+    self->newest = (Answer){at, observation, Py_NewRef(answer)};
+    forget(&gone);
+    return answer;
+}
+
+static void
+forget_all(Heard *self)
+{
+    Answer newest = self->newest, before = self->before;
+    self->newest = self->before = (Answer){0};
+    forget(&newest);
+    forget(&before);
+}
+
+static PyObject *
+heard_take(Heard *self, PyObject *unused)
+{
+    (void)unused;
+    PyObject *observation = NULL, *answer = Py_None;
+    long long at = self->newest.answer == NULL ? -1 : where(self, &observation);
+    if (PyErr_Occurred())
+        return NULL;
+    long long asked = at - self->steps;
+    const Answer *held = &self->newest;
+    if (held->answer == NULL || held->at != asked)
+        held = &self->before;
+    if (held->answer != NULL && held->at == asked && held->observation == observation)
+        answer = held->answer;
+    Py_INCREF(answer);
+    Py_XDECREF(observation);
+    forget_all(self);
+    return answer;
+}
+
+static PyObject *
+heard_listen(Heard *self, PyObject *listening)
+{
+    int is_set = PyObject_IsTrue(listening);
+    if (is_set < 0)
+        return NULL;
+    self->listening = is_set && self->model != NULL && self->model != Py_None;
+    forget_all(self);
+    Py_RETURN_NONE;
+}
+
+static int
+heard_clear(Heard *self)
+{
+    Py_CLEAR(self->forward);
+    Py_CLEAR(self->model);
+    forget_all(self);
+    return 0;
+}
+
+static int
+heard_traverse(Heard *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->forward);
+    Py_VISIT(self->model);
+    Py_VISIT(self->newest.observation);
+    Py_VISIT(self->newest.answer);
+    Py_VISIT(self->before.observation);
+    Py_VISIT(self->before.answer);
+    return 0;
+}
+
+static void
+heard_dealloc(Heard *self)
+{
+    PyObject_GC_UnTrack(self);
+    heard_clear(self);
+    Py_TYPE(self)->tp_free((PyObject *)self);
+}
+
+static int
+heard_init(Heard *self, PyObject *args, PyObject *kwargs)
+{
+    PyObject *forward, *model = Py_None;
+    if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Heard() takes no keyword arguments");
+        return -1;
+    }
+    self->steps = 1;
+    if (!PyArg_ParseTuple(args, "O|OL", &forward, &model, &self->steps))
+        return -1;
+    Py_XSETREF(self->forward, Py_NewRef(forward));
+    Py_XSETREF(self->model, Py_NewRef(model));
+    return 0;
+}
+
+static PyMethodDef heard_methods[] = {
+    {"take", (PyCFunction)heard_take, METH_O, "take(given) -> the answer, or None"},
+    {"listen", (PyCFunction)heard_listen, METH_O, "listen(whether)"},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyTypeObject HeardType = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "recorder._rows.Heard",
+    .tp_doc = "A network's forward whose newest answers are kept.",
+    .tp_basicsize = sizeof(Heard),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .tp_new = PyType_GenericNew,
+    .tp_init = (initproc)heard_init,
+    .tp_dealloc = (destructor)heard_dealloc,
+    .tp_traverse = (traverseproc)heard_traverse,
+    .tp_clear = (inquiry)heard_clear,
+    .tp_call = (ternaryfunc)heard_call,
+    .tp_methods = heard_methods,
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "recorder._rows",
+    .m_doc = "The hot lines of recording under another's training loop; see recorder/rows.py.",
+    .m_size = -1,
+};
+
+PyMODINIT_FUNC
+PyInit__rows(void)
+{
+    import_array();
+    word_observation = PyUnicode_InternFromString("_last_obs");
+    word_count = PyUnicode_InternFromString("num_timesteps");
+    if (word_observation == NULL || word_count == NULL)
+        return NULL;
+    if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
+        return NULL;
+    PyObject *m = PyModule_Create(&module);
+    if (m == NULL || PyModule_AddObjectRef(m, "Rows", (PyObject *)&RowsType) < 0
+        || PyModule_AddObjectRef(m, "Heard", (PyObject *)&HeardType) < 0) {
+        Py_XDECREF(m);
+        return NULL;
+    }
+    return m;
+}

@@ -1,0 +1,149 @@
+"""`Rows` and `Heard` in Python, for where the compiled ones (`_rows.c`) could not be built."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+DUE, ENDED, OTHER = 1, 2, 4
+"""What `add` and `note` return, added up: it is time to take; the step ended an episode; these
+are no arrays, or others than those that are held, and were not kept."""
+
+
+class Rows:
+    """Rows of several arrays, kept one by one: copied, since loops go on changing theirs.
+
+    A row is an array whose first dimension is 1, in C order, of machine numbers. All rows of an
+    array that are held at one time have one dtype and shape.
+
+    Args:
+        arrays: how many.
+        most: rows that are held at most.
+        seconds: from one `take` until rows are due.
+    """
+
+    def __init__(self, arrays: int, most: int, seconds: float, /) -> None:
+        if arrays < 1 or most < 1:
+            raise ValueError("Rows() wants arrays, and room")
+        self._most = most
+        self._seconds = seconds
+        self._due = 0.0
+        self._said: list[Any] = []
+        self._rows: list[list[Array]] = [[] for _ in range(arrays)]
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def add(self, said: Any, /, *arrays: Any) -> int:
+        """Keep a row of each array, and an object with them.
+
+        Raises:
+            IndexError: as many rows are held as there is room for.
+        """
+        if len(arrays) != len(self._rows):
+            raise TypeError(
+                f"add() takes {len(self._rows) + 1} arguments ({len(arrays) + 1} given)"
+            )
+        if len(self) >= self._most:
+            raise IndexError("there is no room; take() what is held")
+        if not all(map(_is_row, arrays)):
+            return OTHER
+        if self._said and not all(
+            rows[0].dtype == array.dtype and rows[0].shape == array.shape
+            for rows, array in zip(self._rows, arrays, strict=True)
+        ):
+            return OTHER
+        self._said.append(said)
+        for rows, array in zip(self._rows, arrays, strict=True):
+            rows.append(array.copy())
+        return DUE if len(self) >= self._most or time.perf_counter() >= self._due else 0
+
+    def note(self, said: Any, given: Mapping[str, Any], names: tuple[str, ...], /) -> int:
+        """Keep a row of each array that a dict has; and say whether the step ended an episode.
+
+        Args:
+            said: as of `add`.
+            given: has the arrays.
+            names: theirs, at most eight, and that of an array of flags, whose first says whether
+                the episode ended.
+
+        Raises:
+            IndexError: as of `add`.
+            KeyError: one of them is not there.
+        """
+        arrays = [given[name] for name in names[:-1]]
+        ended = bool(given[names[-1]][0])
+        kept = self.add(said, *arrays)
+        return kept if kept & OTHER else kept | (ENDED if ended else 0)
+
+    def take(self) -> tuple[list[Any], list[Array]]:
+        """Remove and return what is held: the objects, and each array, a row a step.
+
+        Raises:
+            IndexError: there is nothing.
+        """
+        if not self._said:
+            raise IndexError("nothing is held")
+        taken = self._said, [np.concatenate(rows) for rows in self._rows]
+        self._said, self._rows = [], [[] for _ in self._rows]
+        self._due = time.perf_counter() + self._seconds
+        return taken
+
+
+def _is_row(value: Any) -> bool:
+    if type(value) is not np.ndarray or value.dtype.hasobject or not value.dtype.isnative:
+        return False
+    return value.shape[:1] == (1,) and value.flags.c_contiguous
+
+
+class Heard:
+    """A network's `forward` whose newest answers are kept, with what they were answers to.
+
+    An answer belongs to the policy's question for a step if it came while the step count and
+    the last observation were those before the step: an evaluation in a callback asks after it.
+    So the newest answers of two step counts are kept.
+
+    Args:
+        forward: is called.
+        model: has `num_timesteps` and `_last_obs`; None: no answer is kept.
+        steps: by how many the step count grows at a step.
+    """
+
+    def __init__(self, forward: Callable[..., Any], model: Any = None, steps: int = 1, /) -> None:
+        self._forward = forward
+        self._model = model
+        self._steps = steps
+        self._listening = False
+        self._answers: dict[int, tuple[Any, Any]] = {}
+
+    def __call__(self, *asked: Any, **how: Any) -> Any:
+        """Call `forward`."""
+        answer = self._forward(*asked, **how)
+        if self._listening:
+            self._answers[self._model.num_timesteps] = self._model._last_obs, answer
+            if len(self._answers) > 2:
+                self._answers.pop(next(iter(self._answers)))
+        return answer
+
+    def listen(self, listening: bool, /) -> None:
+        """Keep answers from now on, or no more; those that are kept are forgotten."""
+        self._listening = listening and self._model is not None
+        self._answers.clear()
+
+    def take(self, given: Any, /) -> Any:
+        """Return the answer to the question for the step that was made, or None; forget all.
+
+        Args:
+            given: is not looked at; others find there what was said.
+        """
+        if not self._answers:
+            return None
+        asked = self._model.num_timesteps - self._steps
+        observation, answer = self._answers.get(asked, (None, None))
+        self._answers.clear()
+        return answer if observation is self._model._last_obs else None
