@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from recorder.errors import RecorderError
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.marks import Marks
 from recorder.packer import Block, Carry
@@ -345,9 +346,26 @@ class WriterLink:
         self._asked.clear()
         self._kept.clear()
         counters = self._counters
+        counters.episodes, counters.steps = self._committed()
         counters.lost_steps = self._place.position - counters.steps
         counters.lost_episodes = self._place.episodes - counters.episodes
         log.error("no writer's process can be had; %d steps are lost", counters.lost_steps)
+
+    def _committed(self) -> tuple[int, int]:
+        """Episodes and steps that are on the tape; no writer came to tell of the last of them."""
+        from recorder.run import open_run  # what a recording never needs otherwise
+
+        told = (self._counters.episodes, self._counters.steps)
+        before, start = self._start["lost_before"], self._start
+        try:
+            with open_run(self._run_dir) as run:
+                counts = run.counts()
+        except (RecorderError, OSError) as error:
+            log.error("what was written last cannot be counted: %s", error)
+            return told
+        episodes = counts.episodes - (start["episode"] - before[0])
+        steps = counts.steps - (start["first_step"] - before[1])
+        return max(told[0], episodes), max(told[1], steps)
 
 
 def _until_closed(descriptor: int, patience: float) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import time
 
 import pytest
 from recorder_kit import new_recorder, record_episode
 
+from recorder import link, open_run
 from recorder.telling import TELL_BYTES, TELL_S, Telling
 from recorder.writer import Counters
 
@@ -70,6 +74,22 @@ def test_the_last_commit_is_told_though_nothing_follows_it(tmp_path):
             record_episode(recorder, [1.0])
             until(lambda count=count: recorder._pump._link._place.position == count)
         until(lambda: recorder.stats.episodes == 3)
+
+
+def test_what_was_committed_and_not_yet_told_is_not_counted_as_lost(tmp_path, monkeypatch):
+    """Where the writer dies before the next word of it, and none can be had in its place."""
+    recorder = new_recorder(tmp_path, commit_interval=0.01)
+    for count in range(1, 4):
+        record_episode(recorder, [1.0, 2.0])
+        with open_run(recorder.path) as run:
+            until(lambda run=run, count=count: run.counts().episodes == count)
+    monkeypatch.setattr(link, "command", lambda run_dir: [sys.executable, "-c", ""])
+    monkeypatch.setattr(link, "_BACKOFF_S", 0.001)
+    os.kill(recorder._pump.writer_pid, signal.SIGKILL)
+    record_episode(recorder, [1.0])
+    recorder.close()
+    stats = recorder.stats
+    assert (stats.episodes, stats.steps, stats.lost_episodes, stats.lost_steps) == (3, 6, 1, 1)
 
 
 def until(condition) -> None:
