@@ -1,7 +1,7 @@
 """What the writer's process does with each message. Knows no pipe.
 
 Messages in: `start`, `steps`, `block` (of steps), `decide`, `event`, `keyframe`, `flush`,
-`stop`. Out: `counters` after each commit, `flushed`, `stopped`. A new writer in the place of one
+`stop`. Out: `counters` (when: `telling`), `flushed`, `stopped`. A new writer in the place of one
 that died is told from where the work is sent again; what it finds on the tape already it leaves
 out, and what neither it nor the tape has it counts as lost.
 """

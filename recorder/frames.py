@@ -35,11 +35,11 @@ def to_frame(message: Message, columns: Sequence[Any] = ()) -> list[bytes]:
         message: plain values.
         columns: each bytes, or a list of plain values.
     """
-    raw = [c if isinstance(c, bytes) else marshal.dumps(c) for c in columns]
-    lengths = [
-        len(data) if isinstance(c, bytes) else -len(data)
-        for c, data in zip(columns, raw, strict=True)
-    ]
+    raw, lengths = [], []
+    for column in columns:
+        data = column if isinstance(column, bytes) else marshal.dumps(column)
+        raw.append(data)
+        lengths.append(len(data) if data is column else -len(data))
     head = marshal.dumps((lengths, message))
     return [_LENGTH.pack(len(head)), head, *raw]
 

@@ -17,10 +17,11 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from recorder.errors import RecorderError
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.marks import Marks
 from recorder.packer import Block, Carry
@@ -37,6 +38,8 @@ _BACKOFF_S = 0.25
 _BACKOFF_MOST_S = 10.0
 _EXIT_S = 10.0
 _EXIT_LOOK_S = 1.0
+# What is less is copied into one piece: a few of them cost more than the copy.
+_JOINED_BYTES = 1 << 15
 _ASKED = {"flushed": "flush", "stopped": "stop"}
 
 log = logging.getLogger(__name__)
@@ -44,8 +47,7 @@ log = logging.getLogger(__name__)
 Buffer = bytes | memoryview | Block
 
 
-@dataclass(frozen=True)
-class _Kept:
+class _Kept(NamedTuple):
     before: Place
     after: Place
     buffers: list[memoryview]
@@ -108,13 +110,11 @@ class WriterLink:
         Returns:
             The places before and behind them, which `send_steps` wants.
         """
-        before = replace(self._place, position=position)
-        self._place = replace(
-            before,
-            position=position + count,
-            episodes=before.episodes + len(marks),
-            begun=marks.position(-1) if marks else before.begun,
-        )
+        _, episodes, begun, events = self._place
+        ended = len(marks)
+        before = Place(position, episodes, begun, events)
+        begun = marks.position(-1) if ended else begun
+        self._place = Place(position + count, episodes + ended, begun, events)
         return before, self._place
 
     def send_steps(
@@ -130,13 +130,13 @@ class WriterLink:
         """
         before, after = places
         count = after.position - before.position
-        message = ("steps", astuple(before), count, started_at, [*marks.odd])
+        message = ("steps", tuple(before), count, started_at, [*marks.odd])
         self._send(message, (*parts, marks.ends), before, after)
 
     def send_event(self, message: Message, parts: Sequence[Any] = ()) -> None:
         """Send an `event` or a `keyframe` message; both count as events."""
         before = self._place
-        self._place = replace(before, events=before.events + 1)
+        self._place = before._replace(events=before.events + 1)
         self._send(message, parts, before, self._place)
 
     def tell(self, message: Message) -> None:
@@ -146,7 +146,7 @@ class WriterLink:
     def ask(self, kind: str, key: Any) -> None:
         """Send `flush` with a number or `stop` with a status; a new writer is asked again."""
         self._tend()
-        message = (kind, key, astuple(self._place))
+        message = (kind, key, tuple(self._place))
         self._asked[kind, key] = message
         self._queue(to_frame(message))
         if self._process is None and self._failures > 1:
@@ -158,16 +158,20 @@ class WriterLink:
 
     def _send(self, message: Message, parts: Sequence[Any], before: Place, after: Place) -> None:
         buffers = to_frame(message, parts)
-        self._keep(before, after, buffers)
-        self._queue(buffers)
+        if sum(map(len, buffers)) <= _JOINED_BYTES:
+            buffers = [b"".join(buffers)]
+        views = self._keep(before, after, buffers)
+        if self._process is not None:
+            self._unsent += views
 
-    def _keep(self, before: Place, after: Place, buffers: Sequence[Buffer]) -> None:
+    def _keep(self, before: Place, after: Place, buffers: Sequence[Buffer]) -> list[memoryview]:
         views = [memoryview(data) for data in buffers]
-        size = sum(view.nbytes for view in views)
+        size = sum([view.nbytes for view in views])
         self._kept.append(_Kept(before, after, views, size))
         self._kept_bytes += size
         while self._kept_bytes > KEPT_BYTES:
             self._kept_bytes -= self._kept.popleft().size
+        return views
 
     @property
     def is_behind(self) -> bool:
@@ -192,7 +196,8 @@ class WriterLink:
         Returns:
             Whether `wake` could be read; and the blocks that went, or are on their way.
         """
-        self._tend()
+        if self._process is None:
+            self._tend()
         process, sink, source = self._process, -1, -1
         if process is not None:
             sink, source = process.stdin.fileno(), process.stdout.fileno()  # type: ignore[union-attr]
@@ -203,10 +208,11 @@ class WriterLink:
                 left = error = 0
             else:
                 written, heard, woken, blocks, left, error = carry(
-                    sink, source, wake, self._unsent, timeout, astuple(self._place), eager,
+                    sink, source, wake, self._unsent, timeout, self._place, eager,
                     bool(self._asked),
                 )  # fmt: skip
-            self._unsent = without(self._unsent, written)
+            if self._unsent:
+                self._unsent = without(self._unsent, written)
             for block in blocks:
                 self._keep(*self.move(block.first, block.rows, Marks(block.ends())), [block])
             if left:
@@ -323,7 +329,7 @@ class WriterLink:
             return
         self._reader = FrameReader()
         at = self._kept[0].before if self._kept else self._place
-        start = {**self._start, "at": astuple(at), "again": self._started}
+        start = {**self._start, "at": tuple(at), "again": self._started}
         try:
             self._process = _start_writer(self._run_dir, self._inherit)
         except OSError as error:
@@ -340,9 +346,26 @@ class WriterLink:
         self._asked.clear()
         self._kept.clear()
         counters = self._counters
+        counters.episodes, counters.steps = self._committed()
         counters.lost_steps = self._place.position - counters.steps
         counters.lost_episodes = self._place.episodes - counters.episodes
         log.error("no writer's process can be had; %d steps are lost", counters.lost_steps)
+
+    def _committed(self) -> tuple[int, int]:
+        """Episodes and steps that are on the tape; no writer came to tell of the last of them."""
+        from recorder.run import open_run  # what a recording never needs otherwise
+
+        told = (self._counters.episodes, self._counters.steps)
+        before, start = self._start["lost_before"], self._start
+        try:
+            with open_run(self._run_dir) as run:
+                counts = run.counts()
+        except (RecorderError, OSError) as error:
+            log.error("what was written last cannot be counted: %s", error)
+            return told
+        episodes = counts.episodes - (start["episode"] - before[0])
+        steps = counts.steps - (start["first_step"] - before[1])
+        return max(told[0], episodes), max(told[1], steps)
 
 
 def _until_closed(descriptor: int, patience: float) -> None:

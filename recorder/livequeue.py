@@ -35,14 +35,43 @@ class LiveQueue:
     def __init__(self, max_episodes: int = MAX_EPISODES, max_bytes: int = MAX_BYTES) -> None:
         self.max_episodes = max_episodes
         self.max_bytes = max_bytes
-        self.dropped = 0
-        self.bytes = 0
+        self.held_bytes = 0
+        self._dropped = 0
         self._held: deque[tuple[Callable[[], Episode], int]] = deque()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[], None]] = []
+        self.asking = threading.RLock()
+        self._catch_up: Callable[[], None] | None = None
 
     def __len__(self) -> int:
+        self._ask()
         return len(self._held)
+
+    @property
+    def dropped(self) -> int:
+        """Episodes that were let go for newer ones, or were too large."""
+        self._ask()
+        return self._dropped
+
+    @property
+    def bytes(self) -> int:
+        """Bytes held."""
+        self._ask()
+        return self.held_bytes
+
+    def ask(self, catch_up: Callable[[], None]) -> None:
+        """Have `catch_up` put what it put off, before anybody is told of the queue or listens.
+
+        It is called by whoever asks, on any thread, with `asking` held. Who puts off does so with
+        `asking` held too, and only while nobody listens: so no listener is ever called under it,
+        and none that comes later misses what was put off.
+        """
+        self._catch_up = catch_up
+
+    def _ask(self) -> None:
+        if self._catch_up is not None:
+            with self.asking:
+                self._catch_up()
 
     def put(self, episode: Episode) -> None:
         """Add the newest episode; drop the oldest ones, counted, where there is no room."""
@@ -57,14 +86,14 @@ class LiveQueue:
         """
         with self._lock:
             if size > self.max_bytes:
-                self.dropped += 1
+                self._dropped += 1
                 return
             self._held.append((build, size))
-            self.bytes += size
-            while len(self._held) > self.max_episodes or self.bytes > self.max_bytes:
+            self.held_bytes += size
+            while len(self._held) > self.max_episodes or self.held_bytes > self.max_bytes:
                 _, gone = self._held.popleft()
-                self.bytes -= gone
-                self.dropped += 1
+                self.held_bytes -= gone
+                self._dropped += 1
         for listener in tuple(self._listeners):
             try:
                 listener()
@@ -79,7 +108,7 @@ class LiveQueue:
     def skip(self, episodes: int) -> None:
         """Count episodes that were never built because newer ones were there already."""
         with self._lock:
-            self.dropped += episodes
+            self._dropped += episodes
 
     def drain(self) -> list[Episode]:
         """Return what is held, oldest first, and empty the queue."""
@@ -91,20 +120,26 @@ class LiveQueue:
         return builders[-1]() if builders else None
 
     def _empty(self) -> list[Callable[[], Episode]]:
+        self._ask()
         with self._lock:
             builders = [build for build, _ in self._held]
             self._held.clear()
-            self.bytes = 0
+            self.held_bytes = 0
         return builders
 
     def after_fork(self) -> None:
-        """In a forked child: forget a lock that a thread of the parent may hold."""
+        """In a forked child: forget locks that a thread of the parent may hold, and whoever it
+        may have interrupted in catching up."""
         self._lock = threading.Lock()
+        self.asking = threading.RLock()
+        self._catch_up = None
         self._listeners.clear()
 
     def on_put(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener` after each put, on the thread that put. Returns the undo."""
-        self._listeners.append(listener)
+        with self.asking:
+            self._ask()
+            self._listeners.append(listener)
 
         def undo() -> None:
             if listener in self._listeners:
@@ -113,9 +148,9 @@ class LiveQueue:
         return undo
 
 
-def size_of_steps(steps: int, bytes_per_step: int) -> int:
-    """Bytes that an episode of plain columns holds on to."""
-    return _OVERHEAD + steps * bytes_per_step
+def size_of_steps(steps: int, bytes_per_step: int, episodes: int = 1) -> int:
+    """Bytes that episodes of plain columns hold on to."""
+    return episodes * _OVERHEAD + steps * bytes_per_step
 
 
 def size_of(episode: Episode) -> int:

@@ -72,6 +72,7 @@ class Pump(threading.Thread):
         # With how many steps go before each.
         self._outbox: list[tuple[int, Message, Sequence[Any]]] = []
         self._state = threading.Condition()
+        self._is_full = False
         self._flushes = 0
         self._flushed: dict[int, bool] = {}
         self._stopping: str | None = None
@@ -108,11 +109,15 @@ class Pump(threading.Thread):
     def wait_for_room(self, limit: int) -> None:
         """Wait until fewer than `limit` steps stand in the capture buffer."""
         with self._state:
-            while self._capture.packer.count >= limit:
-                self.wake()
-                self._state.wait(0.1)
-                if not self.is_alive():
-                    self._drop()
+            self._is_full = True
+            try:
+                while self._capture.packer.count >= limit:
+                    self.wake()
+                    self._state.wait(0.1)
+                    if not self.is_alive():
+                        self._drop()
+            finally:
+                self._is_full = False
 
     def flush(self) -> bool:
         """Wait until all that is recorded now is committed; False if any of it was lost."""
@@ -195,8 +200,9 @@ class Pump(threading.Thread):
                 was_woken, blocks = self._link.listen(wait, self._wake_read, self._carrier, eager)
                 woken = woken or was_woken
                 now = time.monotonic()
-                self._carried(blocks)
-                came += sum(block.rows for block in blocks)
+                if blocks:
+                    self._carried(blocks)
+                    came += sum(block.rows for block in blocks)
                 # What the writer answers is no reason to look for steps. And what it has not
                 # taken yet waits for it: the training thread's buffer is bounded, this is not.
                 if self._link.is_behind or not (woken or now >= due):
@@ -236,8 +242,8 @@ class Pump(threading.Thread):
     def _blocks_wait(self) -> bool:
         """Whether there are full blocks that go when the writer has time for them."""
         packer = self._capture.packer
-        there = self._carrier is not None and self._link.pid is not None
-        return there and packer.count > packer.block_steps
+        waits = packer.count > packer.block_steps
+        return waits and self._carrier is not None and self._link.pid is not None
 
     def _carry(self) -> int:
         """Send all that has gathered, then what waits behind it; return how many steps."""
@@ -258,10 +264,7 @@ class Pump(threading.Thread):
 
     def _carried(self, blocks: Sequence[Block]) -> None:
         """Note and show what went by itself."""
-        if not blocks:
-            return
-        with self._state:
-            self._state.notify_all()
+        self._make_room()
         ends = [Marks(block.ends()) for block in blocks]
         later = sum(map(len, ends))
         for block, marks in zip(blocks, ends, strict=True):
@@ -271,14 +274,15 @@ class Pump(threading.Thread):
     def _carry_steps(self) -> int:
         # And not what comes meanwhile, of which there may be no end.
         held = left = self._capture.packer.count
+        if not held and not self._capture.packer.ends:
+            return 0
         while True:
             count, first, parts, marks = self._capture.take(_TAKE_STEPS)
             if not count and not marks:
                 break
             left -= count
             places = self._link.move(first, count, marks)
-            with self._state:
-                self._state.notify_all()
+            self._make_room()
             self._link.send_steps(places, self._started_at(), marks, parts)
             if self._judge is not None:
                 self._tell(self._judge.see(parts, marks, first, count))
@@ -303,8 +307,13 @@ class Pump(threading.Thread):
         with contextlib.suppress(Exception):
             count, first, _, marks = self._capture.take(_TAKE_STEPS)
             self._link.move(first, count, marks)
-        with self._state:
-            self._state.notify_all()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Tell the training thread that there is room, if it waits for it."""
+        if self._is_full:  # set before it looks whether there is: it sees either, or both
+            with self._state:
+                self._state.notify_all()
 
     def _answer(self, message: Message) -> None:
         if message[0] == "flushed":

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 class RecorderStats:
     """What a recorder did so far.
 
+    What was committed may be known a second later, unless it was flushed; what was lost is known at
+    once.
+
     Attributes:
         episodes: episodes committed to the tape.
         steps: steps committed.

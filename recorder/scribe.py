@@ -20,6 +20,7 @@ import os
 import select
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from recorder.frames import FrameReader, Message, to_frame
 if TYPE_CHECKING:
     from recorder.dictation import Scribe
 
-_PARENT_LOOK_S = 1.0
+_PARENT_LOOK_S = 1.0  # and so late at most, as `telling` has it, is the last word told
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
 _MOST_KEPT = 32 << 20
 
@@ -65,11 +66,11 @@ def _keep_memory() -> None:
 def serve(run_dir: Path, source: int, sink: int) -> None:
     """Read frames from one descriptor and answer on the other."""
     from recorder.dictation import Scribe
+    from recorder.telling import Telling
 
-    reader = FrameReader()
+    reader, telling = FrameReader(), Telling()
     parent = os.getppid()
     scribe: Scribe | None = None
-    told: Message | None = None
     while scribe is None or not scribe.stopped:
         wait = scribe.writer.wait_s() if scribe else None
         wait = _PARENT_LOOK_S if wait is None else min(wait, _PARENT_LOOK_S)
@@ -78,28 +79,29 @@ def serve(run_dir: Path, source: int, sink: int) -> None:
             count = os.readv(source, [reader.room()])
             if not count:
                 break
+            telling.came(count)
             for message, parts in reader.took(count):
                 if message[0] == "start":
                     scribe = Scribe(run_dir, message[1])
                     scribe.add_provenance(message[1]["provenance"])
                 elif scribe is not None and (answer := scribe.handle(message, parts)):
-                    _tell(sink, scribe.counters())
-                    _tell(sink, answer)
+                    telling.tell(scribe.writer.counters, time.monotonic())
+                    _tell(sink, scribe.counters(), answer)
         elif os.getppid() != parent:  # a child of the trainer keeps our pipe open
             break
         if scribe is not None and not scribe.stopped:
             scribe.writer.tick()
-            if scribe.counters() != told:
-                told = scribe.counters()
-                _tell(sink, told)
+            if telling.is_due(scribe.writer.counters, now := time.monotonic()):
+                telling.tell(scribe.writer.counters, now)
+                _tell(sink, scribe.counters())
     if scribe is not None and not scribe.stopped:
         scribe.cut_off()
         scribe.stop("crashed")
 
 
-def _tell(sink: int, message: Message) -> None:
+def _tell(sink: int, *messages: Message) -> None:
     with contextlib.suppress(OSError):  # the trainer is gone; the next read says so
-        os.write(sink, b"".join(to_frame(message)))
+        os.write(sink, b"".join(part for message in messages for part in to_frame(message)))
 
 
 if __name__ == "__main__":

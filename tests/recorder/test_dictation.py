@@ -7,7 +7,6 @@ committed, and nobody has heard of it.
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def frames() -> list[tuple]:
             step, episode = stop, episode + 1
         count, _, parts, *_ = packer.take(1000)
         made.append(
-            (("steps", astuple(place), count, 1.0, marks), (*parts, Marks.of(marks).ends), place)
+            (("steps", tuple(place), count, 1.0, marks), (*parts, Marks.of(marks).ends), place)
         )
         assert count == step - first
         place = Place(step, episode, step, place.events)
@@ -62,7 +61,7 @@ def start(at: Place, again: bool) -> dict:
         "action_space": LAYOUT.action_space,
         "layout": json.loads(json.dumps(LAYOUT.as_json())),
         "episode": 0, "first_step": 0, "lost_before": (0, 0), "interval": 0.1, "redact": (),
-        "at": astuple(at), "again": again,
+        "at": tuple(at), "again": again,
     }  # fmt: skip
 
 
@@ -96,7 +95,7 @@ def test_what_is_sent_again_stands_on_the_tape_once(tmp_path, known, committed):
     second = Scribe(path, start(sent[known][2], True))
     for message, parts, _ in sent[known:-1]:
         second.handle(message, parts)
-    assert second.handle(("stop", "finished", astuple(total))) == ("stopped", "finished", True)
+    assert second.handle(("stop", "finished", tuple(total))) == ("stopped", "finished", True)
     counters = second.writer.counters
     assert (counters.episodes, counters.steps) == (total.episodes, total.position)
     assert (counters.lost_episodes, counters.lost_steps) == (0, 0)
@@ -124,7 +123,7 @@ def test_what_neither_the_tape_nor_the_pump_has_is_a_hole(tmp_path, committed):
     second = Scribe(path, start(resumed, True))
     for message, parts, _ in sent[16:-1]:
         second.handle(message, parts)
-    second.handle(("stop", "finished", astuple(total)))
+    second.handle(("stop", "finished", tuple(total)))
     counters = second.writer.counters
     assert counters.lost_steps == resumed.position - have.position
     assert counters.lost_episodes == resumed.episodes - have.episodes

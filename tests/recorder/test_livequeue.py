@@ -276,3 +276,125 @@ def test_whoever_wants_the_newest_alone_has_no_other_built():
         queue.offer(lambda number=number: build(number), 1)
     assert queue.newest().episode == 2
     assert (built, len(queue), queue.bytes, queue.dropped) == ([2], 0, 0, 0)
+
+
+def test_what_nobody_looks_at_is_put_off_until_somebody_asks(monkeypatch):
+    """And then is what it would have been: shown, or counted."""
+    gone_through: list[int] = []
+    through = Showcase._go_through
+
+    def noted(showcase, parts, marks, *rest):
+        gone_through.append(len(marks))
+        through(showcase, parts, marks, *rest)
+
+    monkeypatch.setattr(Showcase, "_go_through", noted)
+    asked = [
+        (lambda live: live.dropped, 3),
+        (len, 10),
+        (lambda live: [held.episode for held in live.drain()], list(range(3, 13))),
+        (lambda live: live.newest().episode, 12),
+        (lambda live: live.bytes > 0, True),
+        (lambda live: live.on_put(lambda: None) and len(live._held), 10),
+    ]
+    for ask, answer in asked:
+        shown = Shown()
+        shown.take(5, [2, 5])
+        shown.take(3, [])
+        shown.take(22, list(range(10, 31, 2)))
+        assert gone_through == []
+        assert ask(shown.live) == answer
+        assert gone_through == [2, 0, 11]
+        gone_through.clear()
+
+
+def test_what_is_put_off_and_what_is_held_stay_within_the_queues_bound():
+    """They are gone through when it is reached; none is missing afterwards."""
+    shown, steps = Shown(max_bytes=20_000), 0
+    passed = 0
+    for _ in range(40):
+        shown.take(7, [steps + 3, steps + 7])
+        steps += 7
+        showcase = shown.showcase
+        waiting = sum(len(part) for parts, *_ in showcase._waiting for part in parts)
+        assert waiting <= showcase._waiting_bytes <= 20_000 - shown.live.held_bytes
+        passed += not showcase._waiting
+    assert passed > 0
+    held = shown.live.drain()
+    assert [len(steps_of(episode)) for episode in held] == [3, 4] * (len(held) // 2)
+    assert held[-1].episode == 79
+    assert len(held) + shown.live.dropped == 80
+
+
+def test_a_listener_hears_of_nothing_that_came_before_it():
+    """What was put off is in the queue when it comes, and what follows is put off no more."""
+    shown, heard = Shown(), []
+    shown.take(4, [2, 4])
+    shown.live.on_put(lambda: heard.append(len(shown.live)))
+    assert heard == []
+    shown.take(2, [6])
+    assert heard == [3]
+
+
+def test_whoever_asks_from_other_threads_misses_nothing():
+    """Each episode is drained once, in order, or counted as dropped."""
+    shown, drained, done = Shown(), [], threading.Event()
+
+    def drain() -> None:
+        while not done.is_set():
+            drained.extend(shown.live.drain())
+
+    drainers = [threading.Thread(target=drain) for _ in range(2)]
+    for thread in drainers:
+        thread.start()
+    for number in range(300):
+        shown.take(2, [2 * number + 2])
+    done.set()
+    for thread in drainers:
+        thread.join()
+    drained.extend(shown.live.drain())
+    assert len(drained) + shown.live.dropped == 300
+    assert len({held.episode for held in drained}) == len(drained)
+    for held in drained:
+        assert steps_of(held) == [2 * held.episode, 2 * held.episode + 1]
+
+
+def test_who_asks_while_another_goes_through_what_was_put_off_waits_for_it(monkeypatch):
+    """Half of it is no answer."""
+    shown, told = Shown(), []
+    shown.take(26, list(range(2, 27, 2)))
+    other = threading.Thread(target=lambda: told.append(shown.live.dropped))
+    through = Showcase._go_through
+
+    def slowly(showcase, *given):
+        other.start()
+        other.join(0.05)  # all the time that it needs, if nothing held it up
+        through(showcase, *given)
+
+    monkeypatch.setattr(Showcase, "_go_through", slowly)
+    assert shown.live.dropped == 3
+    other.join()
+    assert told == [3]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_what_breaks_off_who_asks_costs_the_episodes_of_that_take_alone(monkeypatch, error):
+    """An interrupt reaches whoever asks; the numbers of what follows stay right."""
+    shown = Shown()
+    shown.take(5, [2, 4])
+    shown.take(4, [6, 8])
+    offer, calls = shown.live.offer, []
+
+    def failing(build, size):
+        calls.append(size)
+        if len(calls) == 2:
+            raise error
+        offer(build, size)
+
+    monkeypatch.setattr(shown.live, "offer", failing)
+    if error is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            shown.live.drain()
+    held = shown.live.drain()
+    assert [episode.episode for episode in held] == [0, 3]
+    assert [steps_of(episode) for episode in held] == [[0, 1], [6, 7]]
+    assert shown.live.dropped == 2
