@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.storage import BATCH, grid_tape, recorded_columns
 from recorder import Run, open_run
 from recorder.assemble import Assembler
+from recorder.blank import blank_tape
 from recorder.codec import TERMINATED, TRUNCATED
 from recorder.schema import FILE_NAME, VERSION
 from recorder.tape import Tape
@@ -67,8 +68,8 @@ def _write(scratch: Path, run_dir: Path, episodes: int) -> None:
         connection.row_factory = sqlite3.Row
         facts = dict(connection.execute("SELECT * FROM run").fetchone())
     del facts["checksum"]
+    (run_dir / FILE_NAME).write_bytes(blank_tape({**facts, "run_id": RUN, "name": RUN}))
     tape = Tape(run_dir, layout)
-    tape.create({**facts, "run_id": RUN, "name": RUN})
     writer = Writer(tape, Assembler(layout), 0.0)
     chance = np.random.default_rng(1)
     position = number = 0

@@ -25,6 +25,7 @@ from benchmarks.recording import CHANNELS
 from gridworld import QLearningAgent, train
 from recorder import EpisodeRecorder, open_run
 from recorder.assemble import Assembler
+from recorder.blank import blank_tape
 from recorder.codec import INCOMPLETE, Array
 from recorder.layout import Layout
 from recorder.schema import FILE_NAME
@@ -70,8 +71,8 @@ class TapeWriting:
     ) -> None:
         run_dir.mkdir()
         self.path = run_dir / FILE_NAME
+        self.path.write_bytes(blank_tape(_run_row() | (row or {})))
         tape = Tape(run_dir, layout)
-        tape.create(_run_row() | (row or {}))
         self.tape, self.columns = tape, columns
         self.writer = Writer(tape, Assembler(layout), 0.0)
         self.position = 0

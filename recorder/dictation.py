@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +45,8 @@ class Scribe:
 
     Args:
         run_dir: the run's directory, its tables made, its lock held by the caller.
-        start: the fields of the `start` message.
+        start: the fields of the `start` message; `held`: descriptors that keep the lock, which
+            are closed once the tape is.
     """
 
     def __init__(self, run_dir: Path, start: dict[str, Any]) -> None:
@@ -55,6 +57,7 @@ class Scribe:
         self.tape = Tape(run_dir, self.layout)
         running = self.tape.take_up()
         self._redact = start["redact"]
+        self._held = [*start.get("held", ())]
         self._first = (start["episode"], start["first_step"])
         # What the tape has, by this recorder's count; frames up to there are left out.
         self._episodes = running.episode - start["episode"]
@@ -200,7 +203,7 @@ class Scribe:
         self.writer.change(provenance=json.dumps(facts))
 
     def stop(self, status: str) -> Message:
-        """Write what is left and the final status, and close the tape.
+        """Write what is left and the final status, close the tape, and let go of the run's lock.
 
         A disk that fails now has some time to come back before anything is let go.
         """
@@ -211,6 +214,9 @@ class Scribe:
             time.sleep(self.writer.wait_s() or 0.0)
         written = self.writer.commit(last=True)
         self.tape.close()
+        # Who hears that this has stopped does not wait until the process has ended.
+        while self._held:
+            os.close(self._held.pop())
         return ("stopped", status, written)
 
     def _flagged(self) -> list[str]:

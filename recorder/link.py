@@ -14,6 +14,7 @@ import logging
 import os
 import select
 import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -62,7 +63,8 @@ class WriterLink:
     Args:
         run_dir: the run's directory.
         start: the fields of the `start` message; where the work stands is added.
-        inherit: descriptors that the writer's process keeps open: the run's lock.
+        inherit: descriptors that the writer's process keeps open until it has stopped: the run's
+            lock.
         answer: is given each message of the writer but its counters.
         clock: monotonic seconds.
     """
@@ -227,7 +229,7 @@ class WriterLink:
             self._died(error)
             return False, blocks
         except BaseException:  # for want of memory, say: nobody knows what was written
-            self._bury(0.0)
+            self._bury()
             raise
         return woken, blocks
 
@@ -244,8 +246,9 @@ class WriterLink:
                 return
             wait = self._retry_at - self._clock() if self._process is None else _LOOK_S
             self.listen(max(0.0, min(wait, _LOOK_S)))
-        if self._process is not None:
-            self._bury(_EXIT_S)
+        process, self._process = self._process, None
+        if process is not None:
+            _bury_beside(process)
 
     def abandon(self) -> None:
         """In a forked child: close what is the parent's, and touch nothing else."""
@@ -285,7 +288,7 @@ class WriterLink:
             self._unsent += [memoryview(data) for data in buffers if data]
 
     def _died(self, error: OSError) -> None:
-        code = self._bury(0.0)
+        code = self._bury()
         self._errors += 1 + self._counters.errors
         self._counters.errors = 0
         self._failures += 1
@@ -305,23 +308,10 @@ class WriterLink:
             del self._asked[key]
             self._answer(("flushed", key[1], False))
 
-    def _bury(self, patience: float) -> int | None:
+    def _bury(self) -> int | None:
         process, self._process = self._process, None
         self._unsent = []
-        if process is None:
-            return None
-        with contextlib.suppress(OSError):
-            process.stdin.close()  # type: ignore[union-attr]
-        # It lets go of its output as it ends; `wait` with a limit would look in steps instead.
-        _until_closed(process.stdout.fileno(), patience)  # type: ignore[union-attr]
-        try:
-            process.wait(_EXIT_LOOK_S if patience else 0.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        with contextlib.suppress(OSError):
-            process.stdout.close()  # type: ignore[union-attr]
-        return process.returncode
+        return None if process is None else _bury(process, 0.0)
 
     def _tend(self) -> None:
         """Start a writer where there is none and it is time to try."""
@@ -329,7 +319,7 @@ class WriterLink:
             return
         self._reader = FrameReader()
         at = self._kept[0].before if self._kept else self._place
-        start = {**self._start, "at": tuple(at), "again": self._started}
+        start = {**self._start, "at": tuple(at), "again": self._started, "held": self._inherit}
         try:
             self._process = _start_writer(self._run_dir, self._inherit)
         except OSError as error:
@@ -366,6 +356,38 @@ class WriterLink:
         episodes = counts.episodes - (start["episode"] - before[0])
         steps = counts.steps - (start["first_step"] - before[1])
         return max(told[0], episodes), max(told[1], steps)
+
+
+def _bury_beside(process: subprocess.Popen[bytes]) -> None:
+    """See that a writer ends which has said that it stopped, while others go on.
+
+    All that it wrote is on the tape by then, the tape is closed, and its copy of the lock too. To
+    take its memory down costs the system milliseconds, for which nobody need wait.
+    """
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # type: ignore[union-attr]
+    try:
+        threading.Thread(
+            target=_bury, args=(process, _EXIT_S), name="reel-end", daemon=True
+        ).start()
+    except RuntimeError:  # there are no threads to be had, or no longer
+        _bury(process, _EXIT_S)
+
+
+def _bury(process: subprocess.Popen[bytes], patience: float) -> int:
+    """Wait until a writer has ended, or end it; return its exit code."""
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # type: ignore[union-attr]
+    # It lets go of its output as it ends; `wait` with a limit would look in steps instead.
+    _until_closed(process.stdout.fileno(), patience)  # type: ignore[union-attr]
+    try:
+        process.wait(_EXIT_LOOK_S if patience else 0.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    with contextlib.suppress(OSError):
+        process.stdout.close()  # type: ignore[union-attr]
+    return process.returncode
 
 
 def _until_closed(descriptor: int, patience: float) -> None:

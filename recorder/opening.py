@@ -14,6 +14,7 @@ from typing import Any
 
 from recorder import schema
 from recorder.assemble import Assembler, Piece
+from recorder.blank import write_blank
 from recorder.catalogue import find_run, make_run_dir
 from recorder.codec import INCOMPLETE, NO_FINAL
 from recorder.errors import LayoutMismatch, RecorderError, RunNotFound, RunsDirError
@@ -58,13 +59,13 @@ def begin(
         RunBusy, LayoutMismatch, NotARun, NewerSchema, DamagedTape: see `take_up`.
     """
     if not resume:
-        return make(make_run_dir(runs_dir, run_id, name), layout, facts)
+        return make(make_run_dir(runs_dir, run_id, name), facts)
     if run_id is None:
         raise RunNotFound("expected run_id=... with resume=True, got none; name the run")
     return take_up(find_run(runs_dir, run_id), layout, facts)
 
 
-def make(run_dir: Path, layout: Layout, row: Mapping[str, Any]) -> Opened:
+def make(run_dir: Path, row: Mapping[str, Any]) -> Opened:
     """Make the tape of a new run in its new, empty directory.
 
     Raises:
@@ -75,14 +76,8 @@ def make(run_dir: Path, layout: Layout, row: Mapping[str, Any]) -> Opened:
         lock = RunLock(run_dir)
         # Made aside and moved in place whole: no reader, and no kill, finds half a tape.
         aside = run_dir / "new"
-        aside.mkdir()
-        tape = Tape(aside, layout)
-        try:
-            tape.create({"run_id": run_dir.name, **row})
-        finally:
-            tape.close()
-        (aside / schema.FILE_NAME).rename(run_dir / schema.FILE_NAME)
-        aside.rmdir()
+        write_blank(aside, {"run_id": run_dir.name, **row})
+        aside.rename(run_dir / schema.FILE_NAME)
         _sync(run_dir)
     except (sqlite3.Error, OSError) as error:
         if lock is not None:

@@ -89,7 +89,7 @@ def recover_run(path: str | Path, name: str | None = None) -> Recovered:
     # The files are closed after the connection: see `Pages`.
     with Pages(path) as pages, closing(open_tape(path, torn=True)) as source:
         run_dir = make_run_dir(path.parent, name, f"{path.name}-recovered")
-        opened = opening.make(run_dir, layout, facts)
+        opened = opening.make(run_dir, facts)
         tape = Tape(run_dir, layout)
         try:
             recovery = _Recovery(source, pages, layout, tape, run_dir, row["created_at"])

@@ -141,6 +141,12 @@ def migrate(connection: sqlite3.Connection) -> None:
             raise
 
 
+def seal_run(connection: sqlite3.Connection) -> None:
+    """Store the checksum of the run's row as it is now."""
+    row = connection.execute(f"SELECT {', '.join(RUN_COLUMNS)} FROM run").fetchone()
+    connection.execute("UPDATE run SET checksum = ?", (row_checksum(row),))
+
+
 def row_checksum(row: Sequence[Any]) -> int:
     """CRC-32 over a row's values as SQLite gives them back."""
     return zlib.crc32(json.dumps(list(row), default=repr).encode())

@@ -70,7 +70,8 @@ class Tape:
     """Writes one run's file.
 
     Args:
-        run_dir: the run's directory, its lock held by the caller.
+        run_dir: the run's directory, its file in it (`blank` makes one), its lock held by the
+            caller.
         layout: the run's.
         connect: makes the connection; tests put a failing one here.
     """
@@ -87,8 +88,6 @@ class Tape:
         self._connection = connect(
             self.path, isolation_level=None, check_same_thread=False, cached_statements=64
         )
-        # Of a new file only; before the WAL, which writes the file's first page.
-        self._execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._execute("PRAGMA journal_mode = WAL")
         self._execute("PRAGMA synchronous = FULL")
         self._execute("PRAGMA wal_autocheckpoint = 1000")
@@ -98,13 +97,6 @@ class Tape:
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         return self._connection.execute(statement, values)
-
-    def create(self, row: dict[str, Any]) -> None:
-        """Make the tables and the run's row, in one transaction."""
-        with self._transaction():
-            schema.create(self._connection)
-            self._write_rows("run", tuple(row), [tuple(row.values())])
-            self._seal_run()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -192,12 +184,6 @@ class Tape:
         where = " AND ".join(f"{name} = ?" for name in EVENT_COLUMNS)
         return bool(self._execute(f"SELECT 1 FROM events WHERE {where}", values).fetchone())
 
-    def _seal_run(self) -> None:
-        """Store the checksum of the run's row as it is now."""
-        names = ", ".join(schema.RUN_COLUMNS)
-        row = self._execute(f"SELECT {names} FROM run").fetchone()
-        self._execute("UPDATE run SET checksum = ?", (schema.row_checksum(row),))
-
     def commit(
         self,
         pieces: Sequence[Piece],
@@ -245,7 +231,7 @@ class Tape:
             for name, value in (run or {}).items():
                 self._execute(f"UPDATE run SET {name} = ?", (value,))
             if run:
-                self._seal_run()
+                schema.seal_run(self._connection)
         self.segments.adopt(plan)
         self._rollups = fresh
 

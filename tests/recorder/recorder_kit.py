@@ -15,10 +15,12 @@ from gymnasium import spaces
 
 from recorder import Channel, EpisodeRecorder, Run
 from recorder.assemble import Assembler, Piece
+from recorder.blank import blank_tape
 from recorder.codec import INCOMPLETE, NO_FINAL, TERMINATED
 from recorder.describe import describe
 from recorder.layout import Layout
 from recorder.packer import is_compiled
+from recorder.schema import FILE_NAME
 from recorder.tape import Tape
 
 STATES, ACTIONS = 9, 4
@@ -125,8 +127,8 @@ class Bench:
             self.connections.append(FailingConnection(sqlite3.connect(*args, **options), never))
             return self.connections[-1]
 
+        (run_dir / FILE_NAME).write_bytes(blank_tape(run_row(run_dir.name, self.layout)))
         self.tape = Tape(run_dir, self.layout, connect)
-        self.tape.create(run_row(run_dir.name, self.layout))
         self.connection.execute("PRAGMA synchronous = OFF")  # no test pulls the plug
         self.connection.calls, self.connection.fails = 0, fails
         self.assembler = Assembler(self.layout)

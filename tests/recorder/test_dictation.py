@@ -15,6 +15,7 @@ from gymnasium import spaces
 from recorder_kit import run_row
 
 from recorder import open_run
+from recorder.blank import blank_tape
 from recorder.check import check_run
 from recorder.codec import TERMINATED
 from recorder.describe import describe
@@ -23,7 +24,7 @@ from recorder.layout import Layout
 from recorder.marks import Marks
 from recorder.packer import make_packer
 from recorder.place import Place
-from recorder.tape import Tape
+from recorder.schema import FILE_NAME
 from recorder.values import spec_for
 
 LAYOUT = Layout(describe(spaces.Discrete(STATES)), describe(spaces.Discrete(ACTIONS)))
@@ -69,9 +70,7 @@ def empty_tape(folder: Path) -> Path:
     """The directory of a run of which nothing is recorded."""
     path = folder / "run"
     path.mkdir()
-    tape = Tape(path, LAYOUT)
-    tape.create(run_row("run", LAYOUT))
-    tape.close()
+    (path / FILE_NAME).write_bytes(blank_tape(run_row("run", LAYOUT)))
     return path
 
 

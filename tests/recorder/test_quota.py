@@ -13,6 +13,7 @@ from recorder_kit import new_recorder, run_row
 
 from recorder import Channel, StepsNotKept, open_run
 from recorder.assemble import Assembler
+from recorder.blank import blank_tape
 from recorder.codec import TERMINATED
 from recorder.describe import describe
 from recorder.judge import Judge
@@ -20,6 +21,7 @@ from recorder.keeping import Keeping
 from recorder.layout import Layout
 from recorder.policy_text import parse_policy
 from recorder.quota import Quota
+from recorder.schema import FILE_NAME
 from recorder.tape import Tape
 from recorder.writer import Writer
 
@@ -36,8 +38,8 @@ class Recording:
     def __init__(self, path: Path, quota: int, keep: str | None = None) -> None:
         path.mkdir()
         self.path = path
+        (path / FILE_NAME).write_bytes(blank_tape(run_row(path.name, LAYOUT)))
         self.tape = Tape(path, LAYOUT)
-        self.tape.create(run_row(path.name, LAYOUT))
         self.tape.segments.full = 200
         self.quota = Quota(quota, self.tape)
         keeping = Keeping(Judge(parse_policy(keep)) if keep else None, quota=self.quota)

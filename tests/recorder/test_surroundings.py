@@ -1,4 +1,4 @@
-"""What stands around a recorder: the working directory, a second Ctrl-C, a deleted run."""
+"""What stands around a recorder: the working directory, a second Ctrl-C, a deleted run, its end."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
 from recorder_kit import new_recorder, record_episode
 
-from recorder import Channel, ChannelError, SpaceError, open_run
+from recorder import Channel, ChannelError, SpaceError, link, open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -96,6 +97,77 @@ def test_a_run_that_is_deleted_while_it_is_recorded_counts_as_lost(tmp_path, cap
     recorder.close()
     assert recorder.stats.lost_steps == 2
     assert recorder.stats.lost_episodes == 1
+
+
+def lingering(gate: Path) -> str:
+    """A writer that has stopped, and ends only once something is written into `gate`."""
+    return (
+        "import os, pathlib; from recorder import scribe; end = os._exit; "
+        f"os._exit = lambda code: (pathlib.Path({str(gate)!r}).read_text(), end(code)); "
+        "scribe.main()"
+    )
+
+
+def test_a_recorder_is_closed_when_its_run_is_not_when_its_writer_has_ended(tmp_path, monkeypatch):
+    """To take a process down takes milliseconds. The run is whole by then, and free."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            link, "command", lambda run_dir: [sys.executable, "-c", lingering(gate), str(run_dir)]
+        )
+        recorder = new_recorder(tmp_path / "runs", run_id="run")
+    record_episode(recorder, [1.0, 1.0])
+    writer = recorder._pump.writer_pid
+    recorder.close()
+    os.kill(writer, 0)  # it is still there
+    assert sorted(file.name for file in recorder.path.iterdir()) == ["run.db", "run.lock"]
+    with open_run(recorder.path) as run:
+        assert run.info.status == "finished"
+        assert run.counts().steps == 2
+    endings = [thread for thread in threading.enumerate() if thread.name == "reel-end"]
+    new_recorder(tmp_path / "runs", run_id="run", resume=True).close()
+    gate.write_text("end")
+    for ending in endings:
+        ending.join()
+    with pytest.raises(ProcessLookupError):  # nor has it become a zombie
+        os.kill(writer, 0)
+
+
+def test_a_writer_that_does_not_end_is_ended(tmp_path, monkeypatch):
+    """Nobody waits for it, and it does not stay either."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    monkeypatch.setattr(link, "_EXIT_S", 0.01)
+    monkeypatch.setattr(link, "_EXIT_LOOK_S", 0.01)
+    monkeypatch.setattr(
+        link, "command", lambda run_dir: [sys.executable, "-c", lingering(gate), str(run_dir)]
+    )
+    recorder = new_recorder(tmp_path / "runs", run_id="run")
+    writer = recorder._pump.writer_pid
+    recorder.close()
+    for thread in [thread for thread in threading.enumerate() if thread.name == "reel-end"]:
+        thread.join()
+    with pytest.raises(ProcessLookupError):
+        os.kill(writer, 0)
+
+
+@pytest.mark.parametrize("flags", [[], ["-X", "dev", "-W", "error"]])
+def test_a_script_that_ends_right_after_its_recorder_ends_quietly(tmp_path, flags):
+    """Whether it closed the recorder, or left that to the end of the process."""
+    for close in ("recorder.close()", ""):
+        script = (
+            "import sys; from gymnasium import spaces; from recorder import EpisodeRecorder\n"
+            "space = spaces.Discrete(4)\n"
+            "recorder = EpisodeRecorder(sys.argv[1], observation_space=space, action_space=space)\n"
+            "recorder.record_step(0, 0, 1.0)\n"
+            f"{close}"
+        )
+        done = subprocess.run(
+            [sys.executable, *flags, "-c", script, tmp_path], capture_output=True, text=True,
+            env=environment(), check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("value", [300, -1, 1 << 70])
