@@ -908,6 +908,16 @@ take(Packer *self, PyObject *most_object)
     return Py_BuildValue("(nLNNN)", n, first, parts, ends, marks);
 }
 
+/* Wake the pump, and go on: a call of Python's that writes would let go of the interpreter's lock,
+ * and whoever is woken had it before it came back. */
+static PyObject *
+hurry(Packer *self, PyObject *unused)
+{
+    (void)unused;
+    say(self, 'e');
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 packer_close(Packer *self, PyObject *error)
 {
@@ -1394,6 +1404,7 @@ static PyMethodDef methods[] = {
     {"finish", (PyCFunction)(void (*)(void))finish, METH_FASTCALL | METH_KEYWORDS,
      "See EpisodeRecorder.finish_episode."},
     {"open_episode", (PyCFunction)open_episode, METH_NOARGS, "open_episode() -> (length, return)"},
+    {"hurry", (PyCFunction)hurry, METH_NOARGS, "hurry(): say that episodes ended"},
     {"close", (PyCFunction)packer_close, METH_O, "close(error): raise it at each further step"},
     {NULL, NULL, 0, NULL},
 };

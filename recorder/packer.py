@@ -160,6 +160,9 @@ class Packer(Protocol):
     def finish(self, *values: Any, **facts: Any) -> int:
         """End the episode; see `EpisodeRecorder.finish_episode`."""
 
+    def hurry(self) -> None:
+        """Wake the pump for ends of episodes, and keep the interpreter's lock, if that can be."""
+
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable
@@ -144,6 +146,11 @@ class PythonPacker:
         if self._finish is None:
             raise RuntimeError("the packer is not armed")
         return self._finish(*values, **facts)
+
+    def hurry(self) -> None:
+        """Wake the pump for ends of episodes."""
+        with contextlib.suppress(OSError):  # full means it is awake already
+            os.write(self.wake_fd, b"e")
 
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""

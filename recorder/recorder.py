@@ -20,7 +20,6 @@ from recorder.facts import checked_facts, checked_seconds
 from recorder.last_words import LastWords
 from recorder.livequeue import LiveQueue
 from recorder.options import COMMIT_INTERVAL_S, check_mappings, check_names, check_options
-from recorder.packer import ENDED
 from recorder.policy import Keep, Policy
 from recorder.policy_text import as_policy
 from recorder.pruning import check_quota
@@ -307,7 +306,7 @@ class EpisodeRecorder(WholeEpisodes, Timeline):
         packer.started, packer.open_return = now, 0.0
         if now - packer.woken > packer.wake_s:
             packer.woken = now
-            self._pump.wake(ENDED)
+            packer.hurry()
         return number
 
     @property

@@ -11,7 +11,6 @@ from recorder import refusals
 from recorder.episode import Episode
 from recorder.errors import SequenceError
 from recorder.facts import checked_facts, checked_seconds
-from recorder.packer import ENDED
 
 if TYPE_CHECKING:
     from recorder.recorder import EpisodeRecorder
@@ -131,4 +130,4 @@ class WholeEpisodes:
 
     def hurry(self) -> None:
         """Have the ends of episodes that were recorded sent on now."""
-        cast("EpisodeRecorder", self)._pump.wake(ENDED)
+        cast("EpisodeRecorder", self)._capture.packer.hurry()
