@@ -5,9 +5,12 @@ Tests and fixtures share one event loop for the whole run, so one browser serves
 
 from __future__ import annotations
 
+import asyncio.constants
+import itertools
 import os
 import shutil
 import signal
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         passed += weight
     items[:] = [*spread, *(item for path in waiting for item in browsing[path])]
 
+
+# In its debug mode asyncio notes where each future was made. A few of the innermost frames tell
+# that; its C half would note all, dozens of them pytest's, for half of a server test's time.
+FRAMES = 4
+asyncio.constants.DEBUG_STACK_DEPTH = FRAMES
+walk_all_of_stack = traceback.walk_stack
+traceback.walk_stack = lambda frame: itertools.islice(walk_all_of_stack(frame), FRAMES)
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30  # free there; a whole run takes a small part of it
