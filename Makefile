@@ -31,8 +31,10 @@ demo: $(RUN) ## train, serve and open the page; options: make demo ARGS="--episo
 
 test: test-js test-python ## all tests; options for pytest: make test ARGS="-k tape"
 
+# What is imported is compiled once, not by each of the hundreds of processes that are started,
+# also where the environment asks for no compiled files.
 test-python: $(TEST)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The viewer's logic needs no browser, only Node. Without Node it goes untested, which is
 # said aloud, and is a failure where CI is set.

@@ -5,9 +5,12 @@ Tests and fixtures share one event loop for the whole run, so one browser serves
 
 from __future__ import annotations
 
+import asyncio.constants
+import itertools
 import os
 import shutil
 import signal
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +31,13 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Each new window would make two pages ready for its address bar, which costs as much as
+    # the page under test. The switch replaces Playwright's own, whose features follow.
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,"
+    "AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,"
+    "HttpsFirstBalancedModeAutoEnable,LensOverlay,MediaRouter,PaintHolding,"
+    "ThirdPartyStoragePartitioning,AvoidCorsURLLoaderRestartOnRedirect,OptimizationHints,"
+    "NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch",
 ]
 
 
@@ -63,6 +73,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         passed += weight
     items[:] = [*spread, *(item for path in waiting for item in browsing[path])]
 
+
+# In its debug mode asyncio notes where each future was made. A few of the innermost frames tell
+# that; its C half would note all, dozens of them pytest's, for half of a server test's time.
+FRAMES = 4
+asyncio.constants.DEBUG_STACK_DEPTH = FRAMES
+walk_all_of_stack = traceback.walk_stack
+traceback.walk_stack = lambda frame: itertools.islice(walk_all_of_stack(frame), FRAMES)
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30  # free there; a whole run takes a small part of it

@@ -139,7 +139,8 @@ async def test_a_click_on_the_curve_opens_the_episode_that_made_what_is_seen(
     opened: Viewer, tape: Run, metric: str
 ) -> None:
     await opened.part("metric").select_option(metric)
-    await opened.resting()  # a curve that is drawn anew forgets where the pointer is
+    title = f"{metric.removeprefix('episode_')} over training"
+    await expect(opened.page.locator("#curve-title")).to_have_text(title)  # of what is drawn
     note = opened.page.locator("#curve-note")
     await expect(note).to_contain_text("1 of ")
     together = int(re.findall(r"1 of (\d+)", await note.inner_text())[0])
@@ -159,6 +160,49 @@ async def test_a_click_on_the_curve_opens_the_episode_that_made_what_is_seen(
         assert values[pointed - first] == most
         await opened.page.mouse.click(*at)
         await opened.until("s.episode === argument && s.waitingSince === null", pointed)
+
+
+async def test_a_pointer_that_rests_on_the_curve_is_told_of_another_that_is_drawn(
+    opened: Viewer, tape: Run
+) -> None:
+    """Another metric is chosen by keyboard: the pointer does not move."""
+    note = opened.page.locator("#curve-note")
+    await expect(note).to_contain_text("1 of ")
+    together = int(re.findall(r"1 of (\d+)", await note.inner_text())[0])
+    box = await opened.box(opened.page.locator("#curve .u-over"))
+    await opened.page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + 2)
+    tip = opened.page.locator("#curve-tip")
+    await expect(tip).to_contain_text(re.compile("steps · .* · greatest of "))
+    best = int(re.findall(r"episode ([\d,]+)", await tip.inner_text())[0].replace(",", ""))
+    first = best // together * together
+    lengths = [tape.episode(number).length for number in range(first, first + together)]
+    longest = [first + i for i, length in enumerate(lengths) if length == max(lengths)]
+    assert best not in longest
+    await opened.part("metric").select_option("length")
+    words = re.compile(rf"^episode ({'|'.join(f'{n:,}' for n in longest)}) · .* · greatest of ")
+    await expect(tip).to_have_text(words)
+
+
+async def test_a_pointer_that_is_not_quite_still_is_told_of_the_episode(opened: Viewer) -> None:
+    over = opened.page.locator("#curve .u-over")
+    await expect(opened.page.locator("#curve-note")).to_contain_text("1 of ")
+    box = await opened.box(over)
+    at = [box["x"] + box["width"] / 2, box["y"] + 2]
+    await opened.page.mouse.move(*at)
+    await over.evaluate(
+        """(over, [clientX, clientY]) => {
+          let moves = 0;
+          const wiggle = () => {
+            const event = { clientX, clientY: clientY + (moves++ % 2), bubbles: true };
+            over.dispatchEvent(new MouseEvent("mousemove", event));
+            requestAnimationFrame(wiggle);
+          };
+          wiggle();
+        }""",
+        at,
+    )
+    tip = opened.page.locator("#curve-tip")
+    await expect(tip).to_have_text(re.compile("^episode .* steps · .* · greatest of "))
 
 
 async def test_the_curve_over_steps_and_time_with_further_series(opened: Viewer, tape: Run) -> None:

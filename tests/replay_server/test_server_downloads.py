@@ -126,11 +126,11 @@ async def test_words_and_trees_become_text_that_no_spreadsheet_runs(tmp_path: Pa
 
 
 async def test_of_large_steps_an_answer_carries_fewer_and_says_how_many(tmp_path: Path) -> None:
-    """Asked for 60 MB of pictures at once, which is more than the server keeps in memory."""
-    frame = np.full((300, 400, 3), 7, np.uint8)
+    """Asked for 72 MB of readings at once, which is more than the server keeps in memory."""
+    frame = np.full((300, 50, 3), 7.0)
     with EpisodeRecorder(
         tmp_path, run_id="film", observation_space=gym.spaces.Discrete(9),
-        action_space=gym.spaces.Discrete(2), channels=(Channel("frame", "uint8", frame.shape),),
+        action_space=gym.spaces.Discrete(2), channels=(Channel("frame", "float64", frame.shape),),
     ) as recorder:  # fmt: skip
         for step in range(200):
             recorder.record_step(step % 9, 1, 0.5, frame=frame)
@@ -149,7 +149,7 @@ async def test_of_large_steps_an_answer_carries_fewer_and_says_how_many(tmp_path
 
         found = await steps(0, 200)
         count = found["count"]
-        assert 0 < count * frame.size <= 8 << 20
+        assert 0 < count * frame.nbytes <= 8 << 20
         assert found["columns"]["frame"]["shape"] == [count, *frame.shape]
         assert "final_observation" not in found
         last = await steps(199, 200)

@@ -31,7 +31,7 @@ const MINUTES_S = 120;
  * @param {() => [number, number]} options.span  of y
  * @param {() => [number, number]} options.reach  of x
  * @param {(keyof typeof FURTHER)[]} options.further
- * @param {{hover: (u: uPlot) => void, drawn: () => void, selected: (u: uPlot) => void}} options.hooks
+ * @param {{hover: (u: uPlot) => void, drawn: () => void, selected: (u: uPlot) => void, made: (u: uPlot) => void}} options.hooks
  * @param {any[]} data  x, least, greatest, quartile, quartile, median, further series
  */
 export function makePlot({ host, tokens, axis, span, reach, further, hooks }, data) {
@@ -66,7 +66,7 @@ export function makePlot({ host, tokens, axis, span, reach, further, hooks }, da
       ],
       bands: [{ series: [4, 3], fill: `${tokens.archive}30` }],
       // The plot settles its scales after setData returns; only then a mark knows its place.
-      hooks: { setCursor: [hooks.hover], draw: [hooks.drawn], setSelect: [hooks.selected] },
+      hooks: { setCursor: [hooks.hover], draw: [hooks.drawn], setSelect: [hooks.selected], ready: [hooks.made] },
     },
     /** @type {any} */ (data),
     host,

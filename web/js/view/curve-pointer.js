@@ -54,18 +54,33 @@ export class CurvePointer {
     this.known = known;
     /** What was asked for last. @type {{key: string, row: import("../types.js").EpisodeRow | null}} */
     this.last = { key: "", row: null };
+    /** What is to be asked for, until that is answered. */
+    this.wanted = "";
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
   }
 
-  /** What to say of it; more is asked for once the pointer rests. @param {Under} under */
+  /** What to say of it; more is asked for once the pointer has stayed there. @param {Under} under */
   words(under) {
     const row = this.last.key === under.key ? this.last.row : null;
-    clearTimeout(this.timer);
-    if (under.run && this.last.key !== under.key) this.timer = setTimeout(() => void this.#row(under).then(this.known, () => {}), PREVIEW_MS);
+    this.#want(under);
     const which = under.end ? [`${under.end} of ${count(under.of)}`] : [];
     if (!row) return [...(under.ask ? [] : [`episode ${count(under.episode)}`]), `${NAMES[under.metric]} ${fixed(under.value)}`, ...which].join(" · ");
     return [`episode ${count(row.episode)}`, `return ${reward(row.episode_return)}`, `${count(row.length)} steps`, ending(row, this.session.state.run?.presentation).word, ...which].join(" · ");
+  }
+
+  /** @param {Under} under */
+  #want(under) {
+    const wanted = under.run && this.last.key !== under.key ? under.key : "";
+    // A hand is never quite still: only another place begins anew.
+    if (wanted === this.wanted) return;
+    clearTimeout(this.timer);
+    this.wanted = wanted;
+    if (!wanted) return;
+    const over = () => {
+      if (this.wanted === wanted) this.wanted = "";
+    };
+    this.timer = setTimeout(() => void this.#row(under).finally(over).then(this.known, () => {}), PREVIEW_MS);
   }
 
   /** @param {Under} under */

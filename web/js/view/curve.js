@@ -45,12 +45,16 @@ export class Curve {
     this.span = [0, 1];
     /** @type {[number, number]} */
     this.reach = [0, 1];
+    /** Where a pointer is on this panel, in px of the window. @type {{x: number, y: number} | null} */
+    this.at = null;
     this.pointer = new CurvePointer(session, () => this.plot && this.#hover(this.plot));
     on(this.metric, "change", () => this.#again());
     on(this.axis, "change", () => {
       this.#remake();
       asked();
     });
+    for (const kind of ["mouseenter", "mousemove"]) on(this.host, kind, ({ clientX: x, clientY: y }) => (this.at = { x, y }));
+    on(this.host, "mouseleave", () => (this.at = null));
     this.#toggles();
     new ResizeObserver(() => this.#resize()).observe(this.host);
   }
@@ -75,7 +79,7 @@ export class Curve {
 
   #again() {
     this.asked();
-    setText(byId("curve-title"), `${NAMES[/** @type {Metric} */ (this.metric.value)]} over training`);
+    if (!this.answers) this.#title(this.metric.value);
     void this.refresh(true);
   }
 
@@ -104,6 +108,7 @@ export class Curve {
   #drop() {
     this.plot?.destroy();
     this.plot = null;
+    show(this.tip, false);
   }
 
   /** @param {boolean} [force] */
@@ -128,6 +133,7 @@ export class Curve {
       if (this.answers && this.answers.map((answer) => answer.metric).join() !== asked) {
         this.answers = null;
         this.#drop();
+        this.#title(this.metric.value);
         this.draw();
       }
       const why = `The curve could not be read: ${error instanceof Error ? error.message : error}`;
@@ -140,12 +146,18 @@ export class Curve {
     if (this.session.state.run?.run !== run || wanted !== asked) void this.refresh(true);
   }
 
+  /** Names what is drawn, or will be: while another answer is due, the old figures keep their name. @param {string} metric */
+  #title(metric) {
+    setText(byId("curve-title"), `${NAMES[/** @type {Metric} */ (metric)]} over training`);
+  }
+
   /** @param {any[]} answers */
   #show(answers) {
     const series = answers.map((answer) => answer.metric).join();
     if (this.answers && this.answers.map((answer) => answer.metric).join() !== series) this.#drop();
     this.answers = answers;
-    const [{ total, bucket, points }] = answers;
+    const [{ metric, total, bucket, points }] = answers;
+    this.#title(metric);
     const { episode, mean, min, max } = points;
     const window = Math.max(3, Math.round(mean.length / 40));
     const { low, line, high, means } = trend(points, window);
@@ -182,7 +194,7 @@ export class Curve {
         span: () => this.span,
         reach: () => this.reach,
         further: /** @type {any} */ (this.answers ?? []).slice(1).map((/** @type {any} */ answer) => answer.metric),
-        hooks: { hover: (u) => this.#hover(u), drawn: () => this.#drawn(), selected: (u) => this.#selected(u) },
+        hooks: { hover: (u) => this.#hover(u), drawn: () => this.#drawn(), selected: (u) => this.#selected(u), made: (u) => this.#point(u) },
       },
       data,
     );
@@ -195,6 +207,14 @@ export class Curve {
       if (typeof index === "number" && !dragged) void this.pointer.open(this.#under(plot));
     });
     on(plot.over, "mouseleave", () => show(this.tip, false));
+  }
+
+  /** Tells a plot that is drawn anew of a pointer that rests on it: the page hears only of one that moves. @param {uPlot} plot */
+  #point(plot) {
+    if (!this.at) return;
+    const { x, y, width, height } = plot.over.getBoundingClientRect();
+    const [left, top] = [this.at.x - x, this.at.y - y];
+    if (left >= 0 && left <= width && top >= 0 && top <= height) plot.setCursor({ left, top });
   }
 
   /** Dragged across: a range of episodes. @param {uPlot} plot */
