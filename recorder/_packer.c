@@ -11,6 +11,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
@@ -43,6 +44,7 @@ typedef struct {
     double epsilon, started, duration; /* no epsilon: NaN */
 } End;
 
+enum { AN_INT = 1, AN_ARRAY = 2 }; /* a final observation, in its common form */
 enum { TERMINATED = 1, TRUNCATED = 2, INCOMPLETE = 4, ODD = 256 };
 
 /* What goes to the writer's process before a block: `BLOCK` in recorder/frames.py. */
@@ -107,7 +109,7 @@ typedef struct {
 enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20, POOL_BYTES = 32 << 20 };
 
 static PyObject *word_terminated, *word_truncated, *word_incomplete;
-static PyObject *word_epsilon, *word_seed, *word_stage;
+static PyObject *word_epsilon, *word_seed, *word_stage, *word_tags, *word_duration;
 
 /* Write an int that is known to fit as one of so many bytes, signed or not. */
 static inline void
@@ -756,17 +758,33 @@ as_int64(PyObject *value, long long *number)
     return !overflow;
 }
 
-/* The end of an episode in its common form: an int64 as final observation, flags, and
- * `epsilon` as a float, no seed and no stage. Everything else is
+/* Note an end whose final observation is an array: it stands in the first column's scratch. */
+static int
+end_with_array(Packer *self, long long flags, double epsilon, double duration)
+{
+    const Column *c = &self->column[0];
+    PyObject *known = isnan(epsilon) ? Py_NewRef(Py_None) : PyFloat_FromDouble(epsilon);
+    if (known == NULL)
+        return -1;
+    /* In the order of `MARK_FIELDS` in recorder/marks.py. */
+    PyObject *mark = Py_BuildValue("(L(y#)LNOOdd())", self->position, c->scratch, c->width, flags, known,
+                                   Py_None, Py_None, self->wall_offset + self->started, duration);
+    PyObject *noted = mark == NULL ? NULL : packer_end(self, mark);
+    Py_XDECREF(mark);
+    Py_XDECREF(noted);
+    return noted == NULL ? -1 : 0;
+}
+
+/* The end of an episode in its common form: an int64 as final observation or an array like the
+ * first column's, flags, `epsilon` as a float, no seed, no stage and no tags. Everything else is
  * done by `finish_episode` in Python, which this returns the result of. */
 static PyObject *
 finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 {
     Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
-    double epsilon = Py_NAN;
-    long long flags = 0, final;
-    int common = self->clock != NULL && self->plain_final && !self->closed && given == 1
-        && as_int64(args[0], &final) && self->position > self->ended;
+    double epsilon = Py_NAN, duration = Py_NAN;
+    long long flags = 0, final = 0;
+    int common = self->clock != NULL && !self->closed && given == 1 && self->position > self->ended;
 
     for (Py_ssize_t i = 0; common && i < keywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
@@ -782,11 +800,21 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         }
         else if (name == word_epsilon && PyFloat_CheckExact(value))
             epsilon = PyFloat_AS_DOUBLE(value);
-        else if (value == Py_None && (name == word_seed || name == word_stage))
+        else if (name == word_duration && PyFloat_CheckExact(value) && PyFloat_AS_DOUBLE(value) >= 0
+                 && isfinite(PyFloat_AS_DOUBLE(value)))
+            duration = PyFloat_AS_DOUBLE(value);
+        else if (value == Py_None
+                 && (name == word_seed || name == word_stage || name == word_epsilon || name == word_duration))
+            continue;
+        else if (name == word_tags && PyTuple_CheckExact(value) && PyTuple_GET_SIZE(value) == 0)
             continue;
         else
             common = 0;
     }
+    if (common && self->plain_final == AN_INT)
+        common = as_int64(args[0], &final);
+    else if (common)
+        common = self->plain_final == AN_ARRAY && write_array(&self->column[0], args[0]);
     if (!common) {
         if (self->finish == NULL) {
             PyErr_SetString(PyExc_RuntimeError, "the packer is not armed");
@@ -797,18 +825,28 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
     double now = read_clock(self);
     if (now == -1.0 && PyErr_Occurred())
         return NULL;
-    End *end = next_end(self);
-    if (end == NULL)
-        return NULL;
-    *end = (End){
-        .position = self->position,
-        .final = final,
-        .flags = flags ? flags : INCOMPLETE,
-        .epsilon = epsilon,
-        .started = self->wall_offset + self->started,
-        .duration = now - self->started,
-    };
-    self->current->ends++;
+    if (isnan(duration))
+        duration = now - self->started;
+    if (!flags)
+        flags = INCOMPLETE;
+    if (self->plain_final == AN_ARRAY) {
+        if (end_with_array(self, flags, epsilon, duration) < 0)
+            return NULL;
+    }
+    else {
+        End *end = next_end(self);
+        if (end == NULL)
+            return NULL;
+        *end = (End){
+            .position = self->position,
+            .final = final,
+            .flags = flags,
+            .epsilon = epsilon,
+            .started = self->wall_offset + self->started,
+            .duration = duration,
+        };
+        self->current->ends++;
+    }
     self->ended = self->position;
     self->open_return = 0.0;
     self->started = now;
@@ -823,7 +861,7 @@ static PyObject *
 arm(Packer *self, PyObject *args)
 {
     PyObject *finish_slowly, *clock;
-    if (!PyArg_ParseTuple(args, "iOOddp", &self->wake_fd, &finish_slowly, &clock,
+    if (!PyArg_ParseTuple(args, "iOOddi", &self->wake_fd, &finish_slowly, &clock,
                           &self->wall_offset, &self->wake_s, &self->plain_final))
         return NULL;
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
@@ -1459,8 +1497,10 @@ PyInit__packer(void)
     word_epsilon = PyUnicode_InternFromString("epsilon");
     word_seed = PyUnicode_InternFromString("seed");
     word_stage = PyUnicode_InternFromString("stage");
+    word_tags = PyUnicode_InternFromString("tags");
+    word_duration = PyUnicode_InternFromString("duration_s");
     if (!word_terminated || !word_truncated || !word_incomplete || !word_epsilon
-        || !word_seed || !word_stage)
+        || !word_seed || !word_stage || !word_tags || !word_duration)
         return NULL;
     PyObject *self = PyModule_Create(&module);
     if (self == NULL)

@@ -17,6 +17,8 @@
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
 
+static PyObject *word_observation, *word_count, *word_locals;
+
 /* Rows of one array after another, all of the first one's dtype and shape. */
 typedef struct {
     PyArray_Descr *descr; /* NULL before the first row */
@@ -119,15 +121,23 @@ keep(Rows *self, PyObject *said, PyObject *const *values)
     return 1;
 }
 
-static PyObject *
-told(Rows *self, int kept, int ended)
+/* What is due after `keep`, whose answer is `kept`. */
+static int
+due(const Rows *self, int kept, int ended)
 {
-    if (kept < 0)
-        return NULL;
-    if (!kept)
-        return PyLong_FromLong(OTHER);
-    int due = self->count >= self->most || monotonic() >= self->due;
-    return PyLong_FromLong((due ? DUE : 0) | (ended ? ENDED : 0));
+    if (kept < 1)
+        return kept < 0 ? -1 : OTHER;
+    int now = self->count >= self->most || monotonic() >= self->due;
+    return (now ? DUE : 0) | (ended ? ENDED : 0);
+}
+
+static int
+has_room(const Rows *self)
+{
+    if (self->count < self->most)
+        return 0;
+    PyErr_SetString(PyExc_IndexError, "there is no room; take() what is held");
+    return -1;
 }
 
 static PyObject *
@@ -137,11 +147,8 @@ rows_add(Rows *self, PyObject *const *args, Py_ssize_t given)
         PyErr_Format(PyExc_TypeError, "add() takes %zd arguments (%zd given)", self->columns + 1, given);
         return NULL;
     }
-    if (self->count >= self->most) {
-        PyErr_SetString(PyExc_IndexError, "there is no room; take() what is held");
-        return NULL;
-    }
-    return told(self, keep(self, args[0], args + 1), 0);
+    int what = has_room(self) < 0 ? -1 : due(self, keep(self, args[0], args + 1), 0);
+    return what < 0 ? NULL : PyLong_FromLong(what);
 }
 
 /* Whether the first of some flags is set. */
@@ -170,25 +177,61 @@ got(PyObject *dict, PyObject *name)
     return value;
 }
 
+/* What `note` does: what is due, or -1 with an error set. */
+static int
+note(Rows *self, PyObject *said, PyObject *given, PyObject *names)
+{
+    if (!PyDict_Check(given) || !PyTuple_Check(names) || PyTuple_GET_SIZE(names) != self->columns + 1
+        || self->columns > MOST_NAMES) {
+        PyErr_SetString(PyExc_TypeError, "expected what was said, a dict, and names in it");
+        return -1;
+    }
+    if (has_room(self) < 0)
+        return -1;
+    PyObject *values[MOST_NAMES];
+    for (Py_ssize_t i = 0; i < self->columns; i++)
+        if ((values[i] = got(given, PyTuple_GET_ITEM(names, i))) == NULL)
+            return -1;
+    PyObject *flags = got(given, PyTuple_GET_ITEM(names, self->columns));
+    int ended = flags == NULL ? -1 : first_of(flags);
+    return ended < 0 ? -1 : due(self, keep(self, said, values), ended);
+}
+
 static PyObject *
 rows_note(Rows *self, PyObject *const *args, Py_ssize_t given)
 {
-    if (given != 3 || !PyDict_Check(args[1]) || !PyTuple_Check(args[2])
-        || PyTuple_GET_SIZE(args[2]) != self->columns + 1 || self->columns > MOST_NAMES) {
-        PyErr_SetString(PyExc_TypeError, "note() takes what was said, a dict, and names in it");
+    if (given != 3) {
+        PyErr_SetString(PyExc_TypeError, "note() takes 3 arguments");
         return NULL;
     }
-    if (self->count >= self->most) {
-        PyErr_SetString(PyExc_IndexError, "there is no room; take() what is held");
+    int what = note(self, args[0], args[1], args[2]);
+    return what < 0 ? NULL : PyLong_FromLong(what);
+}
+
+static PyObject *
+rows_step(Rows *self, PyObject *const *args, Py_ssize_t given)
+{
+    if (given != 4 || !PyDict_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "step() takes a callback's dict and 3 arguments more");
         return NULL;
     }
-    PyObject *values[MOST_NAMES];
-    for (Py_ssize_t i = 0; i < self->columns; i++)
-        if ((values[i] = got(args[1], PyTuple_GET_ITEM(args[2], i))) == NULL)
-            return NULL;
-    PyObject *flags = got(args[1], PyTuple_GET_ITEM(args[2], self->columns));
-    int ended = flags == NULL ? -1 : first_of(flags);
-    return ended < 0 ? NULL : told(self, keep(self, args[0], values), ended);
+    PyObject *locals = got(args[0], word_locals);
+    if (locals == NULL)
+        return NULL;
+    Py_INCREF(locals);
+    PyObject *said = PyObject_CallOneArg(args[1], locals);
+    int what = said == NULL ? -1 : note(self, said, locals, args[2]);
+    Py_DECREF(locals);
+    if (what > 0) {
+        PyObject *look[] = {PyLong_FromLong(what), said};
+        PyObject *looked = look[0] == NULL ? NULL : PyObject_Vectorcall(args[3], look, 2, NULL);
+        Py_XDECREF(look[0]);
+        Py_XDECREF(looked);
+        if (looked == NULL)
+            what = -1;
+    }
+    Py_XDECREF(said);
+    return what < 0 ? NULL : Py_NewRef(Py_True);
 }
 
 static PyObject *
@@ -291,6 +334,7 @@ rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 static PyMethodDef rows_methods[] = {
     {"add", (PyCFunction)(void (*)(void))rows_add, METH_FASTCALL, "add(said, *arrays) -> what is due"},
     {"note", (PyCFunction)(void (*)(void))rows_note, METH_FASTCALL, "note(said, given, names) -> what is due"},
+    {"step", (PyCFunction)(void (*)(void))rows_step, METH_FASTCALL, "step(state, take, names, look) -> True"},
     {"take", (PyCFunction)rows_take, METH_NOARGS, "take() -> (said, arrays)"},
     {NULL, NULL, 0, NULL},
 };
@@ -324,8 +368,6 @@ typedef struct {
     int listening;
     Answer newest, before; /* of two step counts */
 } Heard;
-
-static PyObject *word_observation, *word_count;
 
 static void
 forget(Answer *answer)
@@ -496,7 +538,8 @@ PyInit__rows(void)
     import_array();
     word_observation = PyUnicode_InternFromString("_last_obs");
     word_count = PyUnicode_InternFromString("num_timesteps");
-    if (word_observation == NULL || word_count == NULL)
+    word_locals = PyUnicode_InternFromString("locals");
+    if (word_observation == NULL || word_count == NULL || word_locals == NULL)
         return NULL;
     if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
         return NULL;

@@ -14,7 +14,7 @@ from recorder.episode import Episode
 from recorder.errors import ChannelError, SpaceError
 from recorder.layout import INFO, Layout
 from recorder.marks import Mark, Marks
-from recorder.packer import make_packer
+from recorder.packer import AN_ARRAY, AN_INT, make_packer
 from recorder.spaces import flattener
 from recorder.values import as_plain, as_rows, spec_for
 
@@ -39,7 +39,10 @@ class Capture:
         self._flatten = _guarded(flattener(layout.observation_space), "observation")
         self._flatten_action = _guarded(flattener(layout.action_space), "action")
         self._finals = [spec_for(column) for column in layout.finals]
-        self.plain_final = len(layout.finals) == 1 and layout.keyed_by_state
+        self.plain_final = 0
+        if len(layout.finals) == 1:
+            arrays = AN_ARRAY if self._finals[0].code == "a" else 0
+            self.plain_final = AN_INT if layout.keyed_by_state else arrays
         self.record_step = self._make_record_step()
 
     def _make_record_step(self) -> Callable[..., float]:

@@ -51,8 +51,8 @@ class HeldSteps:
 
     Attributes:
         is_plain: an observation is one array, an action is one, and infos are not recorded.
-        note: where `is_plain`, `add` for steps whose action, reward and next observation stand
-            in a dict (`Rows.note`).
+        step: where `is_plain`, `add` for a callback whose steps' action, reward and next
+            observation stand in a dict (`Rows.step`).
     """
 
     def __init__(
@@ -77,9 +77,10 @@ class HeldSteps:
         self.is_plain = is_flat and arrays == len(self._leaves) and not layout.infos
         steps = max(1, min(HELD_STEPS, HELD_BYTES // max(1, layout.bytes_per_step)))
         self._rows = Rows(arrays, steps, HELD_S)
-        self.note = self._rows.note
+        self.step = self._rows.step
         self._ends: list[tuple[int, Any, float]] = []
         self._last = first
+        self._recorder.tell_of_work(True)
         leaves = zip(layout.observation, observations.leaves(first), strict=True)
         # What the next step's action is chosen on.
         self._seen = [snapshot(as_column(column, leaf, 1)) for column, leaf in leaves]
@@ -131,6 +132,11 @@ class HeldSteps:
         if self._recorder.live.is_watched:
             self.hand_over()
 
+    def close(self) -> None:
+        """Record what is held; there will be no more."""
+        self.hand_over()
+        self._recorder.tell_of_work(False)
+
     def hand_over(self) -> None:
         """Record what is held."""
         if not len(self._rows):
@@ -139,9 +145,7 @@ class HeldSteps:
         ends, self._ends = self._ends, []
         said, infos, packed = (kept, (), ()) if self.is_plain else zip(*kept, strict=True)
         recorder, stream, layout, count = self._recorder, self._stream, self._layout, len(kept)
-        watched = recorder.live.is_watched
-        if not watched:
-            recorder.put_off()
+        recorder.put_off()
         fixed, loose = iter(arrays), zip(*packed, strict=True)
         leaves = [
             list(next(loose)) if column.packed else as_column(column, next(fixed), count)
@@ -166,8 +170,7 @@ class HeldSteps:
         record(low, count)
         batch = self._seen[0] if self.is_plain else self._last
         stream.observation = self._observations.item(batch, 0)
-        if low and not watched:
-            recorder.hurry()
+        recorder.hurry()
 
 
 def _before(first: Any, rows: Any) -> Any:

@@ -20,6 +20,9 @@ ASKED, ENDED = b"w", b"e"
 """What is written to wake the pump: somebody wants it to look now; an episode ended. The
 compiled packer has one more, for a full block."""
 
+AN_INT, AN_ARRAY = 1, 2
+"""What a final observation is that the compiled packer can note; 0 for others."""
+
 
 class Block(Protocol):
     """A full block that was sent; its bytes are the message (`frames.BLOCK`).
@@ -143,7 +146,7 @@ class Packer(Protocol):
         clock: Callable[[], float],
         wall_offset: float,
         wake_s: float,
-        plain_final: bool,
+        plain_final: int,
         /,
     ) -> None:
         """Make `finish` ready.
@@ -154,7 +157,7 @@ class Packer(Protocol):
             clock: monotonic seconds.
             wall_offset: what makes unix seconds of them.
             wake_s: see above.
-            plain_final: whether a final observation is one int.
+            plain_final: `AN_INT`, `AN_ARRAY` like the first column's, or 0.
         """
 
     def finish(self, *values: Any, **facts: Any) -> int:

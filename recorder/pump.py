@@ -50,6 +50,9 @@ class Pump(threading.Thread):
         interval: most seconds between two takes.
         inherit: descriptors that the writer's process keeps open: the run's lock.
         judge: decides here whose steps are kept; None where the writer does, or nobody.
+
+    Attributes:
+        rest_s: least seconds between two looks for work of which nobody told.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Pump(threading.Thread):
         self._showcase = showcase
         self._started_at = started_at
         self._interval = max(interval, _LEAST_S)
+        self.rest_s = 0.0
         self._judge = judge
         # With how many steps go before each.
         self._outbox: list[tuple[int, Message, Sequence[Any]]] = []
@@ -192,7 +196,8 @@ class Pump(threading.Thread):
         while self._stopping is None:
             try:
                 now = time.monotonic()
-                wait = min(_LOOK_S, self._interval if self._link.is_behind else max(0.0, due - now))
+                left = self._interval if self._link.is_behind else max(0.0, due - now)
+                wait = min(max(_LOOK_S, self.rest_s), left)
                 watched = self._showcase.is_watched
                 packer.wake_s = _WATCHED_LOOK_S if watched else _LOOK_S
                 # Who fetches a few steps often never lets a block fill up and go by itself.
@@ -207,7 +212,7 @@ class Pump(threading.Thread):
                 # taken yet waits for it: the training thread's buffer is bounded, this is not.
                 if self._link.is_behind or not (woken or now >= due):
                     continue
-                due = now + self._interval
+                due = now + max(self._interval, self.rest_s)
                 # Of a fast training, what stands in the open block goes with it, soon.
                 go_by_themselves = bool(blocks) or self._blocks_wait()
                 if woken or not go_by_themselves:

@@ -81,6 +81,32 @@ class Rows:
         kept = self.add(said, *arrays)
         return kept if kept & OTHER else kept | (ENDED if ended else 0)
 
+    def step(
+        self,
+        state: Mapping[str, Any],
+        take: Callable[[Any], Any],
+        names: tuple[str, ...],
+        look: Callable[[int, Any], None],
+        /,
+    ) -> bool:
+        """Be a callback's `_on_step`: `note` a step, and have looked at what is due.
+
+        Args:
+            state: the callback's attributes; under `locals` what the training loop has.
+            take: makes of those what was said of the step.
+            names: as of `note`.
+            look: is called where anything is due, with that and with what was said.
+
+        Returns:
+            True: go on.
+        """
+        given = state["locals"]
+        said = take(given)
+        due = self.note(said, given, names)
+        if due:
+            look(due, said)
+        return True
+
     def take(self) -> tuple[list[Any], list[Array]]:
         """Remove and return what is held: the objects, and each array, a row a step.
 

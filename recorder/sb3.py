@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         )
         first = self._source.first(model)
         self._held: HeldSteps | None = None
-        self._names: tuple[str, ...] | None = None  # where a step is found, once it is known
+        self._names: tuple[str, ...] = ()  # where a step is found, once it is known
         if isinstance(self._lanes, SingleLane):
             self._held = HeldSteps(
                 self._lanes.stream, first, self._observations, self._actions,
@@ -153,7 +154,6 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._learning = True
         self._source.open()
         self._channels.open()
-        self._take = self._channels.take
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
@@ -167,29 +167,19 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._channels.listen(False)
 
     def _on_step(self) -> bool:
-        names = self._names
-        if names is None:
-            return self._on_any_step()
-        given = self.locals
-        said = self._take(given)
-        due = self._note(said, given, names)
-        if due:
-            self._look(due, said)
-        return True
-
-    def _on_any_step(self) -> bool:
-        """Record a step, whatever it is made of."""
         given, held = self.locals, self._held
         # PPO and A2C have both; what the environment got are the former.
         action = "clipped_actions" if given.get("clipped_actions") is not None else "actions"
         said = self._channels.take(given)
         if held is None:
             self._on_tick(given, given[action], said)
-        else:
-            due = self._hold(given, action, said)
-            self._look(due | (ENDED if given["dones"][0] else 0), said)
-            if held.is_plain and self._source.is_plain:
-                self._names, self._note = (action, "rewards", "new_obs", "dones"), held.note
+            return True
+        due = self._hold(given, action, said)
+        self._look(due | (ENDED if given["dones"][0] else 0), said)
+        if held.is_plain and self._source.is_plain:  # from now on, then, in one call
+            self._names = (action, "rewards", "new_obs", "dones")
+            step = partial(held.step, vars(self), self._channels.take, self._names, self._look)
+            self.__dict__["_on_step"] = step
         return True
 
     def _hold(self, given: Mapping[str, Any], action: str, said: Any) -> int:
@@ -204,13 +194,14 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         given, held = self.locals, self._held
         assert held is not None
         if due & OTHER:
-            assert self._names is not None
             due = self._hold(given, self._names[0], said) | (ENDED if given["dones"][0] else 0)
         if due & ENDED:
             info = given["infos"][0]
             if not self._source.is_plain:
                 info = {**info, "terminal_observation": self._source.terminal(0, info)}
-            held.end((info, self._epsilon()), time.perf_counter())
+            model: Any = self.model
+            rate = getattr(model, "exploration_rate", None)
+            held.end((info, rate, model.num_timesteps), time.perf_counter())
         if due & DUE:
             held.hand_over()
 
@@ -228,25 +219,25 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         for i in ended:
             final = self._source.terminal(i, infos[i])
             truncated = bool(infos[i].get("TimeLimit.truncated", False))
-            lanes.end(i, final, not truncated, truncated, {"epsilon": self._epsilon()})
+            lanes.end(i, final, not truncated, truncated, self._facts())
         lanes.observe(self._source.observations(given["new_obs"]))
         for i in ended:
             lanes.begin(i)
 
-    def _end_of(self, told: tuple[Mapping[str, Any], float | None]) -> End:
-        info, epsilon = told
+    def _end_of(self, told: tuple[Mapping[str, Any], float | None, int]) -> End:
+        info, rate, steps = told
         truncated = bool(info.get("TimeLimit.truncated", False))
-        return End(info.get("terminal_observation"), truncated, {"epsilon": epsilon})
+        return End(info.get("terminal_observation"), truncated, self._facts(rate, steps))
 
     def _on_training_end(self) -> None:
         self._end("finished")
 
     def _end(self, status: str) -> None:
         self._learning = False
-        self._names = None
+        self.__dict__.pop("_on_step", None)
         if self._held is not None:
-            self._held.hand_over()
-        self._lanes.close({"epsilon": self._epsilon()})
+            self._held.close()
+        self._lanes.close(self._facts())
         self._channels.close()
         self._source.close()
         if self.recorder is not None:
@@ -255,12 +246,19 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             if self._given is None:
                 self.recorder.close(status)
 
-    def _epsilon(self) -> float | None:
+    def _facts(self, rate: float | None = None, steps: int | None = None) -> Mapping[str, Any]:
+        """What is known of an episode at its end, or now.
+
+        Args:
+            rate: the model's exploration rate then.
+            steps: its step count.
+        """
         model: Any = self.model
-        epsilon: float | None = getattr(model, "exploration_rate", None)
-        if epsilon is not None and model.num_timesteps - model.n_envs < model.learning_starts:
-            return 1.0  # before learning starts all actions are random, whatever the rate
-        return epsilon
+        if steps is None:
+            rate, steps = getattr(model, "exploration_rate", None), model.num_timesteps
+        if rate is not None and steps - model.n_envs < model.learning_starts:
+            rate = 1.0  # before learning starts all actions are random, whatever the rate
+        return {"epsilon": rate}
 
 
 class _Source:

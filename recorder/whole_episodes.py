@@ -15,6 +15,8 @@ from recorder.facts import checked_facts, checked_seconds
 if TYPE_CHECKING:
     from recorder.recorder import EpisodeRecorder
 
+TOLD_LOOK_S = 0.5
+
 
 class WholeEpisodes:
     """See the module; `EpisodeRecorder` is the only one of its kind."""
@@ -120,6 +122,13 @@ class WholeEpisodes:
         capture = cast("EpisodeRecorder", self)._capture
         return partial(capture.packer.extend, capture.parts_of(columns))
 
+    def tell_of_work(self, tells: bool) -> None:
+        """Say that whoever records tells of it, between `put_off` and `hurry`, or no longer.
+
+        The recorder then looks for it less often: each look takes time from training.
+        """
+        cast("EpisodeRecorder", self)._pump.rest_s = TOLD_LOOK_S if tells else 0.0
+
     def put_off(self) -> None:
         """Let the ends of episodes in the next moment hurry nobody.
 
@@ -129,5 +138,5 @@ class WholeEpisodes:
         cast("EpisodeRecorder", self)._capture.packer.woken = time.perf_counter()
 
     def hurry(self) -> None:
-        """Have the ends of episodes that were recorded sent on now."""
+        """Have what was recorded sent on now."""
         cast("EpisodeRecorder", self)._capture.packer.hurry()

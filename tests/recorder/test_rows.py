@@ -138,6 +138,33 @@ def test_arrays_without_numbers_are_rows_too(rows):
     assert kept.take()[1][0].shape == (1, 0)
 
 
+def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
+    """A step of training is one call, and goes on."""
+    kept = rows.Rows(2, 8, math.inf)
+    looked: list[Any] = []
+    state: dict[str, Any] = {}
+    for number in range(4):
+        action, observation = step(number)
+        done = np.array([number == 2])
+        state["locals"] = {"action": action, "observation": observation, "done": done, "q": number}
+        arguments = (state, lambda given: given["q"], NAMES, lambda *due: looked.append(due))
+        assert kept.step(*arguments) is True
+        if number == 0:
+            kept.take()
+    assert looked == [(DUE, 0), (ENDED, 2)]
+    assert kept.take()[0] == [1, 2, 3]
+
+    def fail(*given: Any) -> None:
+        raise ArithmeticError("of the callback's")
+
+    state["locals"] |= {"done": [True]}
+    for take, look in ((fail, looked.append), (len, fail)):
+        with pytest.raises(ArithmeticError):
+            kept.step(state, take, NAMES, look)
+    with pytest.raises(KeyError, match="locals"):
+        kept.step({}, len, NAMES, fail)
+
+
 def test_wrong_calls_say_so(rows):
     """They are ours, but a crash of the interpreter would be everybody's."""
     for arguments in ((0, 1, 1.0), (1, 0, 1.0)):
