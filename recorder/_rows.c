@@ -10,6 +10,7 @@
 #include <Python.h>
 #include <numpy/arrayobject.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <structmember.h>
 #include <time.h>
@@ -17,7 +18,8 @@
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
 
-static PyObject *word_observation, *word_count, *word_locals;
+static PyObject *word_observation, *word_count, *word_locals, *word_exchange,
+    *word_state;
 
 /* Rows of one array after another, all of the first one's dtype and shape. */
 typedef struct {
@@ -34,7 +36,10 @@ typedef struct {
     Py_ssize_t columns, count, most;
     Column *column;
     PyObject *said;  /* list, an object a row */
+    PyObject *ends;  /* list: after how many rows, what was told, when */
+    PyObject *clock; /* NULL: this one's own */
     double seconds, due;
+    int eager; /* an end is due at once */
 } Rows;
 
 static double
@@ -208,11 +213,56 @@ rows_note(Rows *self, PyObject *const *args, Py_ssize_t given)
     return what < 0 ? NULL : PyLong_FromLong(what);
 }
 
+/* The clock's time, or -1 with an error set. */
+static double
+read_clock(const Rows *self)
+{
+    if (self->clock == NULL)
+        return monotonic();
+    PyObject *time = PyObject_CallNoArgs(self->clock);
+    double now = time == NULL ? -1.0 : PyFloat_AsDouble(time);
+    Py_XDECREF(time);
+    return now;
+}
+
+/* Note that an episode ended with the row kept last: 0, or -1 with an error set. */
+static int
+end(Rows *self, PyObject *told)
+{
+    double now = read_clock(self);
+    if (now == -1.0 && PyErr_Occurred())
+        return -1;
+    PyObject *one = Py_BuildValue("(nOd)", self->count, told, now);
+    int failed = one == NULL ? -1 : PyList_Append(self->ends, one);
+    Py_XDECREF(one);
+    return failed;
+}
+
+static PyObject *
+rows_end(Rows *self, PyObject *told)
+{
+    return end(self, told) < 0 ? NULL : PyLong_FromLong(self->eager ? DUE : 0);
+}
+
+/* Note the end of a callback's episode, with the info of its last step and what its model says. */
+static int
+end_step(Rows *self, PyObject *infos, PyObject *about, PyObject *model)
+{
+    PyObject *info = infos == NULL ? NULL : PySequence_GetItem(infos, 0);
+    PyObject *facts = info == NULL ? NULL : PyObject_CallOneArg(about, model);
+    PyObject *told = facts == NULL ? NULL : PyTuple_Pack(2, info, facts);
+    int failed = told == NULL ? -1 : end(self, told);
+    Py_XDECREF(info);
+    Py_XDECREF(facts);
+    Py_XDECREF(told);
+    return failed;
+}
+
 static PyObject *
 rows_step(Rows *self, PyObject *const *args, Py_ssize_t given)
 {
-    if (given != 4 || !PyDict_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "step() takes a callback's dict and 3 arguments more");
+    if (given != 7 || !PyDict_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "step() takes a callback's dict and 6 arguments more");
         return NULL;
     }
     PyObject *locals = got(args[0], word_locals);
@@ -221,10 +271,17 @@ rows_step(Rows *self, PyObject *const *args, Py_ssize_t given)
     Py_INCREF(locals);
     PyObject *said = PyObject_CallOneArg(args[1], locals);
     int what = said == NULL ? -1 : note(self, said, locals, args[2]);
+    if (what > 0 && what & ENDED) {
+        what &= ~ENDED;
+        if (end_step(self, got(locals, args[3]), args[4], args[5]) < 0)
+            what = -1;
+        else if (self->eager)
+            what |= DUE;
+    }
     Py_DECREF(locals);
     if (what > 0) {
         PyObject *look[] = {PyLong_FromLong(what), said};
-        PyObject *looked = look[0] == NULL ? NULL : PyObject_Vectorcall(args[3], look, 2, NULL);
+        PyObject *looked = look[0] == NULL ? NULL : PyObject_Vectorcall(args[6], look, 2, NULL);
         Py_XDECREF(look[0]);
         Py_XDECREF(looked);
         if (looked == NULL)
@@ -242,8 +299,8 @@ rows_take(Rows *self, PyObject *unused)
         PyErr_SetString(PyExc_IndexError, "nothing is held");
         return NULL;
     }
-    PyObject *fresh = PyList_New(0), *arrays = PyList_New(self->columns);
-    if (fresh == NULL || arrays == NULL)
+    PyObject *said = PyList_New(0), *ends = PyList_New(0), *arrays = PyList_New(self->columns);
+    if (said == NULL || ends == NULL || arrays == NULL)
         goto failed;
     for (Py_ssize_t i = 0; i < self->columns; i++) {
         PyObject *rows = PySequence_GetSlice(self->column[i].array, 0, self->count);
@@ -251,18 +308,20 @@ rows_take(Rows *self, PyObject *unused)
             goto failed;
         PyList_SET_ITEM(arrays, i, rows);
     }
-    PyObject *result = PyTuple_Pack(2, self->said, arrays);
+    PyObject *result = PyTuple_Pack(3, self->said, arrays, self->ends);
     if (result == NULL)
         goto failed;
     for (Py_ssize_t i = 0; i < self->columns; i++)
         Py_CLEAR(self->column[i].array); /* it is the taker's */
-    Py_SETREF(self->said, fresh);
+    Py_SETREF(self->said, said);
+    Py_SETREF(self->ends, ends);
     Py_DECREF(arrays);
     self->count = 0;
     self->due = monotonic() + self->seconds;
     return result;
 failed:
-    Py_XDECREF(fresh);
+    Py_XDECREF(said);
+    Py_XDECREF(ends);
     Py_XDECREF(arrays);
     return NULL;
 }
@@ -281,6 +340,8 @@ rows_clear(Rows *self)
         Py_CLEAR(self->column[i].array);
     }
     Py_CLEAR(self->said);
+    Py_CLEAR(self->ends);
+    Py_CLEAR(self->clock);
     self->count = self->most = 0;
     return 0;
 }
@@ -289,6 +350,8 @@ static int
 rows_traverse(Rows *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->said);
+    Py_VISIT(self->ends);
+    Py_VISIT(self->clock);
     return 0;
 }
 
@@ -301,16 +364,35 @@ rows_dealloc(Rows *self)
     PyObject_GC_Del(self);
 }
 
+/* Whether a clock is `time.perf_counter`, which need not be called where it is CLOCK_MONOTONIC. */
+static int
+is_own_clock(PyObject *clock)
+{
+#ifdef __linux__
+    PyObject *module = PyImport_ImportModule("time");
+    PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "perf_counter");
+    int is_own = usual == clock;
+    Py_XDECREF(module);
+    Py_XDECREF(usual);
+    PyErr_Clear();
+    return is_own;
+#else
+    (void)clock;
+    return 0;
+#endif
+}
+
 static PyObject *
 rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     Py_ssize_t columns, most;
     double seconds;
+    PyObject *clock = Py_None;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Rows() takes no keyword arguments");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "nnd", &columns, &most, &seconds))
+    if (!PyArg_ParseTuple(args, "nnd|O", &columns, &most, &seconds, &clock))
         return NULL;
     if (columns < 1 || most < 1) {
         PyErr_SetString(PyExc_ValueError, "Rows() wants arrays, and room");
@@ -321,22 +403,31 @@ rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         return NULL;
     self->column = PyMem_Calloc((size_t)columns, sizeof(Column));
     self->said = PyList_New(0);
-    if (self->column == NULL || self->said == NULL) {
+    self->ends = PyList_New(0);
+    if (self->column == NULL || self->said == NULL || self->ends == NULL) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
     self->columns = columns;
     self->most = most;
     self->seconds = seconds;
+    if (clock != Py_None && !is_own_clock(clock))
+        self->clock = Py_NewRef(clock);
     return (PyObject *)self;
 }
 
 static PyMethodDef rows_methods[] = {
     {"add", (PyCFunction)(void (*)(void))rows_add, METH_FASTCALL, "add(said, *arrays) -> what is due"},
     {"note", (PyCFunction)(void (*)(void))rows_note, METH_FASTCALL, "note(said, given, names) -> what is due"},
-    {"step", (PyCFunction)(void (*)(void))rows_step, METH_FASTCALL, "step(state, take, names, look) -> True"},
-    {"take", (PyCFunction)rows_take, METH_NOARGS, "take() -> (said, arrays)"},
+    {"step", (PyCFunction)(void (*)(void))rows_step, METH_FASTCALL, "step(state, take, names, infos, about, model, look) -> True"},
+    {"end", (PyCFunction)rows_end, METH_O, "end(told) -> what is due"},
+    {"take", (PyCFunction)rows_take, METH_NOARGS, "take() -> (said, arrays, ends)"},
     {NULL, NULL, 0, NULL},
+};
+
+static PyMemberDef rows_members[] = {
+    {"eager", T_INT, offsetof(Rows, eager), 0, "whether an end is due at once"},
+    {NULL, 0, 0, 0, NULL},
 };
 
 static PySequenceMethods rows_as_sequence = {.sq_length = (lenfunc)rows_length};
@@ -352,8 +443,79 @@ static PyTypeObject RowsType = {
     .tp_traverse = (traverseproc)rows_traverse,
     .tp_clear = (inquiry)rows_clear,
     .tp_methods = rows_methods,
+    .tp_members = rows_members,
     .tp_as_sequence = &rows_as_sequence,
 };
+
+/* A tensor as DLPack has it, and the table of functions by which its library shows one without a
+ * call of Python's: <https://dmlc.github.io/dlpack/latest/c_api.html>, version 1.3. */
+typedef struct {
+    void *data;
+    struct { int32_t type, id; } device;
+    int32_t ndim;
+    struct { uint8_t code, bits; uint16_t lanes; } dtype;
+    int64_t *shape, *strides; /* strides in numbers; NULL: C order */
+    uint64_t byte_offset;
+} Tensor;
+
+typedef struct Exchange {
+    struct { uint32_t major, minor; } version;
+    struct Exchange *previous;
+    void *allocator, *to_managed, *from_managed;
+    int (*show)(void *object, Tensor *tensor); /* 0, or -1 with an error set; may be NULL */
+    void *stream;
+} Exchange;
+
+enum { DLPACK_MAJOR = 1, DLPACK_CPU = 1, DLPACK_FLOAT = 2 };
+
+/* The table of the type asked for last: there is hardly ever another. */
+static PyTypeObject *shown_type;
+static const Exchange *shown_by;
+
+static const Exchange *
+exchange_of(PyTypeObject *type)
+{
+    if (type == shown_type)
+        return shown_by;
+    const Exchange *found = NULL;
+    PyObject *capsule = PyObject_GetAttr((PyObject *)type, word_exchange);
+    if (capsule != NULL && PyCapsule_IsValid(capsule, "dlpack_exchange_api"))
+        found = PyCapsule_GetPointer(capsule, "dlpack_exchange_api");
+    PyErr_Clear(); /* most types have none */
+    Py_XDECREF(capsule);
+    while (found != NULL && found->version.major != DLPACK_MAJOR)
+        found = found->previous;
+    Py_XSETREF(shown_type, (PyTypeObject *)Py_NewRef(type));
+    shown_by = found != NULL && found->show != NULL ? found : NULL;
+    return shown_by;
+}
+
+/* An answer as it is held: its numbers as bytes, where they are float32 in this process's memory
+ * and their library shows them; else the answer. A tensor that is held until it is cold takes more
+ * time to let go of than it took to make. */
+static PyObject *
+as_held(PyObject *answer)
+{
+    Tensor tensor;
+    const Exchange *exchange = exchange_of(Py_TYPE(answer));
+    if (exchange == NULL)
+        return Py_NewRef(answer);
+    if (exchange->show(answer, &tensor) != 0) {
+        PyErr_Clear();
+        return Py_NewRef(answer);
+    }
+    int64_t count = 1;
+    int fits = tensor.device.type == DLPACK_CPU && tensor.dtype.code == DLPACK_FLOAT
+        && tensor.dtype.bits == 32 && tensor.dtype.lanes == 1;
+    for (int i = tensor.ndim - 1; fits && i >= 0; i--) {
+        fits = tensor.strides == NULL || tensor.shape[i] == 1 || tensor.strides[i] == count;
+        count *= tensor.shape[i];
+    }
+    if (!fits || tensor.data == NULL)
+        return Py_NewRef(answer);
+    const char *data = (const char *)tensor.data + tensor.byte_offset;
+    return PyBytes_FromStringAndSize(data, (Py_ssize_t)(count * 4));
+}
 
 /* What was answered at a step count, and the observation that stood then. */
 typedef struct {
@@ -364,6 +526,7 @@ typedef struct {
 typedef struct {
     PyObject_HEAD
     PyObject *forward, *model;
+    PyObject *state; /* the model's dict, or NULL */
     long long steps; /* by which the step count grows at a step */
     int listening;
     Answer newest, before; /* of two step counts */
@@ -376,18 +539,28 @@ forget(Answer *answer)
     Py_CLEAR(answer->answer);
 }
 
-/* The model's step count, -1 with an error where it has none; its last observation. */
-static long long
-where(Heard *self, PyObject **observation)
+/* An attribute of the model's: nearly always its own, which is had at once. A new reference. */
+static PyObject *
+of_model(const Heard *self, PyObject *name)
 {
-    PyObject *count = PyObject_GetAttr(self->model, word_count);
+    PyObject *value = self->state == NULL ? NULL : PyDict_GetItemWithError(self->state, name);
+    if (value != NULL)
+        return Py_NewRef(value);
+    return PyErr_Occurred() ? NULL : PyObject_GetAttr(self->model, name);
+}
+
+/* The model's step count, -1 with an error set where it has none; its last observation. */
+static long long
+where(const Heard *self, PyObject **observation)
+{
+    PyObject *count = of_model(self, word_count);
     if (count == NULL)
         return -1;
     long long at = PyLong_AsLongLong(count);
     Py_DECREF(count);
     if (at == -1 && PyErr_Occurred())
         return -1;
-    *observation = PyObject_GetAttr(self->model, word_observation);
+    *observation = of_model(self, word_observation);
     return *observation == NULL ? -1 : at;
 }
 
@@ -441,8 +614,9 @@ heard_take(Heard *self, PyObject *unused)
     if (held->answer == NULL || held->at != asked)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
-        answer = held->answer;
-    Py_INCREF(answer);
+        answer = as_held(held->answer);
+    else
+        Py_INCREF(answer);
     Py_XDECREF(observation);
     forget_all(self);
     return answer;
@@ -464,6 +638,7 @@ heard_clear(Heard *self)
 {
     Py_CLEAR(self->forward);
     Py_CLEAR(self->model);
+    Py_CLEAR(self->state);
     forget_all(self);
     return 0;
 }
@@ -473,6 +648,7 @@ heard_traverse(Heard *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->forward);
     Py_VISIT(self->model);
+    Py_VISIT(self->state);
     Py_VISIT(self->newest.observation);
     Py_VISIT(self->newest.answer);
     Py_VISIT(self->before.observation);
@@ -501,6 +677,11 @@ heard_init(Heard *self, PyObject *args, PyObject *kwargs)
         return -1;
     Py_XSETREF(self->forward, Py_NewRef(forward));
     Py_XSETREF(self->model, Py_NewRef(model));
+    PyObject *state = PyObject_GetAttr(model, word_state);
+    PyErr_Clear(); /* not everything has one */
+    if (state != NULL && !PyDict_CheckExact(state))
+        Py_CLEAR(state);
+    Py_XSETREF(self->state, state);
     return 0;
 }
 
@@ -539,7 +720,9 @@ PyInit__rows(void)
     word_observation = PyUnicode_InternFromString("_last_obs");
     word_count = PyUnicode_InternFromString("num_timesteps");
     word_locals = PyUnicode_InternFromString("locals");
-    if (word_observation == NULL || word_count == NULL || word_locals == NULL)
+    word_exchange = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
+    word_state = PyUnicode_InternFromString("__dict__");
+    if (!word_observation || !word_count || !word_locals || !word_exchange || !word_state)
         return NULL;
     if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
         return NULL;

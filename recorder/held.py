@@ -6,6 +6,7 @@ only its arrays are kept, and what it takes to record them is done for all steps
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from recorder.stream import Stream, packed_info, snapshot
 HELD_STEPS = 256
 HELD_BYTES = 8 << 20
 # With a commit behind it well below the 250 ms within which others see what was done.
-HELD_S = 0.15
+HELD_S = 0.18
 
 Array = np.ndarray[Any, Any]
 
@@ -76,9 +77,9 @@ class HeldSteps:
         is_flat = observations.is_flat and actions.is_flat
         self.is_plain = is_flat and arrays == len(self._leaves) and not layout.infos
         steps = max(1, min(HELD_STEPS, HELD_BYTES // max(1, layout.bytes_per_step)))
-        self._rows = Rows(arrays, steps, HELD_S)
+        self._rows = Rows(arrays, steps, HELD_S, time.perf_counter)
+        self._rows.eager = self._recorder.live.is_watched
         self.step = self._rows.step
-        self._ends: list[tuple[int, Any, float]] = []
         self._last = first
         self._recorder.tell_of_work(True)
         leaves = zip(layout.observation, observations.leaves(first), strict=True)
@@ -119,18 +120,16 @@ class HeldSteps:
             due = self._rows.add(kept, *map(np.ascontiguousarray, rows))
         return due
 
-    def end(self, told: Any, at: float) -> None:
+    def end(self, told: Any) -> int:
         """The episode ended with the step held last.
-
-        Where somebody in the same process watches, it is recorded at once.
 
         Args:
             told: what `end_of` wants.
-            at: when, by `time.perf_counter`.
+
+        Returns:
+            `DUE` where somebody in the same process watches.
         """
-        self._ends.append((len(self._rows), told, at))
-        if self._recorder.live.is_watched:
-            self.hand_over()
+        return self._rows.end(told)
 
     def close(self) -> None:
         """Record what is held; there will be no more."""
@@ -141,8 +140,8 @@ class HeldSteps:
         """Record what is held."""
         if not len(self._rows):
             return
-        kept, arrays = self._rows.take()
-        ends, self._ends = self._ends, []
+        kept, arrays, ends = self._rows.take()
+        self._rows.eager = self._recorder.live.is_watched
         said, infos, packed = (kept, (), ()) if self.is_plain else zip(*kept, strict=True)
         recorder, stream, layout, count = self._recorder, self._stream, self._layout, len(kept)
         recorder.put_off()

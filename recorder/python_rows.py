@@ -25,14 +25,28 @@ class Rows:
         arrays: how many.
         most: rows that are held at most.
         seconds: from one `take` until rows are due.
+        clock: monotonic seconds, for the ends of episodes.
+
+    Attributes:
+        eager: an end of an episode is due at once.
     """
 
-    def __init__(self, arrays: int, most: int, seconds: float, /) -> None:
+    def __init__(
+        self,
+        arrays: int,
+        most: int,
+        seconds: float,
+        clock: Callable[[], float] = time.perf_counter,
+        /,
+    ) -> None:
         if arrays < 1 or most < 1:
             raise ValueError("Rows() wants arrays, and room")
         self._most = most
         self._seconds = seconds
+        self._clock = clock
         self._due = 0.0
+        self.eager: bool | int = False
+        self._ends: list[tuple[int, Any, float]] = []
         self._said: list[Any] = []
         self._rows: list[list[Array]] = [[] for _ in range(arrays)]
 
@@ -81,21 +95,33 @@ class Rows:
         kept = self.add(said, *arrays)
         return kept if kept & OTHER else kept | (ENDED if ended else 0)
 
+    def end(self, told: Any, /) -> int:
+        """Note that an episode ended with the row kept last, now, and what is told of it."""
+        self._ends.append((len(self), told, self._clock()))
+        return DUE if self.eager else 0
+
     def step(
         self,
         state: Mapping[str, Any],
         take: Callable[[Any], Any],
         names: tuple[str, ...],
+        infos: str,
+        about: Callable[[Any], Any],
+        model: Any,
         look: Callable[[int, Any], None],
         /,
     ) -> bool:
-        """Be a callback's `_on_step`: `note` a step, and have looked at what is due.
+        """Be a callback's `_on_step`: `note` a step, and its end, and have looked at what is due.
 
         Args:
             state: the callback's attributes; under `locals` what the training loop has.
             take: makes of those what was said of the step.
             names: as of `note`.
-            look: is called where anything is due, with that and with what was said.
+            infos: where the info dicts are found, of a batch of one.
+            about: makes of `model` what is to be told of an end, beside the info dict.
+            model: see above.
+            look: is called with `DUE` or `OTHER` and what was said; of an `OTHER` step, an end
+                is not noted.
 
         Returns:
             True: go on.
@@ -103,19 +129,23 @@ class Rows:
         given = state["locals"]
         said = take(given)
         due = self.note(said, given, names)
+        if due & ENDED:
+            due = due & ~ENDED | self.end((given[infos][0], about(model)))
         if due:
             look(due, said)
         return True
 
-    def take(self) -> tuple[list[Any], list[Array]]:
-        """Remove and return what is held: the objects, and each array, a row a step.
+    def take(self) -> tuple[list[Any], list[Array], list[tuple[int, Any, float]]]:
+        """Remove and return what is held: the objects; each array, a row a step; and the ends,
+        each as the number of rows up to it, what was told, and when.
 
         Raises:
             IndexError: there is nothing.
         """
         if not self._said:
             raise IndexError("nothing is held")
-        taken = self._said, [np.concatenate(rows) for rows in self._rows]
+        taken = self._said, [np.concatenate(rows) for rows in self._rows], self._ends
+        self._ends = []
         self._said, self._rows = [], [[] for _ in self._rows]
         self._due = time.perf_counter() + self._seconds
         return taken
@@ -163,6 +193,9 @@ class Heard:
 
     def take(self, given: Any, /) -> Any:
         """Return the answer to the question for the step that was made, or None; forget all.
+
+        The compiled one returns its numbers as bytes, where they are float32 in this process's
+        memory and their library shows them (DLPack's C exchange API: PyTorch since 2.10).
 
         Args:
             given: is not looked at; others find there what was said.

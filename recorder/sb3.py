@@ -8,9 +8,9 @@ Needs the extra: pip install "episode-reel[sb3]"
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Mapping
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from recorder.errors import ChannelError
 from recorder.held import End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
-from recorder.rows import DUE, ENDED, OTHER
+from recorder.rows import DUE, OTHER
 from recorder.sb3_channels import channels_of
 from recorder.stream import recorder_for
 
@@ -142,9 +142,10 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._lanes: Lanes | SingleLane = make_lanes(
             self.recorder, env.num_envs, self._observations, self._actions
         )
+        explores = hasattr(model, "exploration_rate")
+        self._about = attrgetter("num_timesteps", "exploration_rate") if explores else _only_steps
         first = self._source.first(model)
         self._held: HeldSteps | None = None
-        self._names: tuple[str, ...] = ()  # where a step is found, once it is known
         if isinstance(self._lanes, SingleLane):
             self._held = HeldSteps(
                 self._lanes.stream, first, self._observations, self._actions,
@@ -154,17 +155,14 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._learning = True
         self._source.open()
         self._channels.open()
+        # Each a call of C's, where there is one: they come every few steps.
+        self.__dict__["_on_rollout_start"] = partial(self._channels.listen, True)
+        self.__dict__["_on_rollout_end"] = partial(self._channels.listen, False)
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
             seed = model.seed + i if fresh and model.seed is not None else None
             self._lanes.begin(i, seed, ("continued",) if continued and not fresh else ())
-
-    def _on_rollout_start(self) -> None:
-        self._channels.listen(True)
-
-    def _on_rollout_end(self) -> None:
-        self._channels.listen(False)
 
     def _on_step(self) -> bool:
         given, held = self.locals, self._held
@@ -174,36 +172,36 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if held is None:
             self._on_tick(given, given[action], said)
             return True
-        due = self._hold(given, action, said)
-        self._look(due | (ENDED if given["dones"][0] else 0), said)
+        if self._hold(given, action, said) & DUE:
+            held.hand_over()
         if held.is_plain and self._source.is_plain:  # from now on, then, in one call
-            self._names = (action, "rewards", "new_obs", "dones")
-            step = partial(held.step, vars(self), self._channels.take, self._names, self._look)
-            self.__dict__["_on_step"] = step
+            names = (action, "rewards", "new_obs", "dones")
+            self.__dict__["_on_step"] = partial(
+                held.step, vars(self), self._channels.take, names, "infos",
+                self._about, self.model, partial(self._look, action),
+            )  # fmt: skip
         return True
 
     def _hold(self, given: Mapping[str, Any], action: str, said: Any) -> int:
-        """Hold a step of the only environment."""
-        assert self._held is not None
-        info = _plain(given["infos"][0]) if self._infos else None
-        following = self._source.observations(given["new_obs"])
-        return self._held.add(said, given[action], self._rewards(given), following, info)
-
-    def _look(self, due: int, said: Any) -> None:
-        """Do what is due with the steps that are held."""
-        given, held = self.locals, self._held
+        """Hold a step of the only environment, whatever it is made of; return what is due."""
+        held, info = self._held, given["infos"][0]
         assert held is not None
-        if due & OTHER:
-            due = self._hold(given, self._names[0], said) | (ENDED if given["dones"][0] else 0)
-        if due & ENDED:
-            info = given["infos"][0]
+        plain = _plain(info) if self._infos else None
+        following = self._source.observations(given["new_obs"])
+        due = held.add(said, given[action], self._rewards(given), following, plain)
+        if given["dones"][0]:
             if not self._source.is_plain:
                 info = {**info, "terminal_observation": self._source.terminal(0, info)}
-            model: Any = self.model
-            rate = getattr(model, "exploration_rate", None)
-            held.end((info, rate, model.num_timesteps), time.perf_counter())
+            due |= held.end((info, self._about(self.model)))
+        return due
+
+    def _look(self, action: str, due: int, said: Any) -> None:
+        """Do what is due with the steps that are held."""
+        assert self._held is not None
+        if due & OTHER:
+            due = self._hold(self.locals, action, said)
         if due & DUE:
-            held.hand_over()
+            self._held.hand_over()
 
     def _rewards(self, given: Mapping[str, Any]) -> Any:
         if self._normalize is not None:
@@ -224,17 +222,18 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         for i in ended:
             lanes.begin(i)
 
-    def _end_of(self, told: tuple[Mapping[str, Any], float | None, int]) -> End:
-        info, rate, steps = told
+    def _end_of(self, told: tuple[Mapping[str, Any], tuple[int, float | None]]) -> End:
+        info, about = told
         truncated = bool(info.get("TimeLimit.truncated", False))
-        return End(info.get("terminal_observation"), truncated, self._facts(rate, steps))
+        return End(info.get("terminal_observation"), truncated, self._facts(about))
 
     def _on_training_end(self) -> None:
         self._end("finished")
 
     def _end(self, status: str) -> None:
         self._learning = False
-        self.__dict__.pop("_on_step", None)
+        for name in ("_on_step", "_on_rollout_start", "_on_rollout_end"):
+            self.__dict__.pop(name, None)
         if self._held is not None:
             self._held.close()
         self._lanes.close(self._facts())
@@ -246,16 +245,14 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             if self._given is None:
                 self.recorder.close(status)
 
-    def _facts(self, rate: float | None = None, steps: int | None = None) -> Mapping[str, Any]:
-        """What is known of an episode at its end, or now.
+    def _facts(self, about: tuple[int, float | None] | None = None) -> Mapping[str, Any]:
+        """What is known of an episode that ends.
 
         Args:
-            rate: the model's exploration rate then.
-            steps: its step count.
+            about: the model's step count and exploration rate then; now where None.
         """
         model: Any = self.model
-        if steps is None:
-            rate, steps = getattr(model, "exploration_rate", None), model.num_timesteps
+        steps, rate = about or self._about(model)
         if rate is not None and steps - model.n_envs < model.learning_starts:
             rate = 1.0  # before learning starts all actions are random, whatever the rate
         return {"epsilon": rate}
@@ -343,6 +340,10 @@ def _is_fresh(model: Any) -> bool:
     buffer = getattr(model, "replay_buffer", None)
     empty = buffer is None or buffer.size() == 0
     return bool(model.num_timesteps == 0 and model._n_updates == 0 and empty)
+
+
+def _only_steps(model: Any) -> tuple[int, float | None]:
+    return model.num_timesteps, None
 
 
 def _plain(info: Mapping[str, Any]) -> dict[str, Any]:

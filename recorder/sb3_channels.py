@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from torch import cat
+from torch import as_tensor, cat
 
 from recorder.columns import Channel
 from recorder.rows import Heard
@@ -25,12 +25,11 @@ class Channels:
     take: Callable[[Any], Any] = staticmethod(lambda given: None)
     """`take(given)`: what was said of the step that was just made, as it was said. `given` are the
     local variables of the training loop."""
+    listen: Callable[[bool], None] = staticmethod(lambda listening: None)
+    """`listen(listening)`: a rollout begins, or has ended."""
 
     def open(self) -> None:
         """Training begins."""
-
-    def listen(self, listening: bool) -> None:
-        """A rollout begins, or has ended."""
 
     def of_step(self, said: Any) -> dict[str, Any]:
         """Return that as channels, a row an environment."""
@@ -89,25 +88,28 @@ class _QValues(Channels):
         # A forward hook would do, but takes each call of the network the long way.
         network, model = self._model.q_net, self._model
         self._heard = _Heard(network, vars(network).get("forward"), model, model.n_envs)
-        self.take = self._heard.take
+        self.take, self.listen = self._heard.take, self._heard.listen
         network.forward = self._heard
-
-    def listen(self, listening: bool) -> None:
-        if self._heard is not None:
-            self._heard.listen(listening)
 
     def of_step(self, said: Any) -> dict[str, Any]:
         if said is None:
             return {"q_values": self._no_values, "explored": self._explored}
-        return {"q_values": said.cpu().numpy(), "explored": self._greedy}
+        return {"q_values": self._rows([said]), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
         answers = [answer for answer in said if answer is not None]
         explored = np.array([answer is None for answer in said])
         values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
         if answers:
-            values[~explored] = _rows(answers)
+            values[~explored] = self._rows(answers)
         return {"q_values": values, "explored": explored}
+
+    def _rows(self, answers: list[Any]) -> Array:
+        """The rows of answers, each a tensor or a tensor's float32 numbers as bytes."""
+        if any(answer.__class__ is not bytes for answer in answers):
+            shown = [a if a.__class__ is not bytes else as_tensor(self._rows([a])) for a in answers]
+            return _rows(shown)
+        return np.frombuffer(b"".join(answers), np.float32).reshape(-1, self._actions)
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)

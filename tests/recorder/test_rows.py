@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import itertools
 import math
 import sys
 import weakref
@@ -55,7 +56,7 @@ def test_rows_come_back_as_they_were_when_they_were_kept(rows):
             kept.add(f"said {number}", action, observation)
             action += 100
             observation[:] = -1
-        said, (actions, observations) = kept.take()
+        said, (actions, observations), _ = kept.take()
         numbers = range(first, first + 3)
         assert said == [f"said {number}" for number in numbers]
         assert actions.tolist() == [*numbers]
@@ -139,30 +140,60 @@ def test_arrays_without_numbers_are_rows_too(rows):
 
 
 def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
-    """A step of training is one call, and goes on."""
-    kept = rows.Rows(2, 8, math.inf)
+    """A step of training is one call, and goes on; its ends are told with what there is of them."""
+    clock = itertools.count(5.0)
+    kept = rows.Rows(2, 8, math.inf, lambda: next(clock))
     looked: list[Any] = []
     state: dict[str, Any] = {}
-    for number in range(4):
+    model = SimpleNamespace(rate=0.5)
+
+    def arguments(**other: Any) -> tuple[Any, ...]:
+        whole = {
+            "state": state, "take": lambda given: given["q"], "names": NAMES, "infos": "infos",
+            "about": lambda model: model.rate, "model": model,
+            "look": lambda *due: looked.append(due),
+        }  # fmt: skip
+        return tuple((whole | other).values())
+
+    for number in range(6):
         action, observation = step(number)
-        done = np.array([number == 2])
-        state["locals"] = {"action": action, "observation": observation, "done": done, "q": number}
-        arguments = (state, lambda given: given["q"], NAMES, lambda *due: looked.append(due))
-        assert kept.step(*arguments) is True
+        model.rate = number
+        state["locals"] = {
+            "action": action if number < 5 else [5], "observation": observation, "q": number,
+            "done": np.array([number in (2, 5)]), "infos": [{"number": number}],
+        }  # fmt: skip
+        assert kept.step(*arguments()) is True
         if number == 0:
             kept.take()
-    assert looked == [(DUE, 0), (ENDED, 2)]
-    assert kept.take()[0] == [1, 2, 3]
+    assert looked == [(DUE, 0), (OTHER, 5)]
+    said, _, ends = kept.take()
+    assert said == [1, 2, 3, 4]
+    assert ends == [(2, ({"number": 2}, 2), 5.0)]
+    kept.eager = True
+    state["locals"] |= {"action": action}
+    kept.step(*arguments())
+    assert looked[-1] == (DUE, 5)
+    assert kept.take()[2] == [(1, ({"number": 5}, 5), 6.0)]
 
     def fail(*given: Any) -> None:
         raise ArithmeticError("of the callback's")
 
-    state["locals"] |= {"done": [True]}
-    for take, look in ((fail, looked.append), (len, fail)):
+    for name in ("take", "about", "look"):
         with pytest.raises(ArithmeticError):
-            kept.step(state, take, NAMES, look)
+            kept.step(*arguments(**{"about": len, name: fail} if name != "look" else {name: fail}))
     with pytest.raises(KeyError, match="locals"):
-        kept.step({}, len, NAMES, fail)
+        kept.step(*arguments(state={}))
+
+
+def test_an_end_told_by_itself_is_due_where_somebody_waits_for_it(rows):
+    """As of a step that is not as it comes."""
+    kept = rows.Rows(2, 8, math.inf, lambda: 3.0)
+    for eager in (False, True):
+        kept.eager = eager
+        kept.add(None, *step(0))
+        assert kept.end("told") == (DUE if eager else 0)
+        assert kept.take()[2] == [(1, "told", 3.0)]
+        assert len(kept) == 0
 
 
 def test_wrong_calls_say_so(rows):

@@ -581,7 +581,7 @@ def test_episodes_that_were_held_took_as_long_as_they_took(tmp_path, monkeypatch
     def second_of_step() -> float:
         return start + sum(len(log["rewards"]) for log in made[0].logs)
 
-    monkeypatch.setattr("recorder.sb3.time", SimpleNamespace(perf_counter=second_of_step))
+    monkeypatch.setattr("recorder.held.time", SimpleNamespace(perf_counter=second_of_step))
     monkeypatch.setattr("recorder.held.HELD_S", math.inf)
     record = RecordCallback(tmp_path)
     dqn(env).learn(HELD_STEPS - 4, callback=record)
