@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from torch import as_tensor, cat
+from torch import cat
 
 from recorder.columns import Channel
 from recorder.rows import Heard
@@ -106,10 +106,12 @@ class _QValues(Channels):
 
     def _rows(self, answers: list[Any]) -> Array:
         """The rows of answers, each a tensor or a tensor's float32 numbers as bytes."""
-        if any(answer.__class__ is not bytes for answer in answers):
-            shown = [a if a.__class__ is not bytes else as_tensor(self._rows([a])) for a in answers]
-            return _rows(shown)
-        return np.frombuffer(b"".join(answers), np.float32).reshape(-1, self._actions)
+        kinds = {answer.__class__ is bytes for answer in answers}
+        if kinds == {True}:
+            return np.frombuffer(b"".join(answers), np.float32).reshape(-1, self._actions)
+        if kinds == {False}:
+            return _rows(answers)
+        return np.concatenate([self._rows([answer]) for answer in answers])
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)

@@ -280,3 +280,52 @@ def test_common_ends_and_others_come_out_in_their_order():
         (4, (4,), 2, 0.25, None, None, 100.0, 1.0, ()),
     ]
     assert len(marks) == 3
+
+
+BOX = Layout(describe(spaces.Box(-9, 9, (2,), np.float32)), describe(spaces.Discrete(2)))
+LAST = np.array([1.5, -0.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("final", "facts", "is_common"),
+    [
+        (LAST, {"terminated": True}, True),
+        (LAST, {"truncated": np.True_, "epsilon": 0.5, "duration_s": 2.0, "tags": ()}, True),
+        (LAST, {"seed": None, "stage": None, "epsilon": None, "duration_s": None}, True),
+        (LAST, {"terminated": True, "seed": 7}, False),
+        (LAST, {"terminated": True, "tags": ("a",)}, False),
+        (LAST, {"terminated": True, "duration_s": -1.0}, False),
+        (LAST.astype(np.float64), {"terminated": True}, False),
+        (np.repeat(LAST, 2)[::2], {"terminated": True}, False),
+        (np.zeros(3, np.float32), {"terminated": True}, False),
+        ([1.5, 0.0], {"terminated": True}, False),
+        (None, {"terminated": True}, False),
+    ],
+)
+def test_an_end_with_an_array_is_noted_by_the_compiled_packer_if_it_is_common(
+    packer, final, facts, is_common
+):
+    """Python's way is asked for all others, with all that was given."""
+    capture = new_capture(BOX)
+    asked: list[Any] = []
+    capture.packer.arm(
+        -1, lambda *given, **more: asked.append((given, more)) or 3, lambda: 5.0, 96.0, 1e9,
+        capture.plain_final,
+    )  # fmt: skip
+    capture.packer.started = 4.0
+    capture.record_step(LAST, 0, 1.0)
+    number = capture.packer.finish(final, **facts)
+    _, _, _, marks = capture.take(9)
+    if packer == "compiled" and is_common:
+        flags = int(facts.get("terminated", 0)) + 2 * int(facts.get("truncated", 0)) or 4
+        duration = facts.get("duration_s") or 1.0
+        assert [*marks] == [
+            (1, (LAST.tobytes(),), flags, facts.get("epsilon"), None, None, 100.0, duration, ())
+        ]
+        assert (number, asked, capture.packer.ended, capture.packer.started) == (0, [], 1, 5.0)
+    else:
+        assert not marks
+        assert number == 3
+        ((given, more),) = asked
+        assert given[0] is final
+        assert more == facts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import itertools
 import math
 import subprocess
 import sys
@@ -197,6 +198,28 @@ def test_dqn_is_recorded_with_its_q_values_and_whether_it_explored(
         assert (info.algorithm, info.seed) == ("DQN", 0)
         assert info.hyperparameters["batch_size"] == 8
         assert run.episode(0).epsilon > run.newest().epsilon > 0
+
+
+@needs_sb3
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("kind", ["double", "strided", "both"])
+def test_answers_of_any_kind_are_recorded(tmp_path, count, kind):
+    """Not only float32 in one piece, whose numbers are taken at once where PyTorch shows them."""
+    made, env = games(count)
+    model = dqn(env)
+    forward, asked = model.q_net.forward, itertools.count()
+
+    def own(observation: Any) -> Any:
+        answer = forward(observation)
+        if kind == "double" or (kind == "both" and next(asked) % 2):
+            return answer.double()
+        return torch.stack([answer, answer], -1)[..., 0] if kind == "strided" else answer
+
+    model.q_net.forward = own
+    record, witness = RecordCallback(tmp_path, infos=False), Witness()
+    model.learn(150, callback=CallbackList([record, witness]))
+    witness.rows = [row | {"q_values": np.float32(row["q_values"])} for row in witness.rows]
+    assert_as_logged(record.recorder.path, made, witness)
 
 
 @needs_sb3
