@@ -196,7 +196,7 @@ class Pump(threading.Thread):
         while self._stopping is None:
             try:
                 now = time.monotonic()
-                left = self._interval if self._link.is_behind else max(0.0, due - now)
+                left = max(due - now, self._interval if self._link.is_behind else 0.0)
                 wait = min(max(_LOOK_S, self.rest_s), left)
                 watched = self._showcase.is_watched
                 packer.wake_s = _WATCHED_LOOK_S if watched else _LOOK_S
