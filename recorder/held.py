@@ -21,6 +21,8 @@ HELD_STEPS = 256
 HELD_BYTES = 8 << 20
 # With a commit behind it well below the 250 ms within which others see what was done.
 HELD_S = 0.18
+# A training that takes longer between two rollouts is none that they wait for.
+LONG_S = 0.05
 
 Array = np.ndarray[Any, Any]
 
@@ -52,6 +54,7 @@ class HeldSteps:
 
     Attributes:
         is_plain: an observation is one array, an action is one, and infos are not recorded.
+        is_late: what was handed over last had waited too long, since no step came meanwhile.
         step: where `is_plain`, `add` for a callback whose steps' action, reward and next
             observation stand in a dict (`Rows.step`).
     """
@@ -80,6 +83,8 @@ class HeldSteps:
         self._rows = Rows(arrays, steps, HELD_S, time.perf_counter)
         self._rows.eager = self._recorder.live.is_watched
         self.step = self._rows.step
+        self._handed = time.perf_counter()
+        self.is_late = False
         self._last = first
         self._recorder.tell_of_work(True)
         leaves = zip(layout.observation, observations.leaves(first), strict=True)
@@ -141,6 +146,9 @@ class HeldSteps:
         if not len(self._rows):
             return
         kept, arrays, ends = self._rows.take()
+        now = time.perf_counter()
+        self.is_late = now - self._handed > HELD_S + LONG_S
+        self._handed = now
         self._rows.eager = self._recorder.live.is_watched
         said, infos, packed = (kept, (), ()) if self.is_plain else zip(*kept, strict=True)
         recorder, stream, layout, count = self._recorder, self._stream, self._layout, len(kept)

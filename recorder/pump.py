@@ -200,8 +200,10 @@ class Pump(threading.Thread):
                 wait = min(max(_LOOK_S, self.rest_s), left)
                 watched = self._showcase.is_watched
                 packer.wake_s = _WATCHED_LOOK_S if watched else _LOOK_S
-                # Who fetches a few steps often never lets a block fill up and go by itself.
-                eager = watched or (now > fast_until and not self._blocks_wait())
+                # Who fetches a few steps often never lets a block fill up and go by itself. But who
+                # tells of work does so seldom, and nobody else looks for the rest of it.
+                told = watched or self.rest_s > 0.0
+                eager = told or (now > fast_until and not self._blocks_wait())
                 was_woken, blocks = self._link.listen(wait, self._wake_read, self._carrier, eager)
                 woken = woken or was_woken
                 now = time.monotonic()

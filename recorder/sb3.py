@@ -8,6 +8,8 @@ Needs the extra: pip install "episode-reel[sb3]"
 from __future__ import annotations
 
 import inspect
+import math
+import time
 from collections.abc import Mapping
 from functools import partial
 from operator import attrgetter
@@ -29,7 +31,7 @@ except ImportError as error:
 from recorder.batches import Splitter
 from recorder.envspec import facts_of_several
 from recorder.errors import ChannelError
-from recorder.held import End, HeldSteps
+from recorder.held import LONG_S, End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
 from recorder.rows import DUE, OTHER
@@ -155,14 +157,34 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._learning = True
         self._source.open()
         self._channels.open()
-        # Each a call of C's, where there is one: they come every few steps.
-        self.__dict__["_on_rollout_start"] = partial(self._channels.listen, True)
-        self.__dict__["_on_rollout_end"] = partial(self._channels.listen, False)
+        self._rollout_ended = -math.inf
+        self._mind_training(self._held is not None)
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
             seed = model.seed + i if fresh and model.seed is not None else None
             self._lanes.begin(i, seed, ("continued",) if continued and not fresh else ())
+
+    def _mind_training(self, minds: bool) -> None:
+        """Hand over what is held at each rollout's end, since no step comes for long then, while
+        the network is trained; or do not, as long as that is short.
+        """
+        if minds:
+            ways: tuple[Any, Any] = self._rollout_starts, self._rollout_ends
+        else:  # each a call of C's, where there is one: they come every few steps
+            ways = partial(self._channels.listen, True), partial(self._channels.listen, False)
+        self.__dict__["_on_rollout_start"], self.__dict__["_on_rollout_end"] = ways
+
+    def _rollout_starts(self) -> None:
+        self._channels.listen(True)
+        if time.perf_counter() - self._rollout_ended < LONG_S:
+            self._mind_training(False)
+
+    def _rollout_ends(self) -> None:
+        assert self._held is not None
+        self._channels.listen(False)
+        self._held.hand_over()
+        self._rollout_ended = time.perf_counter()
 
     def _on_step(self) -> bool:
         given, held = self.locals, self._held
@@ -172,8 +194,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if held is None:
             self._on_tick(given, given[action], said)
             return True
-        if self._hold(given, action, said) & DUE:
-            held.hand_over()
+        self._look(action, self._hold(given, action, said), said)
         if held.is_plain and self._source.is_plain:  # from now on, then, in one call
             names = (action, "rewards", "new_obs", "dones")
             self.__dict__["_on_step"] = partial(
@@ -202,6 +223,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             due = self._hold(self.locals, action, said)
         if due & DUE:
             self._held.hand_over()
+            if self._held.is_late:  # by training, or by an evaluation
+                self._mind_training(True)
 
     def _rewards(self, given: Mapping[str, Any]) -> Any:
         if self._normalize is not None:

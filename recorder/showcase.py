@@ -139,7 +139,7 @@ class Showcase:
                     self._waiting_bytes += size
                     return
             self._catch_up()
-        self._go_through(parts, marks, first, count, more)
+        self._pass(parts, marks, first, count, more)
 
     def _catch_up(self) -> None:
         """Go through what was put off; `asking` is held."""
@@ -151,23 +151,29 @@ class Showcase:
             while self._waiting:
                 parts, marks, first, count, more, size = self._waiting[0]
                 left -= len(marks)
-                behind = self._next + len(marks)
                 try:
                     more = more or left >= self._live.max_episodes
-                    self._go_through(parts, marks, first, count, more)
-                except BaseException as error:  # an interrupt of whoever asks, too
-                    # Nothing that follows may have a wrong number, or be shown in part.
-                    self._live.skip(behind - self._next)
-                    self._next, self._carried = behind, []
-                    self._start = marks.position(-1) if marks else self._start
-                    if not isinstance(error, Exception):
-                        raise
-                    log.exception("an episode could not be shown; recording goes on")
+                    self._pass(parts, marks, first, count, more)
                 finally:
                     self._waiting.popleft()
                     self._waiting_bytes -= size
         finally:
             self._catching_up = False
+
+    def _pass(self, parts: Sequence[Any], marks: Marks, first: int, count: int, more: bool) -> None:
+        """Go through a take, whatever happens to what is shown of it."""
+        behind = self._next + len(marks)
+        try:
+            self._go_through(parts, marks, first, count, more)
+        except BaseException as error:  # an interrupt of whoever asks, too
+            # Nothing that follows may have a wrong number, or be shown in part.
+            self._live.skip(behind - self._next)
+            self._next = behind
+            self._start = marks.position(-1) if marks else self._start
+            self._carried, self._carried_steps = [], self._carry_limit + 1
+            if not isinstance(error, Exception):
+                raise
+            log.exception("an episode could not be shown; recording goes on")
 
     def _go_through(
         self, parts: Sequence[Any], marks: Marks, first: int, count: int, more: bool

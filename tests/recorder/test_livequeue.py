@@ -398,3 +398,25 @@ def test_what_breaks_off_who_asks_costs_the_episodes_of_that_take_alone(monkeypa
     assert [episode.episode for episode in held] == [0, 3]
     assert [steps_of(episode) for episode in held] == [[0, 1], [6, 7]]
     assert shown.live.dropped == 2
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_after_an_episode_that_could_not_be_shown_none_is_shown_in_part(monkeypatch, watched):
+    """Its take's last steps are missing from the next one, which is counted; numbers stay right."""
+    shown = Shown()
+    if watched:  # else what is taken is put off, and gone through when somebody asks
+        shown.live.on_put(lambda: None)
+    offer = shown.live.offer
+
+    def failing(build, size):
+        monkeypatch.setattr(shown.live, "offer", offer)
+        raise RuntimeError
+
+    monkeypatch.setattr(shown.live, "offer", failing)
+    shown.take(3, [])
+    shown.take(5, [5])
+    shown.take(2, [])
+    shown.take(4, [11, 13])
+    held = shown.live.drain()
+    assert [(episode.episode, steps_of(episode)) for episode in held] == [(2, [11, 12])]
+    assert shown.live.dropped == 2

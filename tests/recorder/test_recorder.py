@@ -688,3 +688,34 @@ def test_spaces_may_be_given_without_an_environment(tmp_path):
         assert episode.actions.tolist() == [[1, 0]]
         assert list(episode.infos) == [{"lives": 3}]
         assert run.info.env_id is None
+
+
+def test_what_is_told_of_goes_at_once_also_where_full_blocks_go_by_themselves(
+    tmp_path, monkeypatch
+):
+    """The rest would wait for a look, and looks are rarer where somebody tells."""
+    monkeypatch.setattr("recorder.pump._FAST_S", 3600.0)
+    recorder = EpisodeRecorder(
+        tmp_path,
+        observation_space=spaces.Box(0, 255, (1 << 17,), np.uint8),
+        action_space=spaces.Discrete(2),
+        commit_interval=60.0,
+    )
+    steps = recorder._capture.packer.block_steps + 3
+    rows = [np.zeros((steps, 1 << 17), np.uint8), np.zeros(steps, np.int64), np.zeros(steps)]
+    sent = threading.Semaphore(0)
+    send = recorder._pump._link.send_steps
+
+    def noted(*args):
+        send(*args)
+        sent.release()
+
+    monkeypatch.setattr(recorder._pump._link, "send_steps", noted)
+    recorder.tell_of_work(True)
+    for _ in range(3):
+        recorder.put_off()
+        recorder.steps_of(rows)(0, steps)
+        recorder.hurry()
+        while recorder._capture.packer.count:
+            assert sent.acquire(timeout=10)
+    recorder.close()

@@ -615,3 +615,70 @@ def test_episodes_that_were_held_took_as_long_as_they_took(tmp_path, monkeypatch
         began = [e.started_at for e in episodes]
         lengths = [e.length for e in episodes[:-1]]
         assert np.diff(began) == pytest.approx(lengths, abs=1e-3)
+
+
+class Pauses(BaseCallback):
+    """Lets a clock go on between rollouts, as while a network is trained."""
+
+    def __init__(self, clock: Any, seconds: tuple[float, ...]) -> None:
+        super().__init__()
+        self.clock, self.seconds = clock, iter(seconds)
+
+    def _on_rollout_start(self) -> None:
+        self.clock.now += next(self.seconds)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class Rollouts(BaseCallback):
+    """Notes how many steps the recorder has at the end of each rollout."""
+
+    def __init__(self, record: Any) -> None:
+        super().__init__()
+        self.record, self.steps = record, []
+
+    def _on_rollout_end(self) -> None:
+        self.record.recorder.flush()
+        self.steps.append(self.record.recorder.stats.steps)
+
+    def _on_step(self) -> bool:
+        return True
+
+
+LONG = 1e7
+
+
+@needs_sb3
+@pytest.mark.parametrize("normalized", [False, True])
+@pytest.mark.parametrize(
+    ("pauses", "expected"),
+    [
+        ((0, LONG, LONG, LONG), [16, 32, 48, 64]),
+        ((0, 0, 0, 0), [16, 26, 46, 56]),
+        ((0, 0, LONG, LONG), [16, 26, 48, 64]),
+        ((0, LONG, 0, 0), [16, 32, 42, 62]),
+    ],
+    ids=["long", "short", "longer", "shorter"],
+)
+def test_what_is_held_does_not_wait_for_a_training_that_takes_long(
+    tmp_path, monkeypatch, pauses, expected, normalized
+):
+    """It is handed over at the rollout's end, but where the trainings before were short."""
+    clock = SimpleNamespace(now=1.0)
+    clock.perf_counter = lambda: clock.now
+    monkeypatch.setattr("recorder.held.time", clock)
+    monkeypatch.setattr("recorder.sb3.time", clock, raising=False)
+    monkeypatch.setattr("recorder.held.HELD_S", LONG / 10)
+    monkeypatch.setattr("recorder.held.HELD_STEPS", 10)
+    _, env = games(1)
+    record = RecordCallback(tmp_path)
+    rollouts = Rollouts(record)
+    model = PPO(
+        "MlpPolicy", VecNormalize(env) if normalized else env,
+        seed=0, n_steps=16, batch_size=16, n_epochs=1, device="cpu",
+    )  # fmt: skip
+    model.learn(64, callback=[Pauses(clock, pauses), record, rollouts])
+    assert rollouts.steps == expected
+    with open_run(record.recorder.path) as run:
+        assert run.counts().steps == 64
