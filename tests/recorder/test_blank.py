@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import sys
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -62,8 +63,9 @@ def test_a_new_run_is_on_disk_before_it_has_its_name(tmp_path, monkeypatch):
     assert check_run(run_dir).clean
 
 
-def test_a_place_without_room_for_a_tape_is_refused_and_left_as_it_was(tmp_path):
+def test_a_place_without_room_for_a_tape_is_refused_and_left_as_it_was(tmp_path, monkeypatch):
     """The disk's error comes from the constructor."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a module would be cut short too
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))

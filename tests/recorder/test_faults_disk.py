@@ -109,6 +109,8 @@ def test_a_full_disk_that_is_freed_again(tmp_path, monkeypatch, caplog, episodes
         "from recorder.scribe import main; main()"
     )
     monkeypatch.setattr(link, "command", lambda path: [sys.executable, "-c", command, str(path)])
+    # A module that is compiled while no more can be written would be cut short too.
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     recorder_ = new_recorder(tmp_path, run_id="run", commit_interval=0.005)
     step, episode = 0, 0
 
@@ -154,8 +156,9 @@ def test_a_full_disk_that_is_freed_again(tmp_path, monkeypatch, caplog, episodes
     assert check_run(recorder_.path).clean
 
 
-def test_sqlite_says_full_in_two_ways(tmp_path):
+def test_sqlite_says_full_in_two_ways(tmp_path, monkeypatch):
     """`SQLITE_FULL` and `SQLITE_IOERR_WRITE`: what T3 raises is what they look like."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     connection = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     connection.execute("CREATE TABLE a (b)")
     connection.execute("PRAGMA max_page_count = 3")
