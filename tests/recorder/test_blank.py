@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import sys
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
