@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -160,6 +161,12 @@ class Client:
     async def ask(self, kind: str, **data: Any) -> dict[str, Any]:
         """Send, and return the `state` that answers."""
         return await self.until("state", id=await self.send(kind, **data))
+
+
+def delete_run(path: Path) -> None:
+    """Delete a run that a server may be reading: SQLite may make a file beside it meanwhile."""
+    while path.exists():
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def unpack(column: dict[str, Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from server_kit import (
     PATIENCE,
     ManualClock,
     bearer,
+    delete_run,
     make_recorder,
     record_episode,
     record_run,
@@ -130,7 +130,7 @@ async def test_new_deleted_and_unreadable_runs_are_noticed(runs_dir: Path) -> No
         assert (await get(session, "/api/runs"))["runs"] == []
         record_run(runs_dir, "first", [4])
         assert (await get(session, "/api/runs/first"))["episodes"] == 1
-        shutil.rmtree(runs_dir / "first")
+        delete_run(runs_dir / "first")
         await get(session, "/api/runs/first", 404)
         # Another run under the same name is not shown from the memory of the first.
         record_run(runs_dir, "first", [4, 4])

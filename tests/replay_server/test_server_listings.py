@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 from conftest import LENGTHS
-from server_kit import bearer, record_run
+from server_kit import bearer, delete_run, record_run
 
 from recorder import label_run, open_run
 from replay_server import ReplayServer, ServerConfig
@@ -141,7 +141,7 @@ async def test_runs_that_come_go_and_change_are_noticed(many: Path) -> None:
     ):
         assert len(await ids(session)) == 7
         record_run(many, "new-one", [4])
-        shutil.rmtree(many / "run-1")
+        delete_run(many / "run-1")
         label_run(many / "run-2", add_tags=["seen-now"])
         now = await ids(session)
         assert now[0] == "new-one"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,15 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from conftest import Connect
-from server_kit import ManualClock, make_recorder, record_episode, record_run, rows_of, unpack
+from server_kit import (
+    ManualClock,
+    delete_run,
+    make_recorder,
+    record_episode,
+    record_run,
+    rows_of,
+    unpack,
+)
 
 from recorder import EpisodeRecorder, open_run
 from replay_server import ReplayServer, ServerConfig, serve_in_thread
@@ -380,7 +387,7 @@ async def test_a_run_deleted_while_it_plays_is_told_once(runs_dir: Path, connect
     async with live_server(runs_dir) as server:
         viewer = await connect(server)
         await viewer.ask("open", run="doomed", episode=0, playing=False)
-        shutil.rmtree(runs_dir / "doomed")
+        delete_run(runs_dir / "doomed")
         await viewer.until("status")
         id = await viewer.send("control", seek={"episode": 1, "step": 1900})
         error = await viewer.until("error")
@@ -397,7 +404,7 @@ async def test_another_run_under_the_same_name_is_shown_as_it_is(
     async with ReplayServer(ServerConfig(runs_dir=runs_dir, port=0), clock=clock) as server:
         viewer = await connect(server)
         for length in (5, 9, 12):
-            shutil.rmtree(runs_dir / "same")
+            delete_run(runs_dir / "same")
             record_run(runs_dir, "same", [length])
             state = await viewer.ask("open", run="same", episode=0, step=20, playing=False)
             assert (state["step"], state["length"]) == (length, length)
@@ -413,7 +420,7 @@ async def test_a_run_deleted_in_mid_episode_is_told_and_is_no_gap(
     async with live_server(runs_dir) as server:
         viewer = await connect(server)
         await viewer.ask("open", run="doomed", episode=0, autoplay=autoplay, playing=False)
-        shutil.rmtree(runs_dir / "doomed")
+        delete_run(runs_dir / "doomed")
         await viewer.send("control", speed="max", playing=True)  # the server has not looked yet
         messages = await viewer.collect("error")
         await viewer.send("ping", t=1)
@@ -435,7 +442,7 @@ async def test_a_run_deleted_while_it_is_followed_is_told_once(
         await viewer.ask("open", run="other")
         if begun:
             await viewer.until("steps", at=2)
-        shutil.rmtree(runs_dir / "other")
+        delete_run(runs_dir / "other")
         await other.kill()
         messages = []
         while not {"state", "status"} <= {kind for kind, _ in messages}:  # in whichever order
