@@ -8,7 +8,7 @@ RUN := $(VENV)/.reel-installed
 TEST := $(VENV)/.reel-test-installed
 WEB_TOOLS := web/node_modules/.package-lock.json
 # what an installation was made from; an editable one follows the sources by itself
-INPUTS := pyproject.toml hatch_build.py recorder/_packer.c recorder/_rows.c web/package.json web/package-lock.json
+INPUTS := pyproject.toml hatch_build.py $(wildcard recorder/*.c recorder/*.h) web/package.json web/package-lock.json
 # names the missing thing, so that a deleted vendor folder is built again
 VENDOR := $(if $(wildcard web/vendor/stamp.txt),,vendor-is-missing)
 JS_TESTS = $(sort $(wildcard tests/js/*.test.js tests/js/*.test.mjs))

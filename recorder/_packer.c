@@ -17,8 +17,8 @@
 #include <string.h>
 #include <structmember.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
+#include "_clock.h"
 
 typedef struct {
     char code;          /* q int of 1, 2, 4 or 8 bytes, d double, ? bool, D row of doubles, a array, o object */
@@ -101,9 +101,10 @@ typedef struct {
     double open_return, started, woken;
     PyObject *odd; /* marks that are not common, of all blocks */
     /* What `finish` needs; see `arm`. */
-    PyObject *finish, *clock;
+    PyObject *finish;
+    PyObject *clock; /* NULL: the system's */
     double wall_offset, wake_s;
-    int plain_final, own_clock;
+    int plain_final;
 } Packer;
 
 enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20, POOL_BYTES = 32 << 20 };
@@ -728,26 +729,6 @@ packer_end(Packer *self, PyObject *mark)
     Py_RETURN_NONE;
 }
 
-static double
-seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* The clock's time, or -1 with an error set. */
-static double
-read_clock(const Packer *self)
-{
-    if (self->own_clock)
-        return seconds_now();
-    PyObject *time = PyObject_CallNoArgs(self->clock);
-    double now = time == NULL ? -1.0 : PyFloat_AsDouble(time);
-    Py_XDECREF(time);
-    return now;
-}
-
 static int
 as_int64(PyObject *value, long long *number)
 {
@@ -784,7 +765,7 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
     Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     double epsilon = Py_NAN, duration = Py_NAN;
     long long flags = 0, final = 0;
-    int common = self->clock != NULL && !self->closed && given == 1 && self->position > self->ended;
+    int common = self->finish != NULL && !self->closed && given == 1 && self->position > self->ended;
 
     for (Py_ssize_t i = 0; common && i < keywords; i++) {
         PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
@@ -822,7 +803,7 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         }
         return PyObject_Vectorcall(self->finish, args, (size_t)given, names);
     }
-    double now = read_clock(self);
+    double now = read_clock(self->clock);
     if (now == -1.0 && PyErr_Occurred())
         return NULL;
     if (isnan(duration))
@@ -865,17 +846,7 @@ arm(Packer *self, PyObject *args)
                           &self->wall_offset, &self->wake_s, &self->plain_final))
         return NULL;
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
-    Py_XSETREF(self->clock, Py_NewRef(clock));
-    self->own_clock = 0;
-#ifdef __linux__ /* there it is CLOCK_MONOTONIC, which is had without a call of Python's */
-    PyObject *module = PyImport_ImportModule("time");
-    PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "perf_counter");
-    self->own_clock = usual == clock;
-    Py_XDECREF(module);
-    Py_XDECREF(usual);
-    if (usual == NULL)
-        return NULL;
-#endif
+    Py_XSETREF(self->clock, kept_clock(clock));
     Py_RETURN_NONE;
 }
 
@@ -1232,14 +1203,14 @@ is_asked(const Talk *t, int wake)
 static void
 talk(Talk *t, int sink, int source, int wake, double timeout)
 {
-    double deadline = seconds_now() + timeout;
+    double deadline = monotonic() + timeout;
     int at = 0;
     for (;;) {
         int writing = at < t->parts_given;
         if (!writing && t->more)
             return;
         int carrying = t->block != NULL && t->block_written < t->block->size;
-        double left = deadline - seconds_now();
+        double left = deadline - monotonic();
         if (!writing && !carrying && t->packer != NULL && left > 0) {
             struct pollfd asked = {.fd = wake, .events = POLLIN};
             int found = poll(&asked, 1, 0) > 0 && is_asked(t, wake) ? -1 : next_block(t);

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <structmember.h>
-#include <time.h>
+#include "_clock.h"
 
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
@@ -37,18 +37,10 @@ typedef struct {
     Column *column;
     PyObject *said;  /* list, an object a row */
     PyObject *ends;  /* list: after how many rows, what was told, when */
-    PyObject *clock; /* NULL: this one's own */
+    PyObject *clock; /* NULL: the system's */
     double seconds, due;
     int eager; /* an end is due at once */
 } Rows;
-
-static double
-monotonic(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* Whether a value is an array whose memory is that of one row. */
 static inline int
@@ -213,23 +205,11 @@ rows_note(Rows *self, PyObject *const *args, Py_ssize_t given)
     return what < 0 ? NULL : PyLong_FromLong(what);
 }
 
-/* The clock's time, or -1 with an error set. */
-static double
-read_clock(const Rows *self)
-{
-    if (self->clock == NULL)
-        return monotonic();
-    PyObject *time = PyObject_CallNoArgs(self->clock);
-    double now = time == NULL ? -1.0 : PyFloat_AsDouble(time);
-    Py_XDECREF(time);
-    return now;
-}
-
 /* Note that an episode ended with the row kept last: 0, or -1 with an error set. */
 static int
 end(Rows *self, PyObject *told)
 {
-    double now = read_clock(self);
+    double now = read_clock(self->clock);
     if (now == -1.0 && PyErr_Occurred())
         return -1;
     PyObject *one = Py_BuildValue("(nOd)", self->count, told, now);
@@ -364,30 +344,12 @@ rows_dealloc(Rows *self)
     PyObject_GC_Del(self);
 }
 
-/* Whether a clock is `time.perf_counter`, which need not be called where it is CLOCK_MONOTONIC. */
-static int
-is_own_clock(PyObject *clock)
-{
-#ifdef __linux__
-    PyObject *module = PyImport_ImportModule("time");
-    PyObject *usual = module == NULL ? NULL : PyObject_GetAttrString(module, "perf_counter");
-    int is_own = usual == clock;
-    Py_XDECREF(module);
-    Py_XDECREF(usual);
-    PyErr_Clear();
-    return is_own;
-#else
-    (void)clock;
-    return 0;
-#endif
-}
-
 static PyObject *
 rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     Py_ssize_t columns, most;
     double seconds;
-    PyObject *clock = Py_None;
+    PyObject *clock = NULL;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Rows() takes no keyword arguments");
         return NULL;
@@ -411,8 +373,7 @@ rows_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->columns = columns;
     self->most = most;
     self->seconds = seconds;
-    if (clock != Py_None && !is_own_clock(clock))
-        self->clock = Py_NewRef(clock);
+    self->clock = clock == NULL ? NULL : kept_clock(clock);
     return (PyObject *)self;
 }
 

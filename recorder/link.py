@@ -198,8 +198,7 @@ class WriterLink:
         Returns:
             Whether `wake` could be read; and the blocks that went, or are on their way.
         """
-        if self._process is None:
-            self._tend()
+        self._tend()
         process, sink, source = self._process, -1, -1
         if process is not None:
             sink, source = process.stdin.fileno(), process.stdout.fileno()  # type: ignore[union-attr]
@@ -213,8 +212,7 @@ class WriterLink:
                     sink, source, wake, self._unsent, timeout, self._place, eager,
                     bool(self._asked),
                 )  # fmt: skip
-            if self._unsent:
-                self._unsent = without(self._unsent, written)
+            self._unsent = without(self._unsent, written)
             for block in blocks:
                 self._keep(*self.move(block.first, block.rows, Marks(block.ends())), [block])
             if left:
@@ -364,8 +362,6 @@ def _bury_beside(process: subprocess.Popen[bytes]) -> None:
     All that it wrote is on the tape by then, the tape is closed, and its copy of the lock too. To
     take its memory down costs the system milliseconds, for which nobody need wait.
     """
-    with contextlib.suppress(OSError):
-        process.stdin.close()  # type: ignore[union-attr]
     try:
         threading.Thread(
             target=_bury, args=(process, _EXIT_S), name="reel-end", daemon=True

@@ -16,10 +16,6 @@ from recorder.marks import Mark
 from recorder.python_packer import Parts, PythonPacker
 from recorder.values import Spec
 
-ASKED, ENDED = b"w", b"e"
-"""What is written to wake the pump: somebody wants it to look now; an episode ended. The
-compiled packer has one more, for a full block."""
-
 AN_INT, AN_ARRAY = 1, 2
 """What a final observation is that the compiled packer can note; 0 for others."""
 

@@ -23,8 +23,9 @@ from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe
 from recorder.link import WriterLink
 from recorder.marks import Marks
-from recorder.packer import ASKED, ENDED, Block
+from recorder.packer import Block
 from recorder.pruning import Decision
+from recorder.python_packer import ASKED
 from recorder.showcase import Showcase
 from recorder.tape import Event
 from recorder.writer import Counters
@@ -105,10 +106,10 @@ class Pump(threading.Thread):
 
     # Called from the training thread.
 
-    def wake(self, word: bytes = ASKED) -> None:
-        """Let the thread look for work now; or soon, where something has `ENDED`."""
+    def wake(self) -> None:
+        """Let the thread look for work now; `Packer.hurry` lets it soon."""
         with contextlib.suppress(OSError):  # full means it is awake already
-            os.write(self._wake_write, word)
+            os.write(self._wake_write, ASKED)
 
     def wait_for_room(self, limit: int) -> None:
         """Wait until fewer than `limit` steps stand in the capture buffer."""
@@ -144,7 +145,7 @@ class Pump(threading.Thread):
             json.dumps(event.data),
         )  # fmt: skip
         self._put(message)
-        self.wake(ENDED)
+        self._capture.packer.hurry()
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Store a keyframe with the next commit."""

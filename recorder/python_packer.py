@@ -16,6 +16,10 @@ import numpy as np
 from recorder.marks import Mark, Marks
 from recorder.values import PLAIN, REQUIRED, Spec, as_plain
 
+ASKED, ENDED = b"w", b"e"
+"""What is written to wake the pump: somebody wants it to look now; an episode ended. The
+compiled packer has one more, for a full block."""
+
 Parts = tuple[int, int, tuple[Any, ...], bytes, list[Mark]]
 _ITEM = {"d": "d", "?": "B", "D": "d"}
 
@@ -150,7 +154,7 @@ class PythonPacker:
     def hurry(self) -> None:
         """Wake the pump for ends of episodes."""
         with contextlib.suppress(OSError):  # full means it is awake already
-            os.write(self.wake_fd, b"e")
+            os.write(self.wake_fd, ENDED)
 
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""
