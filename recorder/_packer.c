@@ -37,12 +37,25 @@ typedef struct {
     Py_ssize_t shape[64]; /* numpy has no more */
 } Column;
 
+/* What the columns of a tabular agent's steps come to, for `write_tabular`: an int for the observation
+ * and one for the action, the reward, and then, if any, a row of doubles and, if any, a bool. */
+typedef struct {
+    double *reward; /* NULL: the columns are others */
+    char *observation, *action, *flag;
+    double *row;
+    unsigned long long observation_high, action_high; /* what is less than 0 is above them */
+    Py_ssize_t observation_width, action_width, row_length;
+} Tabular;
+
 /* The end of an episode in its common form. What is beyond it is a tuple among `odd`, and
  * stands here with its position and the flag ODD. Layout: `END` in recorder/marks.py. */
 typedef struct {
     long long position, final, flags;
     double epsilon, started, duration; /* no epsilon: NaN */
 } End;
+
+/* The keywords of `finish`. */
+enum { W_TERMINATED, W_TRUNCATED, W_INCOMPLETE, W_EPSILON, W_SEED, W_STAGE, W_TAGS, W_DURATION, WORDS };
 
 enum { AN_INT = 1, AN_ARRAY = 2 }; /* a final observation, in its common form */
 enum { TERMINATED = 1, TRUNCATED = 2, INCOMPLETE = 4, ODD = 256 };
@@ -81,27 +94,33 @@ typedef struct Block {
 
 typedef struct {
     PyObject_HEAD
+    /* What each step needs stands together: much has passed through the caches since the last. */
     Py_ssize_t rows;  /* in the block that is filled */
     Py_ssize_t open;  /* so many rows it takes before `record_slowly` has to look */
+    int columns, positional;
+    PyObject *names;  /* the keyword names of the last call that fit the columns in order */
+    long long position;
+    double open_return; /* of the episode that runs */
+    Tabular tabular;
     Py_ssize_t room;  /* of a block, in rows */
     Py_ssize_t sealed_rows, limit; /* rows that wait in sealed blocks; most that may wait */
     Py_ssize_t ends_at, memory_size; /* of a block's memory */
     Block *current, *sealed, *last; /* the sealed ones are a list */
     Pool *pool;
     int plain; /* no column holds objects: full blocks can be sent as they are */
-    int wake_fd;
-    long long position;
-    int columns, positional, closed;
+    int wake_fd, closed;
     Column *column, *reward; /* the last by position, if it is a number */
-    PyObject *names;    /* the keyword names of the last call that fit the columns in order */
     PyObject *full;     /* called with no arguments when there is no room */
     PyObject *error;    /* raised when closed: an exception instance */
     /* Of the episode that runs, and of the one that ended last. */
     long long ended, episode;
-    double open_return, started, woken;
+    double started, woken;
     PyObject *odd; /* marks that are not common, of all blocks */
     /* What `finish` needs; see `arm`. */
     PyObject *finish;
+    PyObject *finish_names; /* the keyword names of its last call, */
+    int word_at[WORDS];     /* and where each word stands among them; -1 where it does not */
+    int words_known;        /* whether there are no others */
     PyObject *clock; /* NULL: the system's */
     double wall_offset, wake_s;
     int plain_final;
@@ -109,8 +128,7 @@ typedef struct {
 
 enum { BLOCK_ROWS = 16384, BLOCK_BYTES = 1 << 20, POOL_BYTES = 32 << 20 };
 
-static PyObject *word_terminated, *word_truncated, *word_incomplete;
-static PyObject *word_epsilon, *word_seed, *word_stage, *word_tags, *word_duration;
+static PyObject *words[WORDS]; /* interned */
 
 /* Write an int that is known to fit as one of so many bytes, signed or not. */
 static inline void
@@ -321,6 +339,50 @@ write_fast(const Column *c, PyObject *value, Py_ssize_t at)
     return 0;
 }
 
+/* `write_fast` for all columns of a tabular agent's step. The same in one line: a loop over columns
+ * that asks for each what it is takes three times as long where it runs once a step, as its
+ * branches go another way each time and little of it has stayed in the caches. */
+static inline int
+write_tabular(const Tabular *t, PyObject *const *args, Py_ssize_t at)
+{
+    long long observation, action;
+    PyObject *const *channel = args + 3;
+    if (!PyLong_CheckExact(args[0]) || !small_int(args[0], &observation)
+        || (unsigned long long)observation > t->observation_high || !PyLong_CheckExact(args[1])
+        || !small_int(args[1], &action) || (unsigned long long)action > t->action_high || !PyFloat_CheckExact(args[2]))
+        return 0;
+    if (t->row != NULL) {
+        PyObject *value = *channel++;
+        if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != t->row_length)
+            return 0;
+        PyObject **items = ((PyListObject *)value)->ob_item;
+        double *row = t->row + at * t->row_length;
+        for (Py_ssize_t i = 0; i < t->row_length; i++) {
+            if (!PyFloat_CheckExact(items[i]))
+                return 0;
+            row[i] = PyFloat_AS_DOUBLE(items[i]);
+        }
+    }
+    if (t->flag != NULL) {
+        if (*channel != Py_True && *channel != Py_False)
+            return 0;
+        t->flag[at] = *channel == Py_True;
+    }
+    put_int(t->observation + at * t->observation_width, t->observation_width, observation);
+    put_int(t->action + at * t->action_width, t->action_width, action);
+    t->reward[at] = PyFloat_AS_DOUBLE(args[2]);
+    return 1;
+}
+
+static inline int
+write_columns(const Packer *self, PyObject *const *args, Py_ssize_t at)
+{
+    int i = 0;
+    while (i < self->columns && write_fast(&self->column[i], args[i], at))
+        i++;
+    return i == self->columns;
+}
+
 /* Whether the keywords are the columns' names, all and in their order, as they are nearly
  * always: calls from one place in the code bring the same tuple each time. */
 static inline int
@@ -468,6 +530,33 @@ say(const Packer *self, char what)
         errno = 0;
 }
 
+/* Have `write_tabular` write where the columns are now, if it is right for them. */
+static void
+set_tabular(Packer *self)
+{
+    const Column *c = self->column;
+    Tabular t = {0};
+    int n = self->columns, at = 3;
+    if (self->positional == 3 && n >= 3 && c[0].code == 'q' && c[1].code == 'q' && c[2].code == 'd') {
+        if (at < n && c[at].code == 'D') {
+            t.row = (double *)c[at].data;
+            t.row_length = c[at++].width / (Py_ssize_t)sizeof(double);
+        }
+        if (at < n && c[at].code == '?')
+            t.flag = c[at++].data;
+        if (at == n) {
+            t.reward = (double *)c[2].data;
+            t.observation = c[0].data;
+            t.observation_width = c[0].width;
+            t.observation_high = (unsigned long long)c[0].high;
+            t.action = c[1].data;
+            t.action_width = c[1].width;
+            t.action_high = (unsigned long long)c[1].high;
+        }
+    }
+    self->tabular = t;
+}
+
 /* Put an empty block where rows are written from now on. */
 static int
 open_block(Packer *self)
@@ -493,6 +582,7 @@ open_block(Packer *self)
     self->rows = 0;
     for (int i = 0; i < self->columns; i++)
         self->column[i].data = block->memory + self->column[i].at;
+    set_tabular(self);
     return 0;
 }
 
@@ -558,11 +648,16 @@ record(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 
     /* Behind the last position by name come the values by keyword, in `args` too. */
     if (given == self->positional && at < self->open && in_order(self, names)) {
-        int i = 0, columns = self->columns;
-        while (i < columns && write_fast(&self->column[i], args[i], at))
-            i++;
-        if (i == columns) {
-            self->rows++;
+        if (self->tabular.reward != NULL) {
+            if (write_tabular(&self->tabular, args, at)) {
+                self->rows = at + 1;
+                self->position++;
+                self->open_return += PyFloat_AS_DOUBLE(args[2]);
+                return Py_NewRef(args[2]);
+            }
+        }
+        else if (write_columns(self, args, at)) {
+            self->rows = at + 1;
             self->position++;
             return recorded(self, self->reward == NULL ? NULL : args[given - 1]);
         }
@@ -756,41 +851,84 @@ end_with_array(Packer *self, long long flags, double epsilon, double duration)
     return noted == NULL ? -1 : 0;
 }
 
+/* Find the keywords of a call of `finish`. Calls from one place in the code bring the same tuple each
+ * time, for which this is done once. */
+static void
+find_words(Packer *self, PyObject *names)
+{
+    Py_ssize_t n = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    for (int word = 0; word < WORDS; word++)
+        self->word_at[word] = -1;
+    self->words_known = 1;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        int word = 0;
+        while (word < WORDS && words[word] != PyTuple_GET_ITEM(names, i))
+            word++;
+        if (word < WORDS)
+            self->word_at[word] = 1 + (int)i; /* behind the final observation */
+        else
+            self->words_known = 0;
+    }
+    Py_XSETREF(self->finish_names, Py_XNewRef(names));
+}
+
+/* What a call of `finish` gave by that word; NULL if it did not. */
+static inline PyObject *
+given_word(const Packer *self, int word, PyObject *const *args)
+{
+    return self->word_at[word] < 0 ? NULL : args[self->word_at[word]];
+}
+
+static inline int
+is_absent(const Packer *self, int word, PyObject *const *args)
+{
+    PyObject *value = given_word(self, word, args);
+    return value == NULL || value == Py_None;
+}
+
+static inline int
+has_no_tags(const Packer *self, PyObject *const *args)
+{
+    PyObject *value = given_word(self, W_TAGS, args);
+    return value == NULL || (PyTuple_CheckExact(value) && PyTuple_GET_SIZE(value) == 0);
+}
+
+/* Whether a float was given, which is then read, or nothing. */
+static inline int
+read_number(const Packer *self, int word, PyObject *const *args, double *number)
+{
+    PyObject *value = given_word(self, word, args);
+    if (value == NULL || value == Py_None)
+        return 1;
+    if (!PyFloat_CheckExact(value))
+        return 0;
+    *number = PyFloat_AS_DOUBLE(value);
+    return 1;
+}
+
 /* The end of an episode in its common form: an int64 as final observation or an array like the
  * first column's, flags, `epsilon` as a float, no seed, no stage and no tags. Everything else is
  * done by `finish_episode` in Python, which this returns the result of. */
 static PyObject *
 finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 {
-    Py_ssize_t keywords = names == NULL ? 0 : PyTuple_GET_SIZE(names);
     double epsilon = Py_NAN, duration = Py_NAN;
     long long flags = 0, final = 0;
     int common = self->finish != NULL && !self->closed && given == 1 && self->position > self->ended;
 
-    for (Py_ssize_t i = 0; common && i < keywords; i++) {
-        PyObject *name = PyTuple_GET_ITEM(names, i), *value = args[given + i];
-        long long flag = name == word_terminated ? TERMINATED
-            : name == word_truncated             ? TRUNCATED
-            : name == word_incomplete            ? INCOMPLETE
-                                                 : 0;
-        if (flag) {
-            int holds = PyObject_IsTrue(value); /* environments return bools of numpy too */
-            if (holds < 0)
-                return NULL;
-            flags |= holds ? flag : 0;
-        }
-        else if (name == word_epsilon && PyFloat_CheckExact(value))
-            epsilon = PyFloat_AS_DOUBLE(value);
-        else if (name == word_duration && PyFloat_CheckExact(value) && PyFloat_AS_DOUBLE(value) >= 0
-                 && isfinite(PyFloat_AS_DOUBLE(value)))
-            duration = PyFloat_AS_DOUBLE(value);
-        else if (value == Py_None
-                 && (name == word_seed || name == word_stage || name == word_epsilon || name == word_duration))
-            continue;
-        else if (name == word_tags && PyTuple_CheckExact(value) && PyTuple_GET_SIZE(value) == 0)
-            continue;
-        else
-            common = 0;
+    if (names != self->finish_names)
+        find_words(self, names);
+    common = common && self->words_known && is_absent(self, W_SEED, args) && is_absent(self, W_STAGE, args)
+        && has_no_tags(self, args) && read_number(self, W_EPSILON, args, &epsilon)
+        && read_number(self, W_DURATION, args, &duration)
+        && (is_absent(self, W_DURATION, args) || (isfinite(duration) && duration >= 0));
+    for (int word = W_TERMINATED; common && word <= W_INCOMPLETE; word++) {
+        PyObject *value = given_word(self, word, args);
+        /* Environments return bools of numpy too. */
+        int holds = value == NULL || value == Py_False ? 0 : value == Py_True ? 1 : PyObject_IsTrue(value);
+        if (holds < 0)
+            return NULL;
+        flags |= holds << (word - W_TERMINATED);
     }
     if (common && self->plain_final == AN_INT)
         common = as_int64(args[0], &final);
@@ -982,6 +1120,7 @@ packer_clear(Packer *self)
         Py_CLEAR(c->fallback);
     }
     Py_CLEAR(self->names);
+    Py_CLEAR(self->finish_names);
     Py_CLEAR(self->full);
     Py_CLEAR(self->error);
     Py_CLEAR(self->odd);
@@ -1001,6 +1140,7 @@ packer_traverse(Packer *self, visitproc visit, void *arg)
         Py_VISIT(c->fallback);
     }
     Py_VISIT(self->names);
+    Py_VISIT(self->finish_names);
     Py_VISIT(self->full);
     Py_VISIT(self->error);
     Py_VISIT(self->odd);
@@ -1053,6 +1193,7 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->wake_fd = -1;
     self->full = Py_NewRef(full);
     Py_ssize_t n = PyTuple_GET_SIZE(specs), width = 0;
+    find_words(self, NULL);
     if ((self->odd = PyList_New(0)) == NULL
         || (self->pool = PyMem_Calloc(1, sizeof(Pool))) == NULL
         || (self->column = PyMem_Calloc((size_t)n + 1, sizeof(Column))) == NULL) {
@@ -1462,17 +1603,12 @@ PyInit__packer(void)
 {
     if (PyType_Ready(&PackerType) < 0 || PyType_Ready(&BlockType) < 0)
         return NULL;
-    word_terminated = PyUnicode_InternFromString("terminated");
-    word_truncated = PyUnicode_InternFromString("truncated");
-    word_incomplete = PyUnicode_InternFromString("incomplete");
-    word_epsilon = PyUnicode_InternFromString("epsilon");
-    word_seed = PyUnicode_InternFromString("seed");
-    word_stage = PyUnicode_InternFromString("stage");
-    word_tags = PyUnicode_InternFromString("tags");
-    word_duration = PyUnicode_InternFromString("duration_s");
-    if (!word_terminated || !word_truncated || !word_incomplete || !word_epsilon
-        || !word_seed || !word_stage || !word_tags || !word_duration)
-        return NULL;
+    static const char *const named[WORDS] = {
+        "terminated", "truncated", "incomplete", "epsilon", "seed", "stage", "tags", "duration_s",
+    };
+    for (int word = 0; word < WORDS; word++)
+        if ((words[word] = PyUnicode_InternFromString(named[word])) == NULL)
+            return NULL;
     PyObject *self = PyModule_Create(&module);
     if (self == NULL)
         return NULL;

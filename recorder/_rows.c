@@ -24,11 +24,11 @@ static PyObject *word_observation, *word_count, *word_locals, *word_exchange,
 /* Rows of one array after another, all of the first one's dtype and shape. */
 typedef struct {
     PyArray_Descr *descr; /* NULL before the first row */
-    int nd;               /* of a row */
-    npy_intp shape[NPY_MAXDIMS];
     size_t width;    /* bytes of a row */
     PyObject *array; /* (most, *shape); NULL where there is no row */
     char *data;
+    int nd; /* of a row */
+    npy_intp shape[NPY_MAXDIMS]; /* last, as little of it is used: the rest is one line of the cache */
 } Column;
 
 typedef struct {

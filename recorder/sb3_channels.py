@@ -97,11 +97,14 @@ class _QValues(Channels):
         return {"q_values": self._rows([said]), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
-        answers = [answer for answer in said if answer is not None]
         explored = np.array([answer is None for answer in said])
-        values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
-        if answers:
-            values[~explored] = self._rows(answers)
+        blank = self._no_values[0]
+        try:  # the usual, in one go
+            data = b"".join([blank if answer is None else answer for answer in said])
+            values = np.frombuffer(data, np.float32).reshape(-1, self._actions)
+        except TypeError:  # tensors are among them
+            values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
+            values[~explored] = self._rows([answer for answer in said if answer is not None])
         return {"q_values": values, "explored": explored}
 
     def _rows(self, answers: list[Any]) -> Array:

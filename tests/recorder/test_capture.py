@@ -329,3 +329,40 @@ def test_an_end_with_an_array_is_noted_by_the_compiled_packer_if_it_is_common(
         ((given, more),) = asked
         assert given[0] is final
         assert more == facts
+
+
+def test_what_an_end_is_told_counts_whatever_the_one_before_was_told(packer):
+    """Calls from several places in the code have several keywords, in any order."""
+    capture = new_capture(Layout(LAYOUT.observation_space, LAYOUT.action_space))
+    asked: list[Any] = []
+
+    def finish(final, **facts):
+        asked.append(facts)
+        capture.packer.ended = capture.packer.position
+        return -1
+
+    capture.packer.arm(-1, finish, lambda: 5.0, 96.0, 1e9, True)
+    told: list[tuple[dict[str, Any], tuple[Any, ...] | None]] = [
+        ({"terminated": True, "epsilon": 0.5}, (1, 0.5, 1.0)),
+        ({"epsilon": 0.25, "truncated": True}, (2, 0.25, 1.0)),
+        ({}, (4, None, 1.0)),
+        ({"truncated": np.False_, "terminated": 1, "incomplete": True}, (5, None, 1.0)),
+        ({"duration_s": 3.0, "tags": (), "stage": None, "terminated": True}, (1, None, 3.0)),
+        ({"duration_s": math.nan, "terminated": True}, None),
+        ({"other": 1, "terminated": True}, None),
+        ({"terminated": True, "epsilon": 1}, None),
+        ({"terminated": True, "epsilon": 0.5}, (1, 0.5, 1.0)),
+        ({"terminated": True, "stage": "a"}, None),
+        ({}, (4, None, 1.0)),
+    ]
+    for facts, _ in told:
+        capture.record_step(0, 0, 1.0)
+        capture.packer.started = 4.0
+        capture.packer.finish(7, **facts)
+    if packer == "python":
+        assert asked == [facts for facts, _ in told]
+        return
+    assert [repr(facts) for facts in asked] == [repr(facts) for facts, noted in told if not noted]
+    marks = capture.take(99)[3]
+    assert [(mark[2], mark[3], mark[7]) for mark in marks] == [noted for _, noted in told if noted]
+    assert [mark[0] for mark in marks] == [i + 1 for i, (_, noted) in enumerate(told) if noted]

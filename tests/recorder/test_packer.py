@@ -72,16 +72,26 @@ ANYTHING = st.one_of(
 )
 
 
-def both(capacity: int = 64, full=pytest.fail):
+POSITIONAL = ("observation", "action", "reward")
+
+# What a tabular agent records, which the compiled packer writes in one go.
+TABULAR = tuple(
+    (Column("observation", observation), Column("action", action), COLUMNS[2], *channels)
+    for observation, action in (("uint8", "uint8"), ("int64", "int16"), ("uint32", "uint64"))
+    for channels in ((), (COLUMNS[7],), (COLUMNS[6],), (COLUMNS[7], COLUMNS[6]))
+)
+
+
+def both(columns=COLUMNS):
     need_compiled()
-    specs = tuple(map(spec_for, COLUMNS))
-    return make_packer(specs, 3, capacity, full), PythonPacker(specs, 3, capacity, full)
+    specs = tuple(map(spec_for, columns))
+    return make_packer(specs, 3, 64, pytest.fail), PythonPacker(specs, 3, 64, pytest.fail)
 
 
 def call(packer, values: dict[str, Any]) -> Any:
     """What came of a step: the reward's text, or the error's type and words."""
     values = dict(values)
-    positional = [values.pop(column.name) for column in COLUMNS[:3]]
+    positional = [values.pop(name) for name in POSITIONAL]
     try:
         reward = packer.record(*positional, **values)
     except (RecorderError, TypeError) as error:
@@ -103,6 +113,28 @@ def test_compiled_and_python_packers_take_and_refuse_the_same(steps):
             outcomes = tuple(outcome is None for outcome in outcomes)
         assert outcomes[0] == outcomes[1]
     assert (compiled.count, compiled.position) == (python.count, python.position)
+    assert compiled.take(99) == python.take(99)
+
+
+@given(
+    st.sampled_from(TABULAR),
+    st.lists(
+        st.dictionaries(st.sampled_from([*POSITIONAL, "row", "flag"]), ANYTHING, max_size=1),
+        max_size=6,
+    ),
+)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore:overflow encountered", "ignore:invalid value")
+def test_both_take_and_refuse_the_same_of_a_tabular_agent(columns, steps):
+    """With any of the channels that such an agent has, and values that fit or do not."""
+    compiled, python = both(columns)
+    names = [column.name for column in columns]
+    good = {name: GOOD[name] for name in names} | {"action": 3}
+    for changes in steps:
+        step = good | {name: changes[name] for name in names if name in changes}
+        assert call(compiled, step) == call(python, step)
+    assert call(compiled, good) == call(python, good) == "1.0"
+    assert compiled.open_episode() == pytest.approx(python.open_episode(), nan_ok=True)
     assert compiled.take(99) == python.take(99)
 
 
