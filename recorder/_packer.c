@@ -469,13 +469,16 @@ static PyObject *
 block_ends(Block *block, PyObject *unused)
 {
     (void)unused;
+    PyObject *whole = PyMemoryView_FromObject((PyObject *)block);
     Py_ssize_t size = block->ends * (Py_ssize_t)sizeof(End);
-    return PyBytes_FromStringAndSize(block->memory + block->size - size, size);
+    PyObject *ends = whole == NULL ? NULL : PySequence_GetSlice(whole, block->size - size, block->size);
+    Py_XDECREF(whole);
+    return ends;
 }
 
 static PyMethodDef block_methods[] = {
     {"parts", (PyCFunction)block_parts, METH_NOARGS, "parts() -> a memoryview for each column"},
-    {"ends", (PyCFunction)block_ends, METH_NOARGS, "ends() -> bytes of END for each end"},
+    {"ends", (PyCFunction)block_ends, METH_NOARGS, "ends() -> a memoryview, END for each end"},
     {NULL, NULL, 0, NULL},
 };
 

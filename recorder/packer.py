@@ -34,8 +34,8 @@ class Block(Protocol):
     def parts(self) -> tuple[memoryview, ...]:
         """Return the columns."""
 
-    def ends(self) -> bytes:
-        """Return the ends of episodes within it, as `Marks` takes them."""
+    def ends(self) -> memoryview:
+        """Return the ends of episodes within it, as `Marks` takes them; as they stand in it."""
 
     def __buffer__(self, flags: int, /) -> memoryview:
         """Be a message."""
