@@ -130,24 +130,34 @@ class Showcase:
         """
         live = self._live
         with live.asking:
-            # A block's memory is wanted back, so no block is put off.
-            if self._lazily and not live.is_watched and parts[0].__class__ is bytes:
-                ended = len(marks)
-                size = sum(map(len, parts)) + size_of_steps(ended, self._each, 1 + ended)
-                if live.held_bytes + self._waiting_bytes + size <= live.max_bytes:
+            ended = len(marks)
+            if self._lazily and not live.is_watched:
+                shown = min(ended, live.max_episodes)
+                size = sum(map(len, parts)) + size_of_steps(shown, self._each, 1 + shown)
+                if not self._has_room(size):
+                    self._catch_up(ended)
+                if self._has_room(size):
                     self._waiting.append((parts, marks, first, count, more, size))
                     self._waiting_bytes += size
                     return
-            self._catch_up()
+            self._catch_up(ended)
         self._pass(parts, marks, first, count, more)
 
-    def _catch_up(self) -> None:
-        """Go through what was put off; `asking` is held."""
+    def _has_room(self, size: int) -> bool:
+        """Whether as much more can be put off."""
+        return self._live.held_bytes + self._waiting_bytes + size <= self._live.max_bytes
+
+    def _catch_up(self, behind: int = 0) -> None:
+        """Go through what was put off; `asking` is held.
+
+        Args:
+            behind: episodes that come next, and take the place of older ones.
+        """
         if self._catching_up:  # by a signal's handler, in the midst of it
             return
         self._catching_up = True
         try:
-            left = sum(len(marks) for _, marks, *_ in self._waiting)
+            left = behind + sum(len(marks) for _, marks, *_ in self._waiting)
             while self._waiting:
                 parts, marks, first, count, more, size = self._waiting[0]
                 left -= len(marks)
