@@ -118,9 +118,8 @@ typedef struct {
     PyObject *odd; /* marks that are not common, of all blocks */
     /* What `finish` needs; see `arm`. */
     PyObject *finish;
-    PyObject *finish_names; /* the keyword names of its last call, */
+    PyObject *finish_names; /* the keyword names of its last call that has no others, */
     int word_at[WORDS];     /* and where each word stands among them; -1 where it does not */
-    int words_known;        /* whether there are no others */
     PyObject *clock; /* NULL: the system's */
     double wall_offset, wake_s;
     int plain_final;
@@ -854,25 +853,26 @@ end_with_array(Packer *self, long long flags, double epsilon, double duration)
     return noted == NULL ? -1 : 0;
 }
 
-/* Find the keywords of a call of `finish`. Calls from one place in the code bring the same tuple each
- * time, for which this is done once. */
-static void
+/* Find the keywords of a call of `finish`: whether there are no others. Calls from one place in the
+ * code bring the same tuple each time, for which this is done once. */
+static int
 find_words(Packer *self, PyObject *names)
 {
     Py_ssize_t n = names == NULL ? 0 : PyTuple_GET_SIZE(names);
+    int word_at[WORDS];
     for (int word = 0; word < WORDS; word++)
-        self->word_at[word] = -1;
-    self->words_known = 1;
+        word_at[word] = -1;
     for (Py_ssize_t i = 0; i < n; i++) {
         int word = 0;
         while (word < WORDS && words[word] != PyTuple_GET_ITEM(names, i))
             word++;
-        if (word < WORDS)
-            self->word_at[word] = 1 + (int)i; /* behind the final observation */
-        else
-            self->words_known = 0;
+        if (word == WORDS)
+            return 0;
+        word_at[word] = 1 + (int)i; /* behind the final observation */
     }
+    memcpy(self->word_at, word_at, sizeof word_at);
     Py_XSETREF(self->finish_names, Py_XNewRef(names));
+    return 1;
 }
 
 /* What a call of `finish` gave by that word; NULL if it did not. */
@@ -917,22 +917,28 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 {
     double epsilon = Py_NAN, duration = Py_NAN;
     long long flags = 0, final = 0;
-    int common = self->finish != NULL && !self->closed && given == 1 && self->position > self->ended;
+    int common = self->finish != NULL && !self->closed && given == 1;
 
-    if (names != self->finish_names)
-        find_words(self, names);
-    common = common && self->words_known && is_absent(self, W_SEED, args) && is_absent(self, W_STAGE, args)
-        && has_no_tags(self, args) && read_number(self, W_EPSILON, args, &epsilon)
-        && read_number(self, W_DURATION, args, &duration)
+    common = common && (names == self->finish_names || find_words(self, names))
+        && is_absent(self, W_SEED, args) && is_absent(self, W_STAGE, args) && has_no_tags(self, args)
+        && read_number(self, W_EPSILON, args, &epsilon) && read_number(self, W_DURATION, args, &duration)
         && (is_absent(self, W_DURATION, args) || (isfinite(duration) && duration >= 0));
-    for (int word = W_TERMINATED; common && word <= W_INCOMPLETE; word++) {
-        PyObject *value = given_word(self, word, args);
-        /* Environments return bools of numpy too. */
-        int holds = value == NULL || value == Py_False ? 0 : value == Py_True ? 1 : PyObject_IsTrue(value);
-        if (holds < 0)
-            return NULL;
-        flags |= holds << (word - W_TERMINATED);
+    if (common) {
+        /* All are found before the first is asked whether it holds, which may run anything: this too. */
+        PyObject *flag[] = {
+            given_word(self, W_TERMINATED, args),
+            given_word(self, W_TRUNCATED, args),
+            given_word(self, W_INCOMPLETE, args),
+        };
+        for (int i = 0; i < 3; i++) {
+            /* Environments return bools of numpy too. */
+            int holds = flag[i] == NULL || flag[i] == Py_False ? 0 : flag[i] == Py_True ? 1 : PyObject_IsTrue(flag[i]);
+            if (holds < 0)
+                return NULL;
+            flags |= holds << i;
+        }
     }
+    common = common && self->position > self->ended;
     if (common && self->plain_final == AN_INT)
         common = as_int64(args[0], &final);
     else if (common)

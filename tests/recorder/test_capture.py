@@ -366,3 +366,45 @@ def test_what_an_end_is_told_counts_whatever_the_one_before_was_told(packer):
     marks = capture.take(99)[3]
     assert [(mark[2], mark[3], mark[7]) for mark in marks] == [noted for _, noted in told if noted]
     assert [mark[0] for mark in marks] == [i + 1 for i, (_, noted) in enumerate(told) if noted]
+
+
+class Nested:
+    """A flag that holds, and that does something when it is asked."""
+
+    def __init__(self, does):
+        self._does = [does]
+
+    def __bool__(self):
+        if self._does:
+            self._does.pop()()
+        return True
+
+
+def armed(finish) -> Capture:
+    capture = new_capture(Layout(LAYOUT.observation_space, LAYOUT.action_space))
+    capture.packer.arm(-1, finish, lambda: 5.0, 96.0, 1e9, True)
+    capture.record_step(0, 0, 1.0)
+    return capture
+
+
+def test_a_flag_that_calls_for_an_end_itself_changes_no_other_flag(packer):
+    """A class's `__bool__` may, and so may a signal's handler that runs within it."""
+    if packer == "python":
+        pytest.skip("takes its keywords from Python")
+    capture = armed(lambda final, **facts: -1)
+    nested = Nested(lambda: capture.packer.finish("refused", truncated=False, terminated=False))
+    capture.packer.finish(7, terminated=nested, truncated=False, incomplete=False)
+    (mark,) = capture.take(99)[3]
+    assert mark[2] == 1
+
+
+def test_an_episode_that_ended_while_a_flag_was_asked_does_not_end_twice(packer):
+    """What is beyond the common form is told by the recorder, which refuses it."""
+    if packer == "python":
+        pytest.skip("the recorder does all of it")
+    asked: list[Any] = []
+    capture = armed(lambda final, **facts: asked.append(facts) or -1)
+    nested = Nested(lambda: capture.packer.finish(7, truncated=True))
+    assert capture.packer.finish(7, terminated=nested) == -1
+    assert asked == [{"terminated": nested}]
+    assert [mark[2] for mark in capture.take(99)[3]] == [2]
