@@ -77,7 +77,7 @@ POSITIONAL = ("observation", "action", "reward")
 # What a tabular agent records, which the compiled packer writes in one go.
 TABULAR = tuple(
     (Column("observation", observation), Column("action", action), COLUMNS[2], *channels)
-    for observation, action in (("uint8", "uint8"), ("int64", "int16"), ("uint32", "uint64"))
+    for observation, action in (("uint8", "uint8"), ("int64", "int16"), ("uint32", "int32"))
     for channels in ((), (COLUMNS[7],), (COLUMNS[6],), (COLUMNS[7], COLUMNS[6]))
 )
 
