@@ -101,6 +101,7 @@ typedef struct {
     PyObject *names;  /* the keyword names of the last call that fit the columns in order */
     long long position;
     double open_return; /* of the episode that runs */
+    Column *reward;     /* the last by position, if it is a number */
     Tabular tabular;
     Py_ssize_t room;  /* of a block, in rows */
     Py_ssize_t sealed_rows, limit; /* rows that wait in sealed blocks; most that may wait */
@@ -109,7 +110,7 @@ typedef struct {
     Pool *pool;
     int plain; /* no column holds objects: full blocks can be sent as they are */
     int wake_fd, closed;
-    Column *column, *reward; /* the last by position, if it is a number */
+    Column *column;
     PyObject *full;     /* called with no arguments when there is no room */
     PyObject *error;    /* raised when closed: an exception instance */
     /* Of the episode that runs, and of the one that ended last. */
@@ -166,20 +167,25 @@ write_array(Column *c, PyObject *value)
     return fits;
 }
 
-static int
-write_row(Column *c, PyObject *value)
+/* Write a list of so many floats: 1 written, 0 it is something else. */
+static inline int
+put_row(double *to, Py_ssize_t n, PyObject *value)
 {
-    Py_ssize_t n = c->width / (Py_ssize_t)sizeof(double);
-    double *row = (double *)c->scratch;
     if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != n)
         return 0;
+    PyObject **items = ((PyListObject *)value)->ob_item;
     for (Py_ssize_t i = 0; i < n; i++) {
-        PyObject *item = PyList_GET_ITEM(value, i);
-        if (!PyFloat_CheckExact(item))
+        if (!PyFloat_CheckExact(items[i]))
             return 0;
-        row[i] = PyFloat_AS_DOUBLE(item);
+        to[i] = PyFloat_AS_DOUBLE(items[i]);
     }
     return 1;
+}
+
+static inline Py_ssize_t
+row_length(const Column *c)
+{
+    return c->width / (Py_ssize_t)sizeof(double);
 }
 
 /* Write a value into the column's scratch row: 1 written, 0 it does not fit as it is. */
@@ -208,7 +214,7 @@ write_value(Column *c, PyObject *value)
         *c->scratch = value == Py_True;
         return 1;
     case 'D':
-        return write_row(c, value) || write_array(c, value);
+        return put_row((double *)c->scratch, row_length(c), value) || write_array(c, value);
     case 'a':
         return write_array(c, value);
     }
@@ -321,19 +327,8 @@ write_fast(const Column *c, PyObject *value, Py_ssize_t at)
             return 0;
         c->data[at] = value == Py_True;
         return 1;
-    case 'D': {
-        Py_ssize_t n = c->width / (Py_ssize_t)sizeof(double);
-        if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != n)
-            return 0;
-        PyObject **items = ((PyListObject *)value)->ob_item;
-        double *row = (double *)(c->data + at * c->width);
-        for (Py_ssize_t i = 0; i < n; i++) {
-            if (!PyFloat_CheckExact(items[i]))
-                return 0;
-            row[i] = PyFloat_AS_DOUBLE(items[i]);
-        }
-        return 1;
-    }
+    case 'D':
+        return put_row((double *)(c->data + at * c->width), row_length(c), value);
     }
     return 0;
 }
@@ -350,18 +345,8 @@ write_tabular(const Tabular *t, PyObject *const *args, Py_ssize_t at)
         || (unsigned long long)observation > t->observation_high || !PyLong_CheckExact(args[1])
         || !small_int(args[1], &action) || (unsigned long long)action > t->action_high || !PyFloat_CheckExact(args[2]))
         return 0;
-    if (t->row != NULL) {
-        PyObject *value = *channel++;
-        if (!PyList_CheckExact(value) || PyList_GET_SIZE(value) != t->row_length)
-            return 0;
-        PyObject **items = ((PyListObject *)value)->ob_item;
-        double *row = t->row + at * t->row_length;
-        for (Py_ssize_t i = 0; i < t->row_length; i++) {
-            if (!PyFloat_CheckExact(items[i]))
-                return 0;
-            row[i] = PyFloat_AS_DOUBLE(items[i]);
-        }
-    }
+    if (t->row != NULL && !put_row(t->row + at * t->row_length, t->row_length, *channel++))
+        return 0;
     if (t->flag != NULL) {
         if (*channel != Py_True && *channel != Py_False)
             return 0;
@@ -542,7 +527,7 @@ set_tabular(Packer *self)
     if (self->positional == 3 && n >= 3 && c[0].code == 'q' && c[1].code == 'q' && c[2].code == 'd') {
         if (at < n && c[at].code == 'D') {
             t.row = (double *)c[at].data;
-            t.row_length = c[at++].width / (Py_ssize_t)sizeof(double);
+            t.row_length = row_length(&c[at++]);
         }
         if (at < n && c[at].code == '?')
             t.flag = c[at++].data;
@@ -650,15 +635,8 @@ record(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
 
     /* Behind the last position by name come the values by keyword, in `args` too. */
     if (given == self->positional && at < self->open && in_order(self, names)) {
-        if (self->tabular.reward != NULL) {
-            if (write_tabular(&self->tabular, args, at)) {
-                self->rows = at + 1;
-                self->position++;
-                self->open_return += PyFloat_AS_DOUBLE(args[2]);
-                return Py_NewRef(args[2]);
-            }
-        }
-        else if (write_columns(self, args, at)) {
+        int is_tabular = self->tabular.reward != NULL;
+        if (is_tabular ? write_tabular(&self->tabular, args, at) : write_columns(self, args, at)) {
             self->rows = at + 1;
             self->position++;
             return recorded(self, self->reward == NULL ? NULL : args[given - 1]);

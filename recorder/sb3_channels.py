@@ -100,8 +100,7 @@ class _QValues(Channels):
         explored = np.array([answer is None for answer in said])
         blank = self._no_values[0]
         try:  # the usual, in one go
-            data = b"".join([blank if answer is None else answer for answer in said])
-            values = np.frombuffer(data, np.float32).reshape(-1, self._actions)
+            values = self._joined([blank if answer is None else answer for answer in said])
         except TypeError:  # tensors are among them
             values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
             values[~explored] = self._rows([answer for answer in said if answer is not None])
@@ -111,10 +110,13 @@ class _QValues(Channels):
         """The rows of answers, each a tensor or a tensor's float32 numbers as bytes."""
         kinds = {answer.__class__ is bytes for answer in answers}
         if kinds == {True}:
-            return np.frombuffer(b"".join(answers), np.float32).reshape(-1, self._actions)
+            return self._joined(answers)
         if kinds == {False}:
             return _rows(answers)
         return np.concatenate([self._rows([answer]) for answer in answers])
+
+    def _joined(self, numbers: list[Any]) -> Array:
+        return np.frombuffer(b"".join(numbers), np.float32).reshape(-1, self._actions)
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)

@@ -71,7 +71,6 @@ ANYTHING = st.one_of(
     ),
 )
 
-
 POSITIONAL = ("observation", "action", "reward")
 
 # What a tabular agent records, which the compiled packer writes in one go.
