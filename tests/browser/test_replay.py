@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, WebSocketRoute, expect
 
 from browser.kit import PATIENCE, Server, Viewer
 from recorder import Run, open_run
@@ -170,6 +171,30 @@ async def test_the_address_of_a_paused_view_restores_it_paused_in_another_page(
     await other.reads_as(tape, longest, 42)
     # A view that moved leaves the first one where it was.
     await viewer.reads_as(tape, longest, 42)
+
+
+async def test_what_is_chosen_while_the_page_connects_holds_when_it_has(
+    viewer: Viewer, archive: Server, tape: Run, longest: int
+) -> None:
+    asked, chosen = asyncio.Event(), asyncio.Event()
+
+    async def connect(socket: WebSocketRoute) -> None:
+        asked.set()
+        await chosen.wait()
+        socket.connect_to_server()
+
+    await viewer.page.route_web_socket(re.compile("/ws$"), connect)
+    await viewer.open(archive, run="medium", ep=longest, step=42, speed=5)
+    await asked.wait()
+    await viewer.part("speed").select_option("2")
+    await viewer.part("loop").click()
+    chosen.set()
+    await viewer.reads_as(tape, longest, 42)
+    await expect(viewer.part("speed")).to_have_value("2")
+    await expect(viewer.part("loop")).to_have_attribute("data-loop", "episode")
+    await viewer.page.wait_for_url(
+        f"**/#run=medium&ep={longest}&step=42&loop=episode&speed=2",
+    )
 
 
 async def test_a_link_holds_how_it_plays_on(viewer: Viewer, archive: Server, longest: int) -> None:

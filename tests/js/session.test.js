@@ -293,6 +293,40 @@ test("an answer to a wish that was followed by another changes nothing back", ()
   assert.equal(state.speed, 1);
 });
 
+test("what was chosen before anything is open goes with what opens, over what its link says", () => {
+  const sent = [];
+  const world = { online: false };
+  const session = new Session((type, data) => world.online && sent.push([type, data]) > 0, () => {}, () => 0);
+  const link = { loop: "off", points: { a: null, b: null }, autoplay: true };
+  session.setSpeed(2);
+  session.nextLoop();
+  session.openLink({ run: "maze-7", episode: 4, step: 1, playing: false, speed: 5 }, link);
+  session.setSpeed(10);
+  assert.deepEqual(sent, []);
+
+  world.online = true;
+  session.openLink({ run: "maze-7", episode: 4, step: 1, playing: false, speed: 5 }, link);
+  const [[kind, opened], ...controls] = sent;
+  assert.deepEqual([kind, opened.speed, opened.step], ["open", 10, 1]);
+  assert.deepEqual(Object.assign({}, ...controls.map(([, data]) => data), { id: null }), { id: null, loop: "episode", autoplay: true });
+  assert.ok(controls.every(([, { id }]) => id > opened.id));
+
+  sent.length = 0;
+  session.open({ run: "maze-8", speed: 1 });
+  assert.deepEqual(sent.map(([type, { speed }]) => [type, speed]), [["open", 1]], "once");
+});
+
+test("a speed chosen where there is no run yet is that of the first", () => {
+  const sent = [];
+  const session = new Session((type, data) => sent.push([type, data]) > 0, () => {}, () => 0);
+  session.open({});
+  session.receive({ type: "error", data: { id: sent[0][1].id, code: "unknown_run", message: "none" } });
+  session.setSpeed(4);
+  assert.equal(sent.length, 1, "a server has nothing to set where nothing is open");
+  session.open({ playing: true });
+  assert.equal(sent[1][1].speed, 4);
+});
+
 test("points set in an episode loop between them, and go with it", () => {
   const { session, state, sent, say } = viewer();
   say("steps", { epoch: 1, ...steps(1, 9) });

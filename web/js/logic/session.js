@@ -17,23 +17,30 @@ export class Session extends Inbox {
   /** Points of a loop that a link names in an episode which is not here yet. @type {{episode: number, points: import("./route.js").Points} | null} */
   linked = null;
 
+  /** What was chosen while nothing was open, as while the page connected: whatever opens takes it along. @type {Record<string, any>} */
+  held = {};
+
   /** @param {Target} target */
   open(target) {
     const { state } = this;
+    const { speed = target.speed ?? state.speed, ...how } = this.held;
     this.target = target;
     this.opening = this.nextId();
     this.seeks.clear();
     state.waitingSince = this.now();
     state.problem = null;
     /** @type {Record<string, any>} */
-    const data = { id: this.opening, playing: target.playing ?? true, speed: target.speed ?? state.speed };
+    const data = { id: this.opening, playing: target.playing ?? true, speed };
     if (target.run) data.run = target.run;
     if (target.live) data.live = true;
     if (target.episode !== null && target.episode !== undefined) {
       data.episode = target.episode;
       data.step = target.step ?? 0;
     }
-    return this.send("open", data);
+    const sent = this.send("open", data);
+    if (sent) this.held = {};
+    if (sent && Object.keys(how).length > 0) this.#control(how);
+    return sent;
   }
 
   /**
@@ -41,8 +48,10 @@ export class Session extends Inbox {
    * @param {Target} target
    * @param {Pick<import("./route.js").Route, "loop" | "points" | "autoplay">} link
    */
-  openLink(target, { loop, points, autoplay }) {
+  openLink(target, link) {
     const { state } = this;
+    const { points } = link;
+    const { loop, autoplay } = { ...link, ...this.held };
     const same = state.episode !== null && target.episode === state.episode && (target.run ?? null) === (state.run?.run ?? null);
     this.linked = same || target.episode === null || target.episode === undefined ? null : { episode: target.episode, points };
     if (same) state.points = points;
@@ -296,9 +305,12 @@ export class Session extends Inbox {
 
   /** @param {Record<string, any>} data @param {boolean} [left]  live, by this */
   #control(data, left = false) {
+    const { state } = this;
+    const opens = state.run !== null || this.opening !== null;
     this.wished = this.nextId();
     if (left) this.left = this.wished;
-    const sent = this.send("control", { id: this.wished, ...data });
+    const sent = opens && this.send("control", { id: this.wished, ...data });
+    if (!sent && state.run === null) this.held = { ...this.held, ...data };
     this.notify("moved");
     return sent;
   }
