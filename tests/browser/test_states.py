@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from gymnasium import spaces
 from playwright.async_api import Browser, WebSocketRoute, expect
+from run_kit import delete_run
 
 from browser.kit import PICTURE, Server, Viewer, comes_to, reel, serving, train
 from recorder import EpisodeRecorder, open_run
@@ -162,7 +162,7 @@ async def test_a_run_that_vanishes_is_told_on_the_stage_and_stays_scrubbable(
         await viewer.open(own, run="spoilt", ep=EPISODE, step=7)
         await viewer.reads_as(tape, EPISODE, 7)
         await viewer.page.wait_for_function("() => reel.complete")
-        shutil.rmtree(own.runs_dir / "spoilt")
+        delete_run(own.runs_dir / "spoilt")
         note = viewer.part("stage-note")
         await expect(note).to_contain_text("This run is no longer there")
         await viewer.page.keyboard.press("ArrowRight")
@@ -337,7 +337,7 @@ async def test_a_run_that_vanishes_while_it_is_shown_live_is_told_and_what_came_
         await expect(viewer.chip).to_have_attribute("data-state", "live")
         trainer.kill()
         await trainer.wait()
-        shutil.rmtree(server.runs_dir / "brief", ignore_errors=True)
+        delete_run(server.runs_dir / "brief")
     note = viewer.part("stage-note")
     await expect(note).to_contain_text("This run is no longer there")
     await expect(viewer.chip).not_to_have_attribute("data-state", "live")

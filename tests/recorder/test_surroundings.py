@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from recorder_kit import new_recorder, record_episode
+from run_kit import delete_run
 
 from recorder import Channel, ChannelError, SpaceError, link, open_run
 
@@ -91,7 +91,7 @@ def test_a_run_that_is_deleted_while_it_is_recorded_counts_as_lost(tmp_path, cap
     recorder = new_recorder(tmp_path)
     record_episode(recorder, [1.0])
     assert recorder.flush()
-    shutil.rmtree(recorder.path)
+    delete_run(recorder.path)
     record_episode(recorder, [1.0, 1.0])
     assert not recorder.flush()
     recorder.close()

@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
-from server_kit import Client, bearer, record_run
+from server_kit import LENGTHS, Client, Connect, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.protocol import MSGPACK
-
-LENGTHS = [3, 1, 40, 300, 7, 7, 7, 2500, 12, 5]
-
-Connect = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,8 @@ import asyncio
 import heapq
 import itertools
 import json
-import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from recorder import Channel, EpisodeRecorder
 from replay_server import ReplayServer
 from replay_server.protocol import MSGPACK, SERVER_FIELDS
 
+LENGTHS = [3, 1, 40, 300, 7, 7, 7, 2500, 12, 5]  # of the run "archived"
 PATIENCE = 20.0  # seconds until a message that never comes is a failure
 
 
@@ -163,10 +163,7 @@ class Client:
         return await self.until("state", id=await self.send(kind, **data))
 
 
-def delete_run(path: Path) -> None:
-    """Delete a run that a server may be reading: SQLite may make a file beside it meanwhile."""
-    while path.exists():
-        shutil.rmtree(path, ignore_errors=True)
+Connect = Callable[..., Awaitable[Client]]
 
 
 def unpack(column: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from conftest import Connect
+from server_kit import Connect
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.parsing import parse

@@ -9,12 +9,13 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from conftest import LENGTHS, Connect
+from run_kit import delete_run
 from server_kit import (
+    LENGTHS,
     PATIENCE,
+    Connect,
     ManualClock,
     bearer,
-    delete_run,
     make_recorder,
     record_episode,
     record_run,

@@ -9,8 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import Connect
-from server_kit import bearer, make_recorder, record_step, rows_of
+from server_kit import Connect, bearer, make_recorder, record_step, rows_of
 
 from recorder import open_run
 from replay_server import ReplayServer, ServerConfig

@@ -21,10 +21,10 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from conftest import Connect
 from gymnasium.spaces import Discrete
 from server_kit import (
     Client,
+    Connect,
     ManualClock,
     Shown,
     bearer,

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import Connect
-from server_kit import Client, Shown, bearer, record_run
+from server_kit import Client, Connect, Shown, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.app import PARTS

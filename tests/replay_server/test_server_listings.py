@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from conftest import LENGTHS
-from server_kit import bearer, delete_run, record_run
+from run_kit import delete_run
+from server_kit import LENGTHS, bearer, record_run
 
 from recorder import label_run, open_run
 from replay_server import ReplayServer, ServerConfig

@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from conftest import Connect
+from run_kit import delete_run
 from server_kit import (
+    Connect,
     ManualClock,
-    delete_run,
     make_recorder,
     record_episode,
     record_run,

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from conftest import Connect
 from prometheus_client.parser import text_string_to_metric_families
-from server_kit import bearer, make_recorder, record_episode, record_run
+from server_kit import Connect, bearer, make_recorder, record_episode, record_run
 
 from recorder.hints import reel_command
 from reel import main

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connect
-from server_kit import CHANNELS, make_recorder, record_step, rows_of
+from server_kit import CHANNELS, Connect, make_recorder, record_step, rows_of
 
 from replay_server import ReplayServer, ServerConfig
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import Connect
-from server_kit import bearer
+from run_kit import delete_run
+from server_kit import Connect, bearer
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.static import Site, content_security_policy
@@ -341,14 +341,14 @@ async def test_nobody_is_told_where_the_server_keeps_its_runs(
                 said.append((await viewer.until("error"))["message"])
 
             await viewer.ask("open", run="gone", episode=3, step=7, playing=False)
-            shutil.rmtree(place / "gone")
+            delete_run(place / "gone")
             for run in ("gone", "never", "text", "other", "damaged"):
                 for below in ("", "/episodes", "/episodes/0", "/episodes/0/steps", "/curve"):
                     await ask(f"/api/runs/{run}{below}")
                 await ask(f"/api/runs/{run}", "PATCH")
                 await refused(run)
             await ask("/api/runs")
-            shutil.rmtree(place)
+            delete_run(place)
             await ask("/api/status")
             await ask("/api/runs")
             await ask("/api/runs/text", "DELETE")

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connect
-from server_kit import ManualClock, make_recorder, record_episode, rows_of
+from server_kit import Connect, ManualClock, make_recorder, record_episode, rows_of
 
 from replay_server import ReplayServer, ServerConfig, live, sockets
 from replay_server.app import PARTS

@@ -13,8 +13,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from conftest import Connect
-from server_kit import PATIENCE, Client, bearer, record_run
+from server_kit import PATIENCE, Client, Connect, bearer, record_run
 
 from replay_server import ReplayServer, ServerConfig
 from replay_server.training.manager import TrainingConfig

@@ -14,8 +14,16 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-from conftest import LENGTHS, Connect
-from server_kit import SEGMENT, Client, record_run, record_segments, rows_of, unpack
+from server_kit import (
+    LENGTHS,
+    SEGMENT,
+    Client,
+    Connect,
+    record_run,
+    record_segments,
+    rows_of,
+    unpack,
+)
 
 from recorder import open_run
 from replay_server import ReplayServer, ServerConfig
