@@ -70,6 +70,21 @@ test("stepping is absolute, pauses, and shows at once", () => {
   assert.deepEqual(sent[0], ["control", { id: sent[0][1].id, seek: { episode: 4, step: 1 }, playing: false }]);
 });
 
+test("what is said of playing after a seek that waits for its turn comes after it", () => {
+  const { session, sent, say, state } = viewer();
+  session.stepBy(1);
+  session.stepBy(1);
+  session.play();
+  assert.equal(sent.length, 2, "one step is in the air, one waits");
+  say("state", { id: sent[0][1].id, epoch: 2, status: "paused", playing: false, live: false, episode: 4, step: 1, length: 10 });
+  assert.deepEqual([sent[2][1].seek.step, sent[2][1].playing], [2, true]);
+  session.pause();
+  session.seek(7);
+  say("state", { id: sent[2][1].id, epoch: 3, status: "playing", playing: true, live: false, episode: 4, step: 2, length: 10 });
+  assert.equal(sent.at(-1)[1].playing ?? false, false);
+  assert.equal(state.playing, false);
+});
+
 test("a seek past either end is clamped", () => {
   const { session, state } = viewer();
   session.seek(99);

@@ -67,8 +67,8 @@ test("one seek in the air, and behind it only the newest wish", () => {
   const sent = [];
   const seeks = new Seeks((place) => sent.push(place), () => clock);
   const place = (step, playing = null) => ({ episode: 1, step, playing });
-  assert.equal(seeks.want(place(5, true)), true);
-  seeks.want(place(6));
+  assert.equal(seeks.want(place(5, false)), true);
+  seeks.want(place(6, true));
   seeks.want(place(7));
   assert.deepEqual(sent.map(({ step }) => step), [5]);
   assert.deepEqual(seeks.target, place(7, true), "what was wished of playing is not lost on the way");

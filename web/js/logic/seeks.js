@@ -36,12 +36,17 @@ export class Seeks {
   /** @param {Place} place @returns {boolean} false when there is no one to ask */
   want(place) {
     if (this.due) {
-      this.next = { ...place, playing: place.playing ?? this.target?.playing ?? null };
+      this.next = { ...place, playing: place.playing ?? this.next?.playing ?? null };
       return true;
     }
     const id = this.send(place);
     this.inAir = id === null ? null : { id, place, since: this.now() };
     return id !== null;
+  }
+
+  /** What was said of playing after the newest wish holds for it too: it is sent later. @param {boolean} playing */
+  setPlaying(playing) {
+    if (this.next) this.next = { ...this.next, playing };
   }
 
   /** Takes an answer, and sends what was wished meanwhile. @param {unknown} id */

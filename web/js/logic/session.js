@@ -309,6 +309,7 @@ export class Session extends Inbox {
     const opens = state.run !== null || this.opening !== null;
     this.wished = this.nextId();
     if (left) this.left = this.wished;
+    if (data.playing !== undefined) this.seeks.setPlaying(data.playing);
     const sent = opens && this.send("control", { id: this.wished, ...data });
     if (!sent && state.run === null) this.held = { ...this.held, ...data };
     this.notify("moved");

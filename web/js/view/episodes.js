@@ -153,18 +153,20 @@ export class Episodes {
   /**
    * Reads the top of the list again. While recording it does so by itself when the newest
    * are on show; a person who scrolled away is not disturbed but told by a badge.
-   * @param {boolean} [force]
+   * @param {boolean} [asked]  at once, whatever it shows
    */
-  refresh(force = false) {
+  refresh(asked = false) {
     const { state } = this.session;
     if (!state.run) return;
     const now = performance.now();
-    force ||= this.#outdated();
+    const force = asked || this.#outdated();
     if (!force && (now - this.refreshed < REFRESH_MS || document.hidden)) return;
     const total = state.metrics?.episodes ?? this.pages.total;
     // A filter is asked again only when a person asks: what it found does not slide away.
     const follow = this.sort.value === "newest" && !this.filters.on && this.top < ROW && (state.live || this.pages.total < FEW);
     if (force || (follow && total !== this.seenTotal)) {
+      // Read by itself, it moves what is shown down by what has come since: in sight it stays in sight.
+      if (!asked && this.#within(this.revealed.at)) this.revealed = NOWHERE;
       this.refreshed = now;
       this.seenTotal = total;
       void this.pages.reset();
