@@ -78,6 +78,8 @@ async def test_ticks_align_by_percent_and_a_link_that_restores_it_all(
     """Of different runs, ticked by hand in the table; the longer one leads."""
     await viewer.open(archive, run="hard", ep=3, step=0)
     await viewer.shows(3, 0)
+    # The table has gone to what is open: sorted anew it stays at its top.
+    await expect(viewer.page.locator('#episodes [data-episode="3"]')).to_be_in_viewport()
     await viewer.part("sort").select_option("longest")
     with open_run(archive.runs_dir / "hard") as tape:
         (longest,) = [row.episode for row in tape.page(sort="longest", limit=1).episodes]

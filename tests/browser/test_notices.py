@@ -23,6 +23,7 @@ async def test_an_empty_directory_offers_every_way_to_begin(server: Server, view
     await viewer.open(server)
     card = viewer.part("card")
     await expect(card).to_contain_text("Nothing recorded yet")
+    await expect(card).to_contain_text(f"{reel_command()} train")
     buttons = card.get_by_role("button", name="Copy", exact=True)
     command = await copied(viewer.page.context, viewer, buttons.first)
     assert command == f"{reel_command()} train"

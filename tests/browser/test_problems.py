@@ -28,7 +28,7 @@ async def test_an_unknown_run_is_left_by_the_picker_too(archive: Server, viewer:
     await expect(viewer.part("card")).to_be_visible()
     await viewer.part("run-picker").select_option("easy")
     await expect(viewer.part("card")).to_be_hidden()
-    await viewer.until("s.run.run === 'easy' && s.episode === 4999")
+    await viewer.until("s.run?.run === 'easy' && s.episode === 4999")
 
 
 async def test_an_unknown_episode_in_a_link(archive: Server, viewer: Viewer) -> None:
@@ -123,7 +123,7 @@ async def test_an_empty_runs_directory_says_how_to_begin_and_opens_the_first_run
     await expect(viewer.part("run-picker")).to_be_disabled()
     await train(server.runs_dir, "--episodes", 20, "--name", "first")
     await expect(card).to_be_hidden()
-    await viewer.until("s.run.run === 'first' && s.episode !== null")
+    await viewer.until("s.run?.run === 'first' && s.episode !== null")
 
 
 async def test_a_run_that_cannot_be_read_is_listed_with_the_reason(

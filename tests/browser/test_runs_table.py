@@ -49,7 +49,7 @@ async def test_runs_are_listed_with_their_facts_filtered_and_opened(
     await expect(viewer.part("run-row")).to_have_count(1)
     await facts.get_by_test_id("run-open").click()
     await expect(viewer.part("runs")).to_be_hidden()
-    await viewer.until("s.run.run === 'lake-2'")
+    await viewer.until("s.run?.run === 'lake-2'")
 
 
 async def test_curves_of_several_runs_lie_over_each_other(lakes: Server, viewer: Viewer) -> None:

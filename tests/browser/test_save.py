@@ -36,7 +36,7 @@ def taped(archive: Server) -> Episode:
 
 async def save(viewer: Viewer, what: str) -> tuple[str, bytes]:
     await viewer.part("save").click()
-    async with viewer.page.expect_download() as coming:
+    async with viewer.page.expect_download(timeout=120_000) as coming:
         await viewer.part(f"save-{what}").click()
     file = await coming.value
     return file.suggested_filename, Path(await file.path()).read_bytes()

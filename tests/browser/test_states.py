@@ -180,7 +180,7 @@ async def test_a_run_that_vanishes_is_told_on_the_stage_and_stays_scrubbable(
         await viewer.reads_as(tape, EPISODE, 8)
     await train(own.runs_dir, "--episodes", 12, "--name", "another")
     await note.get_by_role("button", name="Open the newest run").click()
-    await viewer.until("s.run.run === 'another'")
+    await viewer.until("s.run?.run === 'another'")
     await expect(note).to_be_hidden()
     assert all("404" in said for said in console_errors)
     console_errors.clear()

@@ -89,3 +89,20 @@ test("the pace slider finds a pace again", () => {
   assert.equal(paceAt(5000), PACES.length - 2);
   assert.deepEqual([null, 60, 0.05, 2000].map(paceText), ["full", "60/s", "0.05/s", "2,000/s"]);
 });
+
+test("an answer that was on its way takes back nothing that was told meanwhile", () => {
+  const known = new Trainings();
+  const one = (training, state, more = {}) => ({ training, run: `run-${training}`, state, started_at: 1, figures: {}, ...more });
+  const list = (...trainings) => ({ allowed: true, reason: null, trainings });
+  known.listed(list(one("a", "running"), one("b", "running"), one("gone", "running")));
+  const since = known.told;
+  known.receive({ type: "training", data: one("a", "paused") });
+  known.receive({ type: "training_started", data: one("c", "running") });
+  known.listed(list(one("a", "running"), one("b", "stopping")), since);
+  assert.deepEqual([...known.known.values()].map(({ training, state }) => `${training} ${state}`).sort(), ["a paused", "b stopping", "c running"]);
+  known.started(one("c", "starting"));
+  known.started(one("d", "starting"));
+  assert.deepEqual([known.known.get("c").state, known.known.get("d").state], ["running", "starting"]);
+  known.listed(list(one("a", "running")));
+  assert.deepEqual(known.all.map(({ training, state }) => `${training} ${state}`), ["a running"], "a later list stands");
+});

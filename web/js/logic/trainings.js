@@ -29,13 +29,26 @@ export class Trainings {
     this.allowed = false;
     /** @type {string | null} */
     this.reason = null;
+    /** Messages about trainings so far. */
+    this.told = 0;
+    /** The last of them about each. @type {Map<string, number>} */
+    this.toldOf = new Map();
   }
 
-  /** The list as the server has it now. @param {any} overview */
-  listed(overview) {
+  /**
+   * The list as the server had it: what it has told since it was asked is newer.
+   * @param {any} overview @param {number} [since]  `told` when it was asked
+   */
+  listed(overview, since = this.told) {
     this.allowed = overview.allowed;
     this.reason = overview.reason;
-    this.known = new Map(overview.trainings.map((/** @type {Training} */ one) => [one.training, one]));
+    const newer = [...this.known].filter(([id]) => (this.toldOf.get(id) ?? 0) > since);
+    this.known = new Map([...overview.trainings.map((/** @type {Training} */ one) => [one.training, one]), ...newer]);
+  }
+
+  /** One that was started from here, as the answer has it: what is known of it is newer. @param {Training} one */
+  started(one) {
+    if (!this.known.has(one.training)) this.known.set(one.training, one);
   }
 
   /**
@@ -46,12 +59,20 @@ export class Trainings {
     if (type === "training_update") {
       const one = this.known.get(data.training);
       if (one) Object.assign(one, { state: data.state, figures: data.figures, run: data.run, silent: false });
+      if (one) this.#note(data.training);
       return true;
     }
     if (type !== "training" && !/^training_(started|stopped|complete)$/.test(type)) return false;
     const { id: _, ...training } = data;
     this.known.set(data.training, /** @type {any} */ (training));
+    this.#note(data.training);
     return true;
+  }
+
+  /** @param {string} id */
+  #note(id) {
+    this.told += 1;
+    this.toldOf.set(id, this.told);
   }
 
   /** @returns {Training[]} the newest first */

@@ -39,13 +39,15 @@ export class TrainForm {
     this.editor = new MapEditor({ toast: acts.toast, changed: () => this.#look() });
   }
 
-  async open() {
+  /** @param {string} [world]  what to choose to begin with */
+  async open(world) {
     try {
       const schema = await this.acts.schema();
       if (this.fields.size === 0) this.#build(schema);
     } catch (error) {
       return this.acts.toast(error instanceof Error ? error.message : String(error));
     }
+    if (world) this.world.value = world;
     if (!this.dialog.open) this.dialog.showModal();
     this.#look();
     const found = await api.checkpoints().catch(() => ({ checkpoints: [] }));
@@ -68,10 +70,7 @@ export class TrainForm {
     } catch (error) {
       return this.acts.toast(error instanceof Error ? error.message : String(error));
     }
-    await this.open();
-    if (this.fields.size === 0) return;
-    this.world.value = DRAWN;
-    this.#look();
+    await this.open(DRAWN);
   }
 
   /** @param {import("../logic/parameters.js").Schema} schema */

@@ -62,8 +62,9 @@ export class TrainerPanel {
   /** The connection is there (again): what goes on is asked for anew. */
   async connected() {
     try {
+      const since = this.trainings.told;
       const overview = await api.overview();
-      this.trainings.listed(overview);
+      this.trainings.listed(overview, since);
       this.mode = overview.checkpoint_mode;
     } catch {
       return; // the socket will tell when it is back
@@ -147,7 +148,7 @@ export class TrainerPanel {
 
   /** @param {Training} one */
   #started(one) {
-    this.trainings.known.set(one.training, one);
+    this.trainings.started(one);
     this.chosen = one.training;
     this.session.open({ run: one.run, live: true });
     // The dialog gave the focus back to its button: Space would open it again, not pause.

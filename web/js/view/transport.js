@@ -29,7 +29,7 @@ export class Transport {
     this.ticked = 0;
     this.size = { width: 0, height: 0 };
     for (const speed of SPEEDS) byId("speed").append(make("option", { value: String(speed), text: speedText(speed) }));
-    this.#listen();
+    this.#listen(redraw);
     // Its size is told, not asked for: asking makes the page lay itself out, frame by frame.
     new ResizeObserver(([{ contentRect: { width, height } }]) => {
       this.size = { width, height };
@@ -38,7 +38,8 @@ export class Transport {
     }).observe(this.track);
   }
 
-  #listen() {
+  /** @param {() => void} redraw */
+  #listen(redraw) {
     const { session, slider, input } = this;
     on(byId("first"), "click", () => session.first());
     on(byId("back"), "click", () => session.stepBy(-1));
@@ -71,6 +72,8 @@ export class Transport {
       if (event.key === "Enter" || event.key === "Escape") input.blur();
     });
     on(input, "focus", () => input.select());
+    // What was typed and is no step gives way to the one that is shown.
+    on(input, "blur", redraw);
   }
 
   #typed() {
