@@ -97,6 +97,31 @@ async def test_a_run_is_renamed_tagged_and_annotated_and_the_next_start_knows(
     forgive_refusals(console_errors)
 
 
+async def test_what_is_typed_of_a_run_stays_when_the_table_is_drawn_anew(
+    lakes: Server, viewer: Viewer
+) -> None:
+    asked, typed = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        asked.set()
+        await typed.wait()
+        await route.continue_()
+
+    await viewer.open(lakes, run="lake-1", ep=3, step=0)
+    await viewer.shows(3, 0)
+    await viewer.page.route("**/api/status", late)
+    await viewer.part("runs-open").click()
+    await asked.wait()
+    await row(viewer, "lake-1").get_by_test_id("run-edit").click()
+    await viewer.part("label-note").fill("half a senten")
+    async with viewer.page.expect_response("**/api/status"):
+        typed.set()
+    await viewer.drawn()
+    await expect(viewer.part("label-note")).to_be_focused()
+    await viewer.page.keyboard.type("ce")
+    await expect(viewer.part("label-note")).to_have_value("half a sentence")
+
+
 def forgive_refusals(console_errors: list[str]) -> None:
     """What the server refuses, the browser calls an error of its own."""
     assert all("/api/runs/" in said for said in console_errors)

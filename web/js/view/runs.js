@@ -32,7 +32,7 @@ export class Runs {
     this.curves = new RunCurves(byId("runs-curves"), theme);
     /** @type {string[]} */
     this.ticked = [];
-    /** What a row is being asked: its run, and about what. @type {{run: string, what: "edit" | "delete"} | null} */
+    /** What a row is being asked: its run, about what, and where: one element throughout, with what is typed in it. @type {{run: string, what: "edit" | "delete", row?: HTMLElement} | null} */
     this.asking = null;
     this.readOnly = false;
     /** Runs behind those that the page always has, read when a person asks. @type {Run[]} */
@@ -98,7 +98,9 @@ export class Runs {
     const { rest } = this.session.state;
     const total = Math.max(rest?.total ?? 0, runs.length);
     const found = runs.filter((run) => matches(run, this.filter.value));
+    const typing = document.activeElement;
     this.body.replaceChildren(...found.slice(0, MOST_ROWS).flatMap((run) => this.#rows(run)));
+    if (typing instanceof HTMLElement && this.asking?.row?.contains(typing)) typing.focus();
     const more = found.length > MOST_ROWS ? `${MOST_ROWS} of ${count(found.length)} shown: a filter finds the others. ` : "";
     setText(byId("runs-note"), `${more}${count(found.length)} of ${count(runs.length)} runs${total > runs.length ? ` read, of ${count(total)} there are` : ""}${this.readOnly ? " · this server is read-only" : ""}`);
     show(this.more, total > runs.length && this.behind !== null);
@@ -136,7 +138,8 @@ export class Runs {
       make("td", { class: "acts" }, this.readOnly ? [] : [this.#act(run, "edit", false), this.#act(run, "delete", live)]),
     ]);
     if (this.asking?.run !== run.run) return [row];
-    return [row, make("tr", { class: "asking" }, [make("td", { colspan: "12" }, [this.asking.what === "edit" ? this.#form(run) : this.#confirm(run)])])];
+    this.asking.row ??= make("tr", { class: "asking" }, [make("td", { colspan: "12" }, [this.asking.what === "edit" ? this.#form(run) : this.#confirm(run)])]);
+    return [row, this.asking.row];
   }
 
   /** @param {Run} run @param {"edit" | "delete"} what @param {boolean} refused */
