@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 from gymnasium import spaces
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from browser.kit import PICTURE, Server, Viewer, serving
 from recorder import Episode, EpisodeRecorder, open_run
@@ -70,6 +71,34 @@ async def test_alike_up_to_where_they_part_and_not_after(archive: Server, viewer
         await viewer.page.wait_for_function(f"() => {PICTURE} === {SECOND}")
         await viewer.part("parting").click()
         await viewer.shows(a, step)
+
+
+async def test_a_table_that_takes_its_time_is_asked_for_once(
+    archive: Server, viewer: Viewer
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def leave_unanswered(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def pass_on(message: str | bytes) -> None:
+            kind, data = json.loads(message)
+            if kind == "qtable":
+                asked.append((data["episode"], data["step"]))
+            else:
+                server.send(message)
+
+        socket.on_message(pass_on)
+
+    await viewer.page.route_web_socket(re.compile("/ws$"), leave_unanswered)
+    await viewer.open(archive, run="medium", ep=4000, step=2, cmp="medium/4001")
+    await viewer.shows(4000, 2)
+    await expect(viewer.part("parting")).to_contain_text(re.compile("part at|never part"))
+    for step in (1, 2, 1):
+        await viewer.page.keyboard.press("ArrowLeft" if step == 1 else "ArrowRight")
+        await viewer.shows(4000, step)
+    assert len(asked) >= 2  # of each stage
+    assert len(asked) == len(set(asked))
 
 
 async def test_ticks_align_by_percent_and_a_link_that_restores_it_all(

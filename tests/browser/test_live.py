@@ -49,6 +49,7 @@ async def test_what_happens_is_on_the_page_before_anything_further_does(
             await take(training, "episode")
             await viewer.until("watched.at(-1).finished === argument", episode)
             await viewer.until("s.episode === argument && s.step === s.length", episode)
+            await viewer.until("watched.at(-1).step === s.length")
         seen = await viewer.seen()
     with open_run(server.runs_dir / "lake") as tape:
         lengths = [tape.episode(episode).length for episode in range(6)]

@@ -327,6 +327,13 @@ test("what was chosen before anything is open goes with what opens, over what it
   assert.ok(controls.every(([, { id }]) => id > opened.id));
 
   sent.length = 0;
+  session.receive({ type: "error", data: { id: opened.id, code: "unknown_run", message: "none" } });
+  session.open({ run: "maze-7" });
+  assert.deepEqual(Object.assign({}, ...sent.map(([, data]) => data)).loop, "episode", "until a run is open");
+  assert.equal(sent[0][1].speed, 10);
+
+  session.receive({ type: "run", data: RUN });
+  sent.length = 0;
   session.open({ run: "maze-8", speed: 1 });
   assert.deepEqual(sent.map(([type, { speed }]) => [type, speed]), [["open", 1]], "once");
 });

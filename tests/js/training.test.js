@@ -103,6 +103,10 @@ test("an answer that was on its way takes back nothing that was told meanwhile",
   known.started(one("c", "starting"));
   known.started(one("d", "starting"));
   assert.deepEqual([known.known.get("c").state, known.known.get("d").state], ["running", "starting"]);
+  const later = known.told;
+  known.receive({ type: "training_update", data: one("b", "paused") });
+  known.listed(list(one("a", "running"), one("b", "running", { parameters: { epsilon: 0.5 } })), later);
+  assert.deepEqual([known.known.get("b").state, known.known.get("b").parameters], ["paused", { epsilon: 0.5 }], "an update tells only so much");
   known.listed(list(one("a", "running")));
   assert.deepEqual(known.all.map(({ training, state }) => `${training} ${state}`), ["a running"], "a later list stands");
 });

@@ -47,6 +47,8 @@ export class Inbox {
     this.left = 0;
     /** Id of the `open` whose answer is due. @type {number | null} */
     this.opening = null;
+    /** How it is to play, chosen while no run is open, as while the page connects: what opens takes it along. @type {Record<string, any>} */
+    this.held = {};
     /** @type {Target} */
     this.target = {};
     this.seeks = new Seeks((place) => this.sendSeek(place), now);
@@ -90,6 +92,7 @@ export class Inbox {
   #run(run) {
     const { state } = this;
     const other = state.run?.run !== run.run;
+    this.held = {};
     Object.assign(state, { run, problem: null, empty: false, gone: false });
     if (other) {
       this.cache.clear(null);

@@ -17,9 +17,6 @@ export class Session extends Inbox {
   /** Points of a loop that a link names in an episode which is not here yet. @type {{episode: number, points: import("./route.js").Points} | null} */
   linked = null;
 
-  /** What was chosen while nothing was open, as while the page connected: whatever opens takes it along. @type {Record<string, any>} */
-  held = {};
-
   /** @param {Target} target */
   open(target) {
     const { state } = this;
@@ -38,7 +35,6 @@ export class Session extends Inbox {
       data.step = target.step ?? 0;
     }
     const sent = this.send("open", data);
-    if (sent) this.held = {};
     if (sent && Object.keys(how).length > 0) this.#control(how);
     return sent;
   }
@@ -306,12 +302,13 @@ export class Session extends Inbox {
   /** @param {Record<string, any>} data @param {boolean} [left]  live, by this */
   #control(data, left = false) {
     const { state } = this;
+    const { playing, ...how } = data;
     const opens = state.run !== null || this.opening !== null;
     this.wished = this.nextId();
     if (left) this.left = this.wished;
-    if (data.playing !== undefined) this.seeks.setPlaying(data.playing);
+    if (playing !== undefined) this.seeks.setPlaying(playing);
     const sent = opens && this.send("control", { id: this.wished, ...data });
-    if (!sent && state.run === null) this.held = { ...this.held, ...data };
+    if (state.run === null) Object.assign(this.held, how);
     this.notify("moved");
     return sent;
   }

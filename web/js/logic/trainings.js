@@ -31,7 +31,7 @@ export class Trainings {
     this.reason = null;
     /** Messages about trainings so far. */
     this.told = 0;
-    /** The last of them about each. @type {Map<string, number>} */
+    /** The last of them about each, and the last that told all of it. @type {Map<string, {any: number, whole: number}>} */
     this.toldOf = new Map();
   }
 
@@ -42,8 +42,15 @@ export class Trainings {
   listed(overview, since = this.told) {
     this.allowed = overview.allowed;
     this.reason = overview.reason;
-    const newer = [...this.known].filter(([id]) => (this.toldOf.get(id) ?? 0) > since);
-    this.known = new Map([...overview.trainings.map((/** @type {Training} */ one) => [one.training, one]), ...newer]);
+    const before = this.known;
+    this.known = new Map(overview.trainings.map((/** @type {Training} */ one) => [one.training, one]));
+    for (const [id, one] of before) {
+      const told = this.toldOf.get(id);
+      const listed = this.known.get(id);
+      if (!told || told.any <= since) continue;
+      if (listed && told.whole <= since) update(listed, one);
+      else this.known.set(id, one);
+    }
   }
 
   /** One that was started from here, as the answer has it: what is known of it is newer. @param {Training} one */
@@ -58,21 +65,21 @@ export class Trainings {
   receive({ type, data }) {
     if (type === "training_update") {
       const one = this.known.get(data.training);
-      if (one) Object.assign(one, { state: data.state, figures: data.figures, run: data.run, silent: false });
-      if (one) this.#note(data.training);
+      if (one) update(one, { ...data, silent: false });
+      if (one) this.#note(data.training, false);
       return true;
     }
     if (type !== "training" && !/^training_(started|stopped|complete)$/.test(type)) return false;
     const { id: _, ...training } = data;
     this.known.set(data.training, /** @type {any} */ (training));
-    this.#note(data.training);
+    this.#note(data.training, true);
     return true;
   }
 
-  /** @param {string} id */
-  #note(id) {
+  /** @param {string} id @param {boolean} whole */
+  #note(id, whole) {
     this.told += 1;
-    this.toldOf.set(id, this.told);
+    this.toldOf.set(id, { any: this.told, whole: whole ? this.told : (this.toldOf.get(id)?.whole ?? 0) });
   }
 
   /** @returns {Training[]} the newest first */
@@ -84,6 +91,11 @@ export class Trainings {
   of(run) {
     return run ? (this.all.find((one) => one.run === run) ?? null) : null;
   }
+}
+
+/** What an update tells of a training. @param {Training} one @param {any} told */
+function update(one, { state, figures, run, silent }) {
+  Object.assign(one, { state, figures, run, silent });
 }
 
 /** How far it is, 0 to 1. @param {Training} training */

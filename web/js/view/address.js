@@ -25,7 +25,12 @@ export class Address {
     this.writtenAt = -Infinity;
     /** Whether the run that is opened is one that the address named, moments of training and all. */
     this.addressed = false;
-    on(window, "hashchange", () => location.hash !== this.inBar && this.open());
+    on(window, "hashchange", () => {
+      if (location.hash === this.inBar) return;
+      // Another link is newer than what was chosen before.
+      session.held = {};
+      this.open();
+    });
   }
 
   /** With every frame of the page: what is shown, where it is at rest. */

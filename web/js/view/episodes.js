@@ -166,7 +166,7 @@ export class Episodes {
     const follow = this.sort.value === "newest" && !this.filters.on && this.top < ROW && (state.live || this.pages.total < FEW);
     if (force || (follow && total !== this.seenTotal)) {
       // Read by itself, it moves what is shown down by what has come since: in sight it stays in sight.
-      if (!asked && this.#within(this.revealed.at)) this.revealed = NOWHERE;
+      if (!asked && this.#within(this.pages.indexOf(this.revealed.episode))) this.revealed = NOWHERE;
       this.refreshed = now;
       this.seenTotal = total;
       void this.pages.reset();

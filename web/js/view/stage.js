@@ -86,7 +86,9 @@ export class Stage {
     Object.assign(state, { overlay: this.hasQ ? overlay : "trail", moment: same ? moment : null, since: same ? since : null, perFrame, palette });
     this.leader = other;
     this.moments ??= other.desk?.moments() ?? null;
-    this.moments?.setRun(state.run?.run ?? "");
+    const run = state.run?.run ?? "";
+    // With every frame it follows: what was asked for is on its way, and not to be asked again.
+    if (this.moments && this.moments.run !== run) this.moments.setRun(run);
   }
 
   /** Another run: another map. */
