@@ -54,17 +54,14 @@ def open_tape(run_dir: Path, *, torn: bool = False) -> sqlite3.Connection:
     if not found.st_size:  # SQLite would delete the log beside it, which may be all that is left
         raise NotARun(f"expected a Reel tape at {path}, got an empty file; restore it from a copy")
     try:
-        connection = _connect(path, "mode=ro", torn)
         try:
-            _check(connection, path)
+            connection = _connect(path, "mode=ro", torn)
         except sqlite3.OperationalError:
             # A directory that cannot be written has no room for the shared-memory file that
             # reading in WAL mode needs. Without a WAL the file stands alone.
-            connection.close()
             if path.with_name(path.name + "-wal").exists():
                 raise
             connection = _connect(path, "immutable=1", torn)
-            _check(connection, path)
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if "not a database" in str(error):
             raise NotARun(f"expected a Reel tape at {path}, got a file that is none") from error
@@ -82,14 +79,7 @@ def open_settled(run_dir: Path) -> sqlite3.Connection:
         NotARun, NewerSchema: see `open_tape`.
         sqlite3.Error: it cannot be read.
     """
-    path = run_dir / schema.FILE_NAME
-    connection = _connect(path, "immutable=1")
-    try:
-        _check(connection, path)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _connect(run_dir / schema.FILE_NAME, "immutable=1")
 
 
 @contextmanager
@@ -114,13 +104,19 @@ def _connect(path: Path, mode: str, torn: bool = False) -> sqlite3.Connection:
         isolation_level=None,
         check_same_thread=False,
     )
-    if torn:
-        # Has SQLite go by the file's size and not by what its header says. Nothing is written.
-        connection.execute("PRAGMA writable_schema = ON")
-    connection.execute("PRAGMA trusted_schema = OFF")
-    connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA mmap_size = 0")
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    try:
+        if torn:
+            # Has SQLite go by the file's size and not by what its header says. Nothing is
+            # written.
+            connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA mmap_size = 0")
+        connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+        _check(connection, path)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

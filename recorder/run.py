@@ -63,8 +63,13 @@ class Run(Asking):
         self._lock = threading.RLock()
         self._scan = Scans(self.path)
         self._zones = Zones()
-        self._segments = SegmentReader(self._connection, self._lock, self.layout)
-        self._steps = EpisodeReader(self._file, self.layout, self._segments, self._rows)
+        try:
+            layout = self.layout
+        except BaseException:
+            self._connection.close()
+            raise
+        self._segments = SegmentReader(self._connection, self._lock, layout)
+        self._steps = EpisodeReader(self._file, layout, self._segments, self._rows)
         self._labels = LabelReader(self.path)
         self._summaries = SummaryReader(
             self.run_id, self._rows, self.is_recording, lambda: self.known_labels

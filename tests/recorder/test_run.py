@@ -102,6 +102,23 @@ def test_a_file_that_is_no_tape_is_refused(tmp_path, content):
     assert (tmp_path / FILE_NAME).read_bytes() == content
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system lists no open files")
+@pytest.mark.parametrize("statement", [None, "UPDATE run SET layout = '['", "CREATE TABLE x (y)"])
+def test_what_is_refused_is_not_left_open(path, statement):
+    """However long the error, and with it where it came from, is kept."""
+    if statement:
+        change(path, statement)
+    else:
+        (path / FILE_NAME).write_bytes(b"x" * 5000)
+    with pytest.raises((NotARun, DamagedTape)) as refused:
+        open_run(path)
+    opened = [
+        str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()
+    ]
+    assert [file for file in opened if file.startswith(str(path))] == []
+    assert refused.tb is not None
+
+
 def test_another_programs_database_is_refused(tmp_path):
     """It is SQLite's, and has a table `run` even."""
     connection = sqlite3.connect(tmp_path / FILE_NAME)
