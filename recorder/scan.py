@@ -45,9 +45,9 @@ def scan_segments(
             row = connection.execute(
                 "SELECT first_step, count, return_before, codec, checksum, blob FROM segments "
                 "WHERE first_step >= coalesce((SELECT max(first_step) FROM segments "
-                "WHERE first_step <= ?1), 0) AND first_step < ?2 AND first_step > ?3 "
-                "AND first_step + count > ?1 ORDER BY first_step LIMIT 1",
-                (reached, stop, last),
+                "WHERE first_step <= ?), 0) AND first_step < ? AND first_step > ? "
+                "AND first_step + count > ? ORDER BY first_step LIMIT 1",
+                (reached, stop, last, reached),
             ).fetchone()
         if row is None:
             return
