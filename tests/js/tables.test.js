@@ -191,6 +191,9 @@ test("moments: a question that was lost with the connection is asked again", () 
   moments.setRun("r");
   Object.assign(state, { moment: 2, episode: null });
   moments.table(state, episode(), 0);
+  moments.setRun("r");
+  moments.table(state, episode(), 0);
+  assert.equal(asked.length, 1, "the same run again changes nothing");
   desk.forget();
   moments.table(state, episode(), 0);
   assert.equal(asked.length, 2);

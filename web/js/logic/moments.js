@@ -82,13 +82,9 @@ export class Moments {
     this.lastPinned = null;
   }
 
-  /** Another run, or the same one over a new connection. @param {string} run */
+  /** Another run; a stage that follows one says it with every frame. @param {string} run */
   setRun(run) {
-    if (run === this.run) {
-      this.inAir = null;
-      this.missing.clear();
-      return;
-    }
+    if (run === this.run) return;
     this.run = run;
     this.acted.clear();
     this.missing.clear();

@@ -65,8 +65,9 @@ export class Trainings {
   receive({ type, data }) {
     if (type === "training_update") {
       const one = this.known.get(data.training);
-      if (one) update(one, { ...data, silent: false });
-      if (one) this.#note(data.training, false);
+      if (!one) return true;
+      update(one, { ...data, silent: false });
+      this.#note(data.training, false);
       return true;
     }
     if (type !== "training" && !/^training_(started|stopped|complete)$/.test(type)) return false;

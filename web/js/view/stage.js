@@ -86,9 +86,7 @@ export class Stage {
     Object.assign(state, { overlay: this.hasQ ? overlay : "trail", moment: same ? moment : null, since: same ? since : null, perFrame, palette });
     this.leader = other;
     this.moments ??= other.desk?.moments() ?? null;
-    const run = state.run?.run ?? "";
-    // With every frame it follows: what was asked for is on its way, and not to be asked again.
-    if (this.moments && this.moments.run !== run) this.moments.setRun(run);
+    this.moments?.setRun(state.run?.run ?? "");
   }
 
   /** Another run: another map. */
