@@ -2,78 +2,123 @@
 
 - `sb3_dqn_throughput_kept`: steps a second with everything recorded over those without, start and
   close included.
+- `sb3_dqn_added_us_per_step`: what recording adds to a step, start and close not included.
 - `sb3_dqn_us_per_step`: what a step takes without.
-- `sb3_dqn_own_us_per_step`: what clocks around its own code say that recording takes: the callback
-  in each step, its start and its end, and the processor time of the pump's thread, of which the
-  training waits for a part. Not in it: listening to the network, half a microsecond, and what the
-  caches forget. It is steadier than the first, whose pairs differ by several per cent.
+- `sb3_dqn_start_and_close_ms`: once a training.
+- `sb3_dqn_same_kept`: the first again, with nothing recorded in either: what the measurement
+  itself is off by.
+
+Two trainings of one machine differ by more than what is to be measured, in whole processes too.
+So one training is recorded and not recorded in turn, A B B A, some 40 ms each; a pair is such
+four. What is recorded is held for twice the time, half of which it is not recorded in, and so
+handed over after as many steps as it would be.
 
 Needs the extra `sb3`; says so where it is not installed.
 """
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.measure import arguments, pairs, quartiles, report
+from benchmarks.measure import Pairs, arguments, quartiles, report
+
+PART_STEPS = 60
+_RECORDED = (False, True, True, False)
 
 
-def learn_seconds(steps: int, recorded: bool) -> float:
-    """Train for `steps` steps and return the seconds, the recorder's close included."""
+class Parts(NamedTuple):
+    """What a training gave.
+
+    Attributes:
+        pairs: microseconds a step, not recorded and recorded.
+        edges_s: seconds that start and close of recording took.
+    """
+
+    pairs: Pairs
+    edges_s: float
+
+
+def learn_in_turns(steps: int, recorded: bool) -> Parts:
+    """Train for `steps` steps, and record every other part of it, or none."""
     import torch
     from stable_baselines3 import DQN
+    from stable_baselines3.common.callbacks import BaseCallback, ConvertCallback
 
+    import recorder.held
     from recorder.sb3 import RecordCallback
+
+    held_s = recorder.held.HELD_S
+    recorder.held.HELD_S = 2 * held_s
+    taken: list[float] = []
+
+    class Turns(BaseCallback):
+        """Is one of two callbacks, and the other from the end of a rollout on."""
+
+        def __init__(self, record: RecordCallback) -> None:
+            super().__init__()
+            self.record, self.nothing = record, ConvertCallback(None)
+            self.edges_s = 0.0
+
+        def _init_callback(self) -> None:
+            for callback in (self.record, self.nothing):
+                callback.init_callback(self.model)
+
+        def _on_training_start(self) -> None:
+            start = time.perf_counter()
+            self.record.on_training_start(self.locals, self.globals)
+            self.edges_s += time.perf_counter() - start
+            self.record.on_rollout_end()
+            self.nothing.on_training_start(self.locals, self.globals)
+            self.be(self.nothing)
+            self.since, self.began = 0, time.perf_counter()
+
+        def be(self, one: Any) -> None:
+            """Have that one called in its place, at each step without a detour."""
+            self.one = one
+            self.__dict__["on_step"] = one.on_step
+            self.__dict__["update_locals"] = one.update_locals
+
+        def _on_step(self) -> bool:
+            raise AssertionError("one of the two is called")
+
+        def on_rollout_start(self) -> None:
+            self.one.on_rollout_start()
+
+        def on_rollout_end(self) -> None:
+            self.one.on_rollout_end()
+            made = self.model.num_timesteps - self.since
+            if made >= PART_STEPS:
+                taken.append((time.perf_counter() - self.began) / made * 1e6)
+                records = recorded and _RECORDED[len(taken) % len(_RECORDED)]
+                self.be(self.record if records else self.nothing)
+                self.since, self.began = self.model.num_timesteps, time.perf_counter()
+
+        def _on_training_end(self) -> None:
+            start = time.perf_counter()
+            self.record.on_training_end()
+            self.edges_s += time.perf_counter() - start
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        model = DQN("MlpPolicy", "CartPole-v1", seed=0, device="cpu")
-        callback: Any = RecordCallback(folder) if recorded else None
-        start = time.perf_counter()
-        model.learn(steps, callback=callback)
-        return time.perf_counter() - start
+        turns = Turns(RecordCallback(folder))
+        DQN("MlpPolicy", "CartPole-v1", seed=0, device="cpu").learn(steps, turns)
+    recorder.held.HELD_S = held_s
+    # Not the first four: the callback finds its way within them.
+    fours = [taken[at : at + 4] for at in range(4, len(taken) - 3, 4)]
+    pairs = Pairs([(a + d) / 2 for a, _, _, d in fours], [(b + c) / 2 for _, b, c, _ in fours])
+    return Parts(pairs, turns.edges_s)
 
 
-def own_seconds(steps: int) -> float:
-    """Train for `steps` steps, recorded, and return the seconds that recording took itself."""
-    import torch
-    from stable_baselines3 import DQN
-
-    from recorder.sb3 import RecordCallback
-
-    spent = 0.0
-
-    class Clocked(RecordCallback):
-        def on_training_start(self, *given: Any) -> None:
-            nonlocal spent
-            start = time.perf_counter()
-            super().on_training_start(*given)
-            spent += time.perf_counter() - start
-
-        def on_step(self) -> bool:
-            nonlocal spent
-            self.n_calls += 1
-            self.num_timesteps = self.model.num_timesteps
-            start = time.perf_counter()
-            going_on = self._on_step()
-            spent += time.perf_counter() - start
-            return going_on
-
-        def on_training_end(self) -> None:
-            nonlocal spent
-            thread = getattr(self.recorder, "_pump").ident  # noqa: B009
-            spent += time.clock_gettime(time.pthread_getcpuclockid(thread))
-            start = time.perf_counter()
-            super().on_training_end()
-            spent += time.perf_counter() - start
-
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        DQN("MlpPolicy", "CartPole-v1", seed=0, device="cpu").learn(steps, Clocked(folder))
-    return spent
+def together(trainings: list[Parts]) -> Pairs:
+    """The pairs of several trainings."""
+    return Pairs(
+        [one for parts in trainings for one in parts.pairs.a],
+        [one for parts in trainings for one in parts.pairs.b],
+    )
 
 
 def main() -> None:
@@ -83,16 +128,25 @@ def main() -> None:
         report({"skipped": 'pip install "episode-reel[sb3]"'}, options.json)
         return
     # RL Baselines3 Zoo trains a DQN on CartPole for 50,000 steps.
-    steps, count = (12_000, 3) if options.quick else (50_000, 5)
-    timed = pairs(lambda: learn_seconds(steps, False), lambda: learn_seconds(steps, True), count)
+    steps, count = (20_000, 1) if options.quick else (50_000, 5)
+    trainings, same = [], []
+    for _ in range(count):
+        trainings.append(learn_in_turns(steps, True))
+        same.append(learn_in_turns(steps, False))
+    timed = together(trainings)
+    step = quartiles(timed.a)[1]
+    edges = statistics.median(parts.edges_s for parts in trainings)
     report(
         {
-            "sb3_dqn_throughput_kept": timed.ratio(),
+            "sb3_dqn_throughput_kept": 1 / (1 / timed.ratio() + edges * 1e6 / steps / step),
             "sb3_dqn_quartiles": timed.spread(),
-            "sb3_dqn_us_per_step": quartiles(timed.a)[1] / steps * 1e6,
-            "sb3_dqn_own_us_per_step": own_seconds(steps) / steps * 1e6,
+            "sb3_dqn_of_each_training": [parts.pairs.ratio() for parts in trainings],
+            "sb3_dqn_added_us_per_step": timed.difference(),
+            "sb3_dqn_us_per_step": step,
+            "sb3_dqn_start_and_close_ms": edges * 1e3,
+            "sb3_dqn_same_kept": together(same).ratio(),
             "steps": steps,
-            "pairs": count,
+            "pairs": len(timed.a),
         },
         options.json,
     )

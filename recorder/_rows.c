@@ -18,7 +18,7 @@
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
 
-static PyObject *word_observation, *word_count, *word_locals, *word_exchange,
+static PyObject *word_observation, *word_count, *word_calls, *word_locals, *word_exchange,
     *word_state;
 
 /* Rows of one array after another, all of the first one's dtype and shape. */
@@ -238,6 +238,22 @@ end_step(Rows *self, PyObject *infos, PyObject *about, PyObject *model)
     return failed;
 }
 
+/* What `BaseCallback.on_step` of Stable-Baselines3 does before it calls `_on_step`. */
+static int
+count_call(PyObject *state, PyObject *model)
+{
+    PyObject *calls = got(state, word_calls);
+    long long before = calls == NULL ? -1 : PyLong_AsLongLong(calls);
+    if (before == -1 && PyErr_Occurred())
+        return -1;
+    PyObject *now = PyLong_FromLongLong(before + 1), *steps = PyObject_GetAttr(model, word_count);
+    int failed = now == NULL || steps == NULL || PyDict_SetItem(state, word_calls, now) < 0
+        || PyDict_SetItem(state, word_count, steps) < 0;
+    Py_XDECREF(now);
+    Py_XDECREF(steps);
+    return failed ? -1 : 0;
+}
+
 static PyObject *
 rows_step(Rows *self, PyObject *const *args, Py_ssize_t given)
 {
@@ -245,7 +261,7 @@ rows_step(Rows *self, PyObject *const *args, Py_ssize_t given)
         PyErr_SetString(PyExc_TypeError, "step() takes a callback's dict and 6 arguments more");
         return NULL;
     }
-    PyObject *locals = got(args[0], word_locals);
+    PyObject *locals = count_call(args[0], args[5]) < 0 ? NULL : got(args[0], word_locals);
     if (locals == NULL)
         return NULL;
     Py_INCREF(locals);
@@ -451,14 +467,13 @@ exchange_of(PyTypeObject *type)
     return shown_by;
 }
 
-/* An answer as it is held: its numbers as bytes, where they are float32 in this process's memory
- * and their library shows them; else the answer. A tensor that is held until it is cold takes more
- * time to let go of than it took to make. */
+/* An answer's numbers as bytes, where they are float32 in this process's memory and their library
+ * shows them; else the answer. */
 static PyObject *
-as_held(PyObject *answer)
+numbers_of(PyObject *answer)
 {
     Tensor tensor;
-    const Exchange *exchange = exchange_of(Py_TYPE(answer));
+    const Exchange *exchange = answer == Py_None ? NULL : exchange_of(Py_TYPE(answer));
     if (exchange == NULL)
         return Py_NewRef(answer);
     if (exchange->show(answer, &tensor) != 0) {
@@ -476,6 +491,26 @@ as_held(PyObject *answer)
         return Py_NewRef(answer);
     const char *data = (const char *)tensor.data + tensor.byte_offset;
     return PyBytes_FromStringAndSize(data, (Py_ssize_t)(count * 4));
+}
+
+/* Of many at once: it takes code of PyTorch's that nothing else needs, which is cold at each step,
+ * and pushes out what training needs. A tensor that it was done for is let go of while it is warm. */
+static PyObject *
+numbers(PyObject *module, PyObject *answers)
+{
+    (void)module;
+    if (!PyList_Check(answers)) {
+        PyErr_SetString(PyExc_TypeError, "numbers() takes a list");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(answers); i++) {
+        PyObject *answer = Py_NewRef(PyList_GET_ITEM(answers, i)), *one = numbers_of(answer);
+        int failed = one == NULL || PyList_SetItem(answers, i, one) < 0;
+        Py_DECREF(answer);
+        if (failed)
+            return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 /* What was answered at a step count, and the observation that stood then. */
@@ -575,9 +610,8 @@ heard_take(Heard *self, PyObject *unused)
     if (held->answer == NULL || held->at != asked)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
-        answer = as_held(held->answer);
-    else
-        Py_INCREF(answer);
+        answer = held->answer;
+    Py_INCREF(answer);
     Py_XDECREF(observation);
     forget_all(self);
     return answer;
@@ -667,11 +701,17 @@ static PyTypeObject HeardType = {
     .tp_methods = heard_methods,
 };
 
+static PyMethodDef functions[] = {
+    {"numbers", (PyCFunction)numbers, METH_O, "numbers(answers): replace each by its numbers as bytes"},
+    {NULL, NULL, 0, NULL},
+};
+
 static struct PyModuleDef module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "recorder._rows",
     .m_doc = "The hot lines of recording under another's training loop; see recorder/rows.py.",
     .m_size = -1,
+    .m_methods = functions,
 };
 
 PyMODINIT_FUNC
@@ -680,10 +720,11 @@ PyInit__rows(void)
     import_array();
     word_observation = PyUnicode_InternFromString("_last_obs");
     word_count = PyUnicode_InternFromString("num_timesteps");
+    word_calls = PyUnicode_InternFromString("n_calls");
     word_locals = PyUnicode_InternFromString("locals");
     word_exchange = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
     word_state = PyUnicode_InternFromString("__dict__");
-    if (!word_observation || !word_count || !word_locals || !word_exchange || !word_state)
+    if (!word_observation || !word_count || !word_calls || !word_locals || !word_exchange || !word_state)
         return NULL;
     if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
         return NULL;

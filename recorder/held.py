@@ -17,7 +17,7 @@ from recorder.layout import REWARD
 from recorder.rows import OTHER, Rows
 from recorder.stream import Stream, packed_info, snapshot
 
-HELD_STEPS = 256
+HELD_STEPS = 512
 HELD_BYTES = 8 << 20
 # With a commit behind it well below the 250 ms within which others see what was done.
 HELD_S = 0.18

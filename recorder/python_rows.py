@@ -102,7 +102,7 @@ class Rows:
 
     def step(
         self,
-        state: Mapping[str, Any],
+        state: dict[str, Any],
         take: Callable[[Any], Any],
         names: tuple[str, ...],
         infos: str,
@@ -111,10 +111,11 @@ class Rows:
         look: Callable[[int, Any], None],
         /,
     ) -> bool:
-        """Be a callback's `_on_step`: `note` a step, and its end, and have looked at what is due.
+        """Be a callback's `on_step`: `note` a step, and its end, and have looked at what is due.
 
         Args:
-            state: the callback's attributes; under `locals` what the training loop has.
+            state: the callback's attributes; under `locals` what the training loop has. Its
+                `n_calls` and `num_timesteps` are brought up to date, as `on_step` does.
             take: makes of those what was said of the step.
             names: as of `note`.
             infos: where the info dicts are found, of a batch of one.
@@ -126,6 +127,8 @@ class Rows:
         Returns:
             True: go on.
         """
+        state["n_calls"] += 1
+        state["num_timesteps"] = model.num_timesteps
         given = state["locals"]
         said = take(given)
         due = self.note(said, given, names)
@@ -194,9 +197,6 @@ class Heard:
     def take(self, given: Any, /) -> Any:
         """Return the answer to the question for the step that was made, or None; forget all.
 
-        The compiled one returns its numbers as bytes, where they are float32 in this process's
-        memory and their library shows them (DLPack's C exchange API: PyTorch since 2.10).
-
         Args:
             given: is not looked at; others find there what was said.
         """
@@ -206,3 +206,16 @@ class Heard:
         observation, answer = self._answers.get(asked, (None, None))
         self._answers.clear()
         return answer if observation is self._model._last_obs else None
+
+
+def numbers(answers: list[Any], /) -> None:
+    """Replace answers of networks in a list, each by its numbers' bytes where those can be had.
+
+    The compiled one has them where they are float32 in this process's memory and their library
+    shows them (DLPack's C exchange API: PyTorch since 2.10). Others stay what they are.
+
+    Raises:
+        TypeError: it is no list.
+    """
+    if not isinstance(answers, list):
+        raise TypeError("numbers() takes a list")

@@ -1,8 +1,8 @@
 """Rows of arrays, kept one by one under somebody else's training loop; and what a network says.
 
 Between two passes of a network each line of Python runs cold, at several times what it costs in
-a loop. `Rows` and `Heard` are the compiled ones (`_rows.c`) where those could be built, and
-their twins of `python_rows` where they could not.
+a loop. `Rows`, `Heard` and `numbers` are the compiled ones (`_rows.c`) where those could be built,
+and their twins of `python_rows` where they could not.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from recorder.python_rows import DUE, ENDED, OTHER
 
 if TYPE_CHECKING:
-    from recorder.python_rows import Heard, Rows
+    from recorder.python_rows import Heard, Rows, numbers
 else:
     try:
         compiled = importlib.import_module("recorder._rows")
     except ImportError:
         compiled = importlib.import_module("recorder.python_rows")
-    Heard, Rows = compiled.Heard, compiled.Rows
+    Heard, Rows, numbers = compiled.Heard, compiled.Rows, compiled.numbers
 
-__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows"]
+__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows", "numbers"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
@@ -159,6 +159,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._channels.open()
         self._rollout_ended = -math.inf
         self._mind_training(self._held is not None)
+        if type(self) is RecordCallback:  # which has no callbacks of its own to pass them on to
+            self.__dict__["update_locals"] = self.locals.update
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
@@ -169,11 +171,20 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         """Hand over what is held at each rollout's end, since no step comes for long then, while
         the network is trained; or do not, as long as that is short.
         """
+        ways: tuple[Callable[[], None], Callable[[], None]]
         if minds:
-            ways: tuple[Any, Any] = self._rollout_starts, self._rollout_ends
+            ways = self._rollout_starts, self._rollout_ends
         else:  # each a call of C's, where there is one: they come every few steps
             ways = partial(self._channels.listen, True), partial(self._channels.listen, False)
-        self.__dict__["_on_rollout_start"], self.__dict__["_on_rollout_end"] = ways
+        self._ways = ways
+        if type(self) is RecordCallback:
+            self.__dict__["on_rollout_start"], self.__dict__["on_rollout_end"] = ways
+
+    def _on_rollout_start(self) -> None:
+        self._ways[0]()
+
+    def _on_rollout_end(self) -> None:
+        self._ways[1]()
 
     def _rollout_starts(self) -> None:
         self._channels.listen(True)
@@ -195,9 +206,10 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             self._on_tick(given, given[action], said)
             return True
         self._look(action, self._hold(given, action, said), said)
-        if held.is_plain and self._source.is_plain:  # from now on, then, in one call
+        # From now on, then, in one call; of a class of somebody's own, its methods are called.
+        if type(self) is RecordCallback and held.is_plain and self._source.is_plain:
             names = (action, "rewards", "new_obs", "dones")
-            self.__dict__["_on_step"] = partial(
+            self.__dict__["on_step"] = partial(
                 held.step, vars(self), self._channels.take, names, "infos",
                 self._about, self.model, partial(self._look, action),
             )  # fmt: skip
@@ -255,7 +267,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
 
     def _end(self, status: str) -> None:
         self._learning = False
-        for name in ("_on_step", "_on_rollout_start", "_on_rollout_end"):
+        for name in ("on_step", "on_rollout_start", "on_rollout_end", "update_locals"):
             self.__dict__.pop(name, None)
         if self._held is not None:
             self._held.close()

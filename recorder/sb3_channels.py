@@ -13,7 +13,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch import cat
 
 from recorder.columns import Channel
-from recorder.rows import Heard
+from recorder.rows import Heard, numbers
 
 Array = np.ndarray[Any, Any]
 
@@ -36,7 +36,10 @@ class Channels:
         return {}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
-        """Return what was said of several steps of the only environment, a row a step."""
+        """Return what was said of several steps of the only environment, a row a step.
+
+        A list of it is used up.
+        """
         return {}
 
     def close(self) -> None:
@@ -94,10 +97,13 @@ class _QValues(Channels):
     def of_step(self, said: Any) -> dict[str, Any]:
         if said is None:
             return {"q_values": self._no_values, "explored": self._explored}
-        return {"q_values": self._rows([said]), "explored": self._greedy}
+        numbers(answers := [said])
+        return {"q_values": self._rows(answers), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
         explored = np.array([answer is None for answer in said])
+        said = said if isinstance(said, list) else [*said]
+        numbers(said)
         blank = self._no_values[0]
         try:  # the usual, in one go
             values = self._joined([blank if answer is None else answer for answer in said])

@@ -144,8 +144,8 @@ def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
     clock = itertools.count(5.0)
     kept = rows.Rows(2, 8, math.inf, lambda: next(clock))
     looked: list[Any] = []
-    state: dict[str, Any] = {}
-    model = SimpleNamespace(rate=0.5)
+    state: dict[str, Any] = {"n_calls": 0, "num_timesteps": 0}
+    model = SimpleNamespace(rate=0.5, num_timesteps=0)
 
     def arguments(**other: Any) -> tuple[Any, ...]:
         whole = {
@@ -158,6 +158,7 @@ def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
     for number in range(6):
         action, observation = step(number)
         model.rate = number
+        model.num_timesteps = 10 * number
         state["locals"] = {
             "action": action if number < 5 else [5], "observation": observation, "q": number,
             "done": np.array([number in (2, 5)]), "infos": [{"number": number}],
@@ -166,6 +167,7 @@ def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
         if number == 0:
             kept.take()
     assert looked == [(DUE, 0), (OTHER, 5)]
+    assert (state["n_calls"], state["num_timesteps"]) == (6, 50)
     said, _, ends = kept.take()
     assert said == [1, 2, 3, 4]
     assert ends == [(2, ({"number": 2}, 2), 5.0)]
@@ -181,8 +183,10 @@ def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
     for name in ("take", "about", "look"):
         with pytest.raises(ArithmeticError):
             kept.step(*arguments(**{"about": len, name: fail} if name != "look" else {name: fail}))
-    with pytest.raises(KeyError, match="locals"):
-        kept.step(*arguments(state={}))
+    for name in ("n_calls", "locals"):
+        without = {key: value for key, value in state.items() if key != name}
+        with pytest.raises(KeyError, match=name):
+            kept.step(*arguments(state=without))
 
 
 def test_an_end_told_by_itself_is_due_where_somebody_waits_for_it(rows):
@@ -306,6 +310,16 @@ def test_what_a_network_or_a_model_raises_goes_to_who_asked(rows):
     nothing.listen(True)
     with pytest.raises(AttributeError, match="_last_obs"):
         nothing()
+
+
+def test_what_is_no_tensor_has_no_numbers(rows):
+    """It is what was said, as it was."""
+    said = [None, b"1234", (1.0, 2.0), np.ones(2, np.float32), object()]
+    before = [*said]
+    rows.numbers(said)
+    assert all(one is other for one, other in zip(said, before, strict=True))
+    with pytest.raises(TypeError, match="list"):
+        rows.numbers((1, 2))
 
 
 def test_a_network_that_hears_itself_is_garbage_like_any_other(rows):

@@ -538,6 +538,65 @@ def test_a_learn_after_one_that_was_interrupted_begins_anew(tmp_path, monkeypatc
     assert lengths == [len(log["rewards"]) for log in made[0].logs if log["rewards"]]
 
 
+class Beside(BaseCallback):
+    """Notes what stands with a recording callback at each step, beside what stands with itself."""
+
+    def __init__(self, record: Any) -> None:
+        super().__init__()
+        self.record, self.notes = record, []
+
+    def _on_step(self) -> bool:
+        each = self.record, self
+        self.notes.append([(c.n_calls, c.num_timesteps, c.locals["new_obs"]) for c in each])
+        return True
+
+
+@needs_sb3
+@pytest.mark.parametrize("infos", [True, False])
+def test_a_callback_says_where_training_stands_as_any_other(tmp_path, infos):
+    """Though of a training with one environment it is not called as others are."""
+    _, env = games(1)
+    record = RecordCallback(tmp_path, infos=infos)
+    beside = Beside(record)
+    model = dqn(env)
+    for _ in range(2):  # the second has other local variables
+        beside.notes.clear()
+        model.learn(50, callback=[record, beside])
+        assert len(beside.notes) == 52  # whole rollouts
+        for ours, theirs in beside.notes:
+            assert ours[:2] == theirs[:2]
+            assert ours[2] is theirs[2]
+
+
+@needs_sb3
+def test_a_class_made_of_it_has_its_own_methods_called(tmp_path):
+    """At each step and rollout, as of any callback, and all is recorded."""
+
+    class Mine(RecordCallback):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.steps, self.began, self.ended = [], 0, 0
+
+        def _on_rollout_start(self) -> None:
+            super()._on_rollout_start()
+            self.began += 1
+
+        def _on_step(self) -> bool:
+            self.steps.append(self.num_timesteps)
+            return super()._on_step()
+
+        def _on_rollout_end(self) -> None:
+            super()._on_rollout_end()
+            self.ended += 1
+
+    made, env = games(1)
+    record, witness = Mine(tmp_path, infos=False), Witness()
+    dqn(env).learn(150, callback=[witness, record])
+    assert record.steps == [*range(1, 153)]
+    assert record.began == record.ended == 38
+    assert_as_logged(record.recorder.path, made, witness)
+
+
 @needs_sb3
 def test_a_network_that_nobody_records_any_more_keeps_no_answers(tmp_path):
     """After a `learn` that was interrupted; each answer holds an observation too."""
