@@ -55,7 +55,7 @@ def learn_in_turns(steps: int, recorded: bool) -> Parts:
     recorder.held.HELD_S = 2 * held_s
     taken: list[float] = []
 
-    class Turns(BaseCallback):
+    class Turns(BaseCallback):  # type: ignore[misc, unused-ignore]
         """Is one of two callbacks, and the other from the end of a rollout on."""
 
         def __init__(self, record: RecordCallback) -> None:
@@ -71,14 +71,20 @@ def learn_in_turns(steps: int, recorded: bool) -> Parts:
             start = time.perf_counter()
             self.record.on_training_start(self.locals, self.globals)
             self.edges_s += time.perf_counter() - start
+            self.network: Any = self.model.q_net  # type: ignore[attr-defined, unused-ignore]
+            self.heard = self.network.forward
             self.record.on_rollout_end()
             self.nothing.on_training_start(self.locals, self.globals)
             self.be(self.nothing)
             self.since, self.began = 0, time.perf_counter()
 
         def be(self, one: Any) -> None:
-            """Have that one called in its place, at each step without a detour."""
+            """Have that one called in its place, at each step without a detour; and the network
+            listened to, or not."""
             self.one = one
+            vars(self.network).pop("forward", None)
+            if one is self.record:
+                self.network.forward = self.heard
             self.__dict__["on_step"] = one.on_step
             self.__dict__["update_locals"] = one.update_locals
 

@@ -210,7 +210,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if type(self) is RecordCallback and held.is_plain and self._source.is_plain:
             names = (action, "rewards", "new_obs", "dones")
             self.__dict__["on_step"] = partial(
-                held.step, vars(self), self._channels.take, names, "infos",
+                held.step, self.__dict__, self._channels.take, names, "infos",
                 self._about, self.model, partial(self._look, action),
             )  # fmt: skip
         return True
