@@ -51,8 +51,9 @@ def learn_in_turns(steps: int, recorded: bool) -> Parts:
     import recorder.held
     from recorder.sb3 import RecordCallback
 
-    held_s = recorder.held.HELD_S
-    recorder.held.HELD_S = 2 * held_s
+    held = recorder.held.HELD_S, recorder.held.LONG_S
+    recorder.held.HELD_S *= 2
+    recorder.held.LONG_S += 0.1  # and two parts in which nothing comes make nothing late
     taken: list[float] = []
 
     class Turns(BaseCallback):  # type: ignore[misc, unused-ignore]
@@ -112,7 +113,7 @@ def learn_in_turns(steps: int, recorded: bool) -> Parts:
     with tempfile.TemporaryDirectory() as folder:
         turns = Turns(RecordCallback(folder))
         DQN("MlpPolicy", "CartPole-v1", seed=0, device="cpu").learn(steps, turns)
-    recorder.held.HELD_S = held_s
+    recorder.held.HELD_S, recorder.held.LONG_S = held
     # Not the first four: the callback finds its way within them.
     fours = [taken[at : at + 4] for at in range(4, len(taken) - 3, 4)]
     pairs = Pairs([(a + d) / 2 for a, _, _, d in fours], [(b + c) / 2 for _, b, c, _ in fours])

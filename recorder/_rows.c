@@ -18,7 +18,7 @@
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
 
-static PyObject *word_observation, *word_count, *word_calls, *word_locals, *word_exchange,
+static PyObject *one, *word_observation, *word_count, *word_calls, *word_locals, *word_exchange,
     *word_state;
 
 /* Rows of one array after another, all of the first one's dtype and shape. */
@@ -243,13 +243,11 @@ static int
 count_call(PyObject *state, PyObject *model)
 {
     PyObject *calls = got(state, word_calls);
-    long long before = calls == NULL ? -1 : PyLong_AsLongLong(calls);
-    if (before == -1 && PyErr_Occurred())
-        return -1;
-    PyObject *now = PyLong_FromLongLong(before + 1), *steps = PyObject_GetAttr(model, word_count);
-    int failed = now == NULL || steps == NULL || PyDict_SetItem(state, word_calls, now) < 0
-        || PyDict_SetItem(state, word_count, steps) < 0;
+    PyObject *now = calls == NULL ? NULL : PyNumber_Add(calls, one);
+    int failed = now == NULL || PyDict_SetItem(state, word_calls, now) < 0;
     Py_XDECREF(now);
+    PyObject *steps = failed ? NULL : PyObject_GetAttr(model, word_count);
+    failed = steps == NULL || PyDict_SetItem(state, word_count, steps) < 0;
     Py_XDECREF(steps);
     return failed ? -1 : 0;
 }
@@ -504,8 +502,8 @@ numbers(PyObject *module, PyObject *answers)
         return NULL;
     }
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(answers); i++) {
-        PyObject *answer = Py_NewRef(PyList_GET_ITEM(answers, i)), *one = numbers_of(answer);
-        int failed = one == NULL || PyList_SetItem(answers, i, one) < 0;
+        PyObject *answer = Py_NewRef(PyList_GET_ITEM(answers, i)), *data = numbers_of(answer);
+        int failed = data == NULL || PyList_SetItem(answers, i, data) < 0;
         Py_DECREF(answer);
         if (failed)
             return NULL;
@@ -524,6 +522,7 @@ typedef struct {
     PyObject *forward, *model;
     PyObject *state; /* the model's dict, or NULL */
     long long steps; /* by which the step count grows at a step */
+    int lasting;     /* answers are nobody else's, and can be held as they are */
     int listening;
     Answer newest, before; /* of two step counts */
 } Heard;
@@ -610,8 +609,9 @@ heard_take(Heard *self, PyObject *unused)
     if (held->answer == NULL || held->at != asked)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
-        answer = held->answer;
-    Py_INCREF(answer);
+        answer = self->lasting ? Py_NewRef(held->answer) : numbers_of(held->answer);
+    else
+        Py_INCREF(answer);
     Py_XDECREF(observation);
     forget_all(self);
     return answer;
@@ -668,7 +668,8 @@ heard_init(Heard *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->steps = 1;
-    if (!PyArg_ParseTuple(args, "O|OL", &forward, &model, &self->steps))
+    self->lasting = 0;
+    if (!PyArg_ParseTuple(args, "O|OLp", &forward, &model, &self->steps, &self->lasting))
         return -1;
     Py_XSETREF(self->forward, Py_NewRef(forward));
     Py_XSETREF(self->model, Py_NewRef(model));
@@ -701,7 +702,22 @@ static PyTypeObject HeardType = {
     .tp_methods = heard_methods,
 };
 
+static PyObject *
+update_locals(PyObject *module, PyObject *const *args, Py_ssize_t given)
+{
+    (void)module;
+    if (given != 2 || !PyDict_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "update_locals() takes a callback's dict and local variables");
+        return NULL;
+    }
+    PyObject *locals = got(args[0], word_locals);
+    if (locals == NULL || PyDict_Update(locals, args[1]) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"update_locals", (PyCFunction)(void (*)(void))update_locals, METH_FASTCALL, "update_locals(state, given)"},
     {"numbers", (PyCFunction)numbers, METH_O, "numbers(answers): replace each by its numbers as bytes"},
     {NULL, NULL, 0, NULL},
 };
@@ -718,13 +734,14 @@ PyMODINIT_FUNC
 PyInit__rows(void)
 {
     import_array();
+    one = PyLong_FromLong(1);
     word_observation = PyUnicode_InternFromString("_last_obs");
     word_count = PyUnicode_InternFromString("num_timesteps");
     word_calls = PyUnicode_InternFromString("n_calls");
     word_locals = PyUnicode_InternFromString("locals");
     word_exchange = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
     word_state = PyUnicode_InternFromString("__dict__");
-    if (!word_observation || !word_count || !word_calls || !word_locals || !word_exchange || !word_state)
+    if (!one || !word_observation || !word_count || !word_calls || !word_locals || !word_exchange || !word_state)
         return NULL;
     if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
         return NULL;

@@ -171,10 +171,20 @@ class Heard:
         forward: is called.
         model: has `num_timesteps` and `_last_obs`; None: no answer is kept.
         steps: by how many the step count grows at a step.
+        lasting: answers are tensors that nobody else has or changes, and can be held as they
+            are; else they are copied when they are taken.
     """
 
-    def __init__(self, forward: Callable[..., Any], model: Any = None, steps: int = 1, /) -> None:
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        model: Any = None,
+        steps: int = 1,
+        lasting: bool = False,
+        /,
+    ) -> None:
         self._forward = forward
+        self._lasting = lasting
         self._model = model
         self._steps = steps
         self._listening = False
@@ -197,6 +207,9 @@ class Heard:
     def take(self, given: Any, /) -> Any:
         """Return the answer to the question for the step that was made, or None; forget all.
 
+        The compiled one copies an answer that does not last as its numbers' bytes (see `numbers`),
+        and returns one as it is whose numbers it cannot have.
+
         Args:
             given: is not looked at; others find there what was said.
         """
@@ -205,7 +218,15 @@ class Heard:
         asked = self._model.num_timesteps - self._steps
         observation, answer = self._answers.get(asked, (None, None))
         self._answers.clear()
-        return answer if observation is self._model._last_obs else None
+        if observation is not self._model._last_obs:
+            return None
+        is_tensor = hasattr(answer, "detach") and hasattr(answer, "clone")
+        return answer.detach().clone() if is_tensor and not self._lasting else answer
+
+
+def update_locals(state: Mapping[str, Any], given: Mapping[str, Any], /) -> None:
+    """Be a callback's `update_locals`, as `Rows.step` is its `on_step`."""
+    state["locals"].update(given)
 
 
 def numbers(answers: list[Any], /) -> None:

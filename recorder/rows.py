@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from recorder.python_rows import DUE, ENDED, OTHER
 
 if TYPE_CHECKING:
-    from recorder.python_rows import Heard, Rows, numbers
+    from recorder.python_rows import Heard, Rows, numbers, update_locals
 else:
     try:
         compiled = importlib.import_module("recorder._rows")
     except ImportError:
         compiled = importlib.import_module("recorder.python_rows")
-    Heard, Rows, numbers = compiled.Heard, compiled.Rows, compiled.numbers
+    Heard, Rows = compiled.Heard, compiled.Rows
+    numbers, update_locals = compiled.numbers, compiled.update_locals
 
-__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows", "numbers"]
+__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows", "numbers", "update_locals"]

@@ -34,7 +34,7 @@ from recorder.errors import ChannelError
 from recorder.held import LONG_S, End, HeldSteps
 from recorder.lanes import Lanes, SingleLane, make_lanes
 from recorder.recorder import EpisodeRecorder
-from recorder.rows import DUE, OTHER
+from recorder.rows import DUE, OTHER, update_locals
 from recorder.sb3_channels import channels_of
 from recorder.stream import recorder_for
 
@@ -111,7 +111,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
     def _on_training_start(self) -> None:
         if self._learning:  # an exception ended the `learn` before, which tells no callback
             self._end("interrupted")
-        model = self.model
+        self._training = model = self.model  # another's, by the time an interrupted one is ended
         env: Any = model.get_env()
         self._normalize: VecNormalize | None = model.get_vec_normalize_env()
         self._source = _Source(env, self._normalize)
@@ -160,7 +160,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._rollout_ended = -math.inf
         self._mind_training(self._held is not None)
         if type(self) is RecordCallback:  # which has no callbacks of its own to pass them on to
-            self.__dict__["update_locals"] = self.locals.update
+            self.__dict__["update_locals"] = partial(update_locals, self.__dict__)
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
         for i in range(env.num_envs):
@@ -180,11 +180,15 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         if type(self) is RecordCallback:
             self.__dict__["on_rollout_start"], self.__dict__["on_rollout_end"] = ways
 
-    def _on_rollout_start(self) -> None:
+    def on_rollout_start(self) -> None:
+        """As of any callback; a class made of this one may do what it likes in its own part."""
         self._ways[0]()
+        super().on_rollout_start()
 
-    def _on_rollout_end(self) -> None:
+    def on_rollout_end(self) -> None:
+        """See `on_rollout_start`."""
         self._ways[1]()
+        super().on_rollout_end()
 
     def _rollout_starts(self) -> None:
         self._channels.listen(True)
@@ -286,7 +290,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         Args:
             about: the model's step count and exploration rate then; now where None.
         """
-        model: Any = self.model
+        model: Any = self._training
         steps, rate = about or self._about(model)
         if rate is not None and steps - model.n_envs < model.learning_starts:
             rate = 1.0  # before learning starts all actions are random, whatever the rate

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.dqn.policies import QNetwork
 from torch import cat
+from torch.nn import Linear, Sequential
 
 from recorder.columns import Channel
 from recorder.rows import Heard, numbers
@@ -57,7 +59,8 @@ class _Heard(Heard):
     """
 
     def __init__(self, network: Any, own: Any = None, model: Any = None, steps: int = 1) -> None:
-        super().__init__(own or type(network).forward.__get__(network), model, steps)
+        lasting = own is None and _answers_anew(network)
+        super().__init__(own or type(network).forward.__get__(network), model, steps, lasting)
         self.network = network
         self.own = own
 
@@ -66,6 +69,16 @@ class _Heard(Heard):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Heard, (self.network, self.own)
+
+
+def _answers_anew(network: Any) -> bool:
+    """Whether each answer is a tensor of its own, of its own memory: as a last layer makes it that
+    is a plain one. A table's row, say, is a part of what training changes."""
+    layers = getattr(network, "q_net", None)
+    if type(network) is not QNetwork or type(layers) is not Sequential or not len(layers):
+        return False
+    hooks = layers._forward_hooks or layers[-1]._forward_hooks
+    return type(layers[-1]) is Linear and not hooks
 
 
 class _QValues(Channels):

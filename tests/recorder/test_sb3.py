@@ -223,6 +223,31 @@ def test_answers_of_any_kind_are_recorded(tmp_path, count, kind):
 
 
 @needs_sb3
+@pytest.mark.parametrize("kind", ["buffer", "table"])
+def test_an_answer_that_somebody_changes_later_is_recorded_as_it_was(tmp_path, kind):
+    """It is held for a moment: what shares its memory with others is copied at its step."""
+    made, env = games(1)
+    model = dqn(env)
+    network, forward = model.q_net, model.q_net.forward
+    kept = torch.zeros(1, 3) if kind == "buffer" else torch.nn.Parameter(torch.zeros(9, 3))
+    asked = itertools.count()
+
+    def own(observation: Any) -> Any:
+        answer = forward(observation)
+        if len(answer) > 1:  # training
+            return answer
+        row = kept if kind == "buffer" else kept[next(asked) % 9][None]
+        with torch.no_grad():
+            row.data.copy_(answer)
+        return row
+
+    network.forward = own
+    record, witness = RecordCallback(tmp_path, infos=False), Witness()
+    model.learn(150, callback=CallbackList([record, witness]))
+    assert_as_logged(record.recorder.path, made, witness)
+
+
+@needs_sb3
 def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_path):
     """A checkpoint or a copy made by another callback, and the network itself afterwards."""
     import torch
@@ -578,7 +603,6 @@ def test_a_class_made_of_it_has_its_own_methods_called(tmp_path):
             self.steps, self.began, self.ended = [], 0, 0
 
         def _on_rollout_start(self) -> None:
-            super()._on_rollout_start()
             self.began += 1
 
         def _on_step(self) -> bool:
@@ -586,7 +610,6 @@ def test_a_class_made_of_it_has_its_own_methods_called(tmp_path):
             return super()._on_step()
 
         def _on_rollout_end(self) -> None:
-            super()._on_rollout_end()
             self.ended += 1
 
     made, env = games(1)
@@ -595,6 +618,19 @@ def test_a_class_made_of_it_has_its_own_methods_called(tmp_path):
     assert record.steps == [*range(1, 153)]
     assert record.began == record.ended == 38
     assert_as_logged(record.recorder.path, made, witness)
+
+
+@needs_sb3
+def test_after_an_interrupted_learn_another_algorithm_may_be_recorded(tmp_path):
+    """The interrupted one is ended with what is known of its own model."""
+    record = RecordCallback(tmp_path, infos=False)
+    with pytest.raises(KeyboardInterrupt):
+        dqn(games(1)[1]).learn(100, callback=[record, StopAt(60)])
+    path = record.recorder.path
+    PPO("MlpPolicy", games(1)[1], n_steps=32, batch_size=16).learn(64, callback=record)
+    for where, status, steps in ((path, "interrupted", 60), (record.recorder.path, "finished", 64)):
+        with open_run(where) as run:
+            assert (run.info.status, run.counts().steps) == (status, steps)
 
 
 @needs_sb3
