@@ -74,7 +74,7 @@ class _Heard(Heard):
 def _answers_anew(network: Any) -> bool:
     """Whether each answer is a tensor of its own, of its own memory: as a last layer makes it that
     is a plain one. A table's row, say, is a part of what training changes."""
-    layers = getattr(network, "q_net", None)
+    layers: Any = getattr(network, "q_net", None)
     if type(network) is not QNetwork or type(layers) is not Sequential or not len(layers):
         return False
     hooks = layers._forward_hooks or layers[-1]._forward_hooks
