@@ -2,11 +2,12 @@
 
 - `sb3_dqn_throughput_kept`: steps a second with everything recorded over those without, start and
   close included.
+- `sb3_dqn_of_each_training`: the same of each training, without start and close.
 - `sb3_dqn_added_us_per_step`: what recording adds to a step, start and close not included.
 - `sb3_dqn_us_per_step`: what a step takes without.
 - `sb3_dqn_start_and_close_ms`: once a training.
-- `sb3_dqn_same_kept`: the first again, with nothing recorded in either: what the measurement
-  itself is off by.
+- `sb3_dqn_same_kept`: the ratio again, with nothing recorded in either: what the measurement is
+  off by.
 
 Two trainings of one machine differ by more than what is to be measured, in whole processes too.
 So one training is recorded and not recorded in turn, A B B A, some 40 ms each; a pair is such

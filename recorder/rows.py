@@ -1,8 +1,8 @@
 """Rows of arrays, kept one by one under somebody else's training loop; and what a network says.
 
 Between two passes of a network each line of Python runs cold, at several times what it costs in
-a loop. `Rows`, `Heard` and `numbers` are the compiled ones (`_rows.c`) where those could be built,
-and their twins of `python_rows` where they could not.
+a loop. What stands here is the compiled one (`_rows.c`) where that could be built, and its twin of
+`python_rows` where it could not.
 """
 
 from __future__ import annotations

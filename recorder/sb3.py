@@ -107,6 +107,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._runs_dir = runs_dir
         self._options = options
         self._learning = False
+        # Called at once, then, by C where it can be; of a class made of this one, its methods are.
+        self._is_plain = type(self) is RecordCallback
 
     def _on_training_start(self) -> None:
         if self._learning:  # an exception ended the `learn` before, which tells no callback
@@ -159,7 +161,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         self._channels.open()
         self._rollout_ended = -math.inf
         self._mind_training(self._held is not None)
-        if type(self) is RecordCallback:  # which has no callbacks of its own to pass them on to
+        if self._is_plain:  # and has no callbacks of its own to pass them on to
             self.__dict__["update_locals"] = partial(update_locals, self.__dict__)
         self._lanes.observe(first)
         fresh, continued = _is_fresh(model), not self.locals.get("reset_num_timesteps", True)
@@ -177,7 +179,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
         else:  # each a call of C's, where there is one: they come every few steps
             ways = partial(self._channels.listen, True), partial(self._channels.listen, False)
         self._ways = ways
-        if type(self) is RecordCallback:
+        if self._is_plain:
             self.__dict__["on_rollout_start"], self.__dict__["on_rollout_end"] = ways
 
     def on_rollout_start(self) -> None:
@@ -210,8 +212,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             self._on_tick(given, given[action], said)
             return True
         self._look(action, self._hold(given, action, said), said)
-        # From now on, then, in one call; of a class of somebody's own, its methods are called.
-        if type(self) is RecordCallback and held.is_plain and self._source.is_plain:
+        if self._is_plain and held.is_plain and self._source.is_plain:  # from now on in one call
             names = (action, "rewards", "new_obs", "dones")
             self.__dict__["on_step"] = partial(
                 held.step, self.__dict__, self._channels.take, names, "infos",

@@ -59,7 +59,8 @@ class _Heard(Heard):
     """
 
     def __init__(self, network: Any, own: Any = None, model: Any = None, steps: int = 1) -> None:
-        lasting = own is None and _answers_anew(network)
+        # Of several environments an answer is used at its step.
+        lasting = steps == 1 and own is None and _answers_anew(network)
         super().__init__(own or type(network).forward.__get__(network), model, steps, lasting)
         self.network = network
         self.own = own
@@ -110,8 +111,7 @@ class _QValues(Channels):
     def of_step(self, said: Any) -> dict[str, Any]:
         if said is None:
             return {"q_values": self._no_values, "explored": self._explored}
-        numbers(answers := [said])
-        return {"q_values": self._rows(answers), "explored": self._greedy}
+        return {"q_values": self._rows([said]), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
         explored = np.array([answer is None for answer in said])
