@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import APIResponse, Route, expect
 
 from browser.conftest import EPISODES
 from browser.kit import Server, Viewer, comes_to, reel
@@ -268,6 +269,44 @@ async def test_pausing_live_shows_the_row_of_what_was_paused(
         await viewer.page.keyboard.press("Space")
         await expect(viewer.chip).to_have_text("PAUSED")
         await viewer.answered()  # until then live may go on to another
+        episode = str((await viewer.state())["episode"])
+        selected = viewer.page.locator('#episodes [aria-selected="true"]')
+        await expect(selected).to_have_attribute("data-episode", episode)
+        await expect(selected).to_be_in_viewport()
+
+
+async def test_what_was_paused_before_it_is_on_the_tape_comes_to_the_list_later(
+    server: Server, viewer: Viewer
+) -> None:
+    listed, sought, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    before: list[APIResponse] = []
+
+    async def behind(route: Route) -> None:
+        """The first list with rows, until the tape is said to have more."""
+        paused = not (await viewer.state())["live"]
+        if not before or written.is_set():
+            answer = await route.fetch()
+            if not listed.is_set() and (await answer.json())["total"] > 0:
+                before.append(answer)
+                listed.set()
+        else:
+            answer = before[0]
+        await route.fulfill(response=answer)
+        if listed.is_set() and paused:
+            sought.set()
+
+    words = ("--difficulty", "easy", "--episodes", 1_000_000, "--steps-per-second", 2000)
+    async with reel("train", "--runs-dir", server.runs_dir, *words):
+        await viewer.page.route("**/episodes?*", behind)
+        await viewer.open(server)
+        await listed.wait()
+        await viewer.until("s.live && s.episode >= 200")
+        sought.clear()
+        await viewer.page.keyboard.press("Space")
+        await expect(viewer.chip).to_have_text("PAUSED")
+        await sought.wait()
+        written.set()
+        await viewer.answered()
         episode = str((await viewer.state())["episode"])
         selected = viewer.page.locator('#episodes [aria-selected="true"]')
         await expect(selected).to_have_attribute("data-episode", episode)

@@ -51,8 +51,9 @@ export class Episodes {
     this.cursor = -1;
     /** The episode whose row was last brought into sight, and which that was. */
     this.revealed = NOWHERE;
-    /** The episode for which the list was last read again. */
+    /** The episode for which the list was last read again, and what does so once more. */
     this.sought = -1;
+    this.seeking = 0;
     this.walking = Promise.resolve();
     // Known here, not asked for: asking makes the page lay itself out.
     this.top = this.height = 0;
@@ -270,14 +271,26 @@ export class Episodes {
     if (state.live || state.episode === null || pages.resetting || state.episode === this.revealed.episode) return;
     const index = pages.indexOf(state.episode);
     // The list is older than what was paused: once more, now that it stands still.
-    if (pages.top !== null && state.episode > pages.top && state.episode !== this.sought && (!state.playing || this.#within(0))) {
-      this.sought = state.episode;
-      return this.refresh(true);
+    if (pages.top !== null && state.episode > pages.top && (!state.playing || this.#within(0))) {
+      if (state.episode !== this.sought) {
+        this.sought = state.episode;
+        return this.refresh(true);
+      }
+      // Live is shown before it is on the tape: the list may not have it yet.
+      clearTimeout(this.seeking);
+      this.seeking = setTimeout(() => this.#seekAgain(), REFRESH_MS);
     }
     const { at } = this.revealed;
     this.revealed = { episode: state.episode, at: index };
     // Who scrolled away while it plays on is left where he is.
     if (index >= 0 && !(state.playing && at >= 0 && !this.#within(at))) this.#reveal(index);
+  }
+
+  #seekAgain() {
+    if (this.session.state.episode !== this.sought || this.revealed.episode !== this.sought) return;
+    this.sought = -1;
+    this.revealed = NOWHERE;
+    this.look();
   }
 
   /** @param {number} index */
