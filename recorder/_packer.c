@@ -24,7 +24,7 @@ typedef struct {
     char code;          /* q int of 1, 2, 4 or 8 bytes, d double, ? bool, D row of doubles, a array, o object */
     Py_ssize_t width;   /* bytes of one row; 0 for objects */
     char *data;         /* rows of the block that is filled */
-    Py_ssize_t at;      /* where they are in a block's memory */
+    Py_ssize_t before;  /* widths of the columns before it: where a block's memory has it */
     char *scratch;      /* one row: a step is written whole or not at all */
     PyObject *objects;  /* list, for o */
     PyObject *pending;  /* the object of the step at hand, for o */
@@ -47,7 +47,8 @@ typedef struct {
     Py_ssize_t observation_width, action_width, row_length;
 } Tabular;
 
-/* The end of an episode in its common form. What is beyond it is a tuple among `odd`, and
+/* The end of an episode in its common form; a final observation that is an array stands behind it,
+ * with what makes both a multiple of 8. What is beyond it is a tuple among `odd`, and
  * stands here with its position and the flag ODD. Layout: `END` in recorder/marks.py. */
 typedef struct {
     long long position, final, flags;
@@ -65,6 +66,7 @@ typedef struct {
     unsigned long long length;
     long long position, episodes, begun, events, rows;
     double started;
+    long long final_width;
 } Head;
 
 static const unsigned long long BLOCK = 1ULL << 63; /* in a head's length */
@@ -78,16 +80,19 @@ typedef struct {
 
 /* Rows, column behind column, and the ends of episodes among them, all in one piece of memory
  * with room for a head before them: a full block is a message as it is. A block that is
- * full is sealed. Nothing of it changes any more, so it is sent without the interpreter's lock. */
+ * full, or was sent before, is sealed. Nothing of it changes any more, so it goes without the
+ * interpreter's lock. */
 typedef struct Block {
     PyObject_HEAD
-    Pool *pool;
+    Pool *pool; /* NULL: the memory is of its own size */
     char *memory;
+    Py_ssize_t room, ends_at; /* so many rows each column has place for; where the ends are */
     Py_ssize_t rows, taken; /* of the rows, how many are gone from the front */
     Py_ssize_t ends, ends_taken, odd;
     long long first; /* position of row 0 */
     double started;  /* when the episode that runs behind it began, unix seconds */
     Py_ssize_t size; /* bytes as a message */
+    Py_ssize_t final_width;
     PyObject *packer; /* of a block that was sent: tells where its columns are */
     struct Block *next; /* of those sealed; written once, when the block is sealed no more */
 } Block;
@@ -105,7 +110,8 @@ typedef struct {
     Tabular tabular;
     Py_ssize_t room;  /* of a block, in rows */
     Py_ssize_t sealed_rows, limit; /* rows that wait in sealed blocks; most that may wait */
-    Py_ssize_t ends_at, memory_size; /* of a block's memory */
+    Py_ssize_t width; /* bytes of a step */
+    Py_ssize_t final_width, end_size; /* bytes of a final observation behind an end; of both */
     Block *current, *sealed, *last; /* the sealed ones are a list */
     Pool *pool;
     int plain; /* no column holds objects: full blocks can be sent as they are */
@@ -413,13 +419,11 @@ static void
 block_dealloc(Block *block)
 {
     Pool *pool = block->pool;
-    if (pool != NULL) {
-        if (pool->held < pool->most)
-            pool->memory[pool->held++] = block->memory;
-        else
-            free(block->memory);
-        leave_pool(pool);
-    }
+    if (pool != NULL && pool->held < pool->most)
+        pool->memory[pool->held++] = block->memory;
+    else
+        free(block->memory);
+    leave_pool(pool);
     Py_XDECREF(block->packer);
     PyObject_Free(block);
 }
@@ -428,6 +432,13 @@ static int
 block_buffer(Block *block, Py_buffer *view, int flags)
 {
     return PyBuffer_FillInfo(view, (PyObject *)block, block->memory, block->size, 1, flags);
+}
+
+/* Where a block's memory holds a column. */
+static inline char *
+column_of(const Block *block, const Column *c)
+{
+    return block->memory + sizeof(Head) + c->before * block->room;
 }
 
 static PyObject *
@@ -439,7 +450,8 @@ block_parts(Block *block, PyObject *unused)
     PyObject *parts = whole == NULL ? NULL : PyTuple_New(packer->columns);
     for (int i = 0; parts != NULL && i < packer->columns; i++) {
         const Column *c = &packer->column[i];
-        PyObject *part = PySequence_GetSlice(whole, c->at, c->at + block->rows * c->width);
+        Py_ssize_t at = column_of(block, c) - block->memory;
+        PyObject *part = PySequence_GetSlice(whole, at, at + block->rows * c->width);
         if (part == NULL)
             Py_CLEAR(parts);
         else
@@ -454,21 +466,21 @@ block_ends(Block *block, PyObject *unused)
 {
     (void)unused;
     PyObject *whole = PyMemoryView_FromObject((PyObject *)block);
-    Py_ssize_t size = block->ends * (Py_ssize_t)sizeof(End);
-    PyObject *ends = whole == NULL ? NULL : PySequence_GetSlice(whole, block->size - size, block->size);
+    PyObject *ends = whole == NULL ? NULL : PySequence_GetSlice(whole, block->ends_at, block->size);
     Py_XDECREF(whole);
     return ends;
 }
 
 static PyMethodDef block_methods[] = {
     {"parts", (PyCFunction)block_parts, METH_NOARGS, "parts() -> a memoryview for each column"},
-    {"ends", (PyCFunction)block_ends, METH_NOARGS, "ends() -> a memoryview, END for each end"},
+    {"ends", (PyCFunction)block_ends, METH_NOARGS, "ends() -> a memoryview, as `Marks` takes it"},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMemberDef block_members[] = {
     {"first", T_LONGLONG, offsetof(Block, first), READONLY, "position of its first row"},
     {"rows", T_PYSSIZET, offsetof(Block, rows), READONLY, "steps in it"},
+    {"final_width", T_PYSSIZET, offsetof(Block, final_width), READONLY, "bytes behind each end"},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -477,7 +489,7 @@ static PyBufferProcs block_as_buffer = {.bf_getbuffer = (getbufferproc)block_buf
 static PyTypeObject BlockType = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "recorder._packer.Block",
-    .tp_doc = "A full block that was sent; its bytes are the message.",
+    .tp_doc = "A block that was sent; its bytes are the message.",
     .tp_basicsize = sizeof(Block),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = (destructor)block_dealloc,
@@ -486,11 +498,11 @@ static PyTypeObject BlockType = {
     .tp_members = block_members,
 };
 
-/* Where a block's memory holds the ends. */
+/* Where a block's memory holds one of its ends. */
 static inline End *
-ends_of(const Packer *self, const Block *block)
+end_of(const Packer *self, const Block *block, Py_ssize_t index)
 {
-    return (End *)(block->memory + self->ends_at);
+    return (End *)(block->memory + block->ends_at + index * self->end_size);
 }
 
 /* Rows of the open block and of the sealed ones that are not taken yet. */
@@ -544,19 +556,39 @@ set_tabular(Packer *self)
     self->tabular = t;
 }
 
+/* Return an empty block of no memory, for so many rows. */
+static Block *
+new_block(const Packer *self, Py_ssize_t room)
+{
+    Block *block = PyObject_New(Block, &BlockType);
+    if (block == NULL)
+        return NULL;
+    memset((char *)block + sizeof(PyObject), 0, sizeof *block - sizeof(PyObject));
+    block->room = room;
+    block->ends_at = (Py_ssize_t)sizeof(Head) + self->width * room;
+    block->final_width = self->final_width;
+    return block;
+}
+
+/* Most bytes that a block of the packer's room takes. */
+static inline Py_ssize_t
+memory_size(const Packer *self)
+{
+    return (Py_ssize_t)sizeof(Head) + self->width * self->room + (self->room + 2) * self->end_size;
+}
+
 /* Put an empty block where rows are written from now on. */
 static int
 open_block(Packer *self)
 {
-    Block *block = PyObject_New(Block, &BlockType);
+    Py_ssize_t slots = (Py_ssize_t)(sizeof self->pool->memory / sizeof *self->pool->memory);
+    Py_ssize_t most = POOL_BYTES / memory_size(self);
+    self->pool->most = most < 2 ? 2 : most > slots ? slots : most;
+    Block *block = new_block(self, self->room);
     if (block == NULL)
         return -1;
     Pool *pool = self->pool;
-    block->pool = NULL;
-    block->packer = NULL;
-    block->next = NULL;
-    block->rows = block->taken = block->ends = block->ends_taken = block->odd = block->size = 0;
-    block->memory = pool->held ? pool->memory[--pool->held] : malloc((size_t)self->memory_size);
+    block->memory = pool->held ? pool->memory[--pool->held] : malloc((size_t)memory_size(self));
     if (block->memory == NULL) {
         Py_DECREF(block);
         PyErr_NoMemory();
@@ -568,9 +600,22 @@ open_block(Packer *self)
     self->current = block;
     self->rows = 0;
     for (int i = 0; i < self->columns; i++)
-        self->column[i].data = block->memory + self->column[i].at;
+        self->column[i].data = column_of(block, &self->column[i]);
     set_tabular(self);
     return 0;
+}
+
+/* Put a block that changes no more behind the sealed ones. */
+static void
+add_sealed(Packer *self, Block *block)
+{
+    block->started = self->wall_offset + self->started;
+    block->size = block->ends_at + block->ends * self->end_size;
+    self->sealed_rows += block->rows - block->taken;
+    /* Whoever reads the list without the lock sees all of a block or nothing. */
+    __atomic_store_n(self->sealed == NULL ? &self->sealed : &self->last->next, block, __ATOMIC_RELEASE);
+    self->last = block;
+    say(self, 'b');
 }
 
 /* Close the block that is full, and open another. */
@@ -579,16 +624,45 @@ seal(Packer *self)
 {
     Block *full = self->current;
     full->rows = self->rows;
-    full->started = self->wall_offset + self->started;
-    full->size = self->ends_at + full->ends * (Py_ssize_t)sizeof(End);
     if (open_block(self) < 0)
         return -1;
-    self->sealed_rows += full->rows - full->taken;
-    /* Whoever reads the list without the lock sees all of a block or nothing. */
-    __atomic_store_n(self->sealed == NULL ? &self->sealed : &self->last->next, full, __ATOMIC_RELEASE);
-    self->last = full;
-    say(self, 'b');
+    add_sealed(self, full);
     return 0;
+}
+
+/* Have what is held go now: a copy, so that the same memory, still in the cache, is filled again. */
+static PyObject *
+packer_send(Packer *self, PyObject *unused)
+{
+    (void)unused;
+    Block *open = self->current;
+    if (!self->plain || self->rows == 0 || open->taken || open->ends_taken || open->odd) {
+        say(self, 'e'); /* and it is taken */
+        Py_RETURN_NONE;
+    }
+    /* So that each column begins where a double may. */
+    Block *block = new_block(self, (self->rows + 7) & ~(Py_ssize_t)7);
+    if (block == NULL)
+        return NULL;
+    Py_ssize_t ends_size = open->ends * self->end_size;
+    block->memory = calloc(1, (size_t)(block->ends_at + ends_size));
+    if (block->memory == NULL) {
+        Py_DECREF(block);
+        return PyErr_NoMemory();
+    }
+    for (int i = 0; i < self->columns; i++) {
+        const Column *c = &self->column[i];
+        memcpy(column_of(block, c), c->data, (size_t)(self->rows * c->width));
+    }
+    memcpy(block->memory + block->ends_at, open->memory + open->ends_at, (size_t)ends_size);
+    block->first = open->first;
+    block->rows = self->rows;
+    block->ends = open->ends;
+    open->first = self->position;
+    open->ends = self->rows = 0;
+    add_sealed(self, block);
+    set_open(self);
+    Py_RETURN_NONE;
 }
 
 /* Take the first sealed block off the list and return it; the caller has the reference. */
@@ -779,7 +853,7 @@ static inline End *
 next_end(Packer *self)
 {
     if (self->current->ends < self->room + 2)
-        return ends_of(self, self->current) + self->current->ends;
+        return end_of(self, self->current, self->current->ends);
     PyErr_SetString(PyExc_ValueError, "more ends than steps");
     return NULL;
 }
@@ -798,6 +872,7 @@ packer_end(Packer *self, PyObject *mark)
     End *end = next_end(self);
     if (end == NULL || PyList_Append(self->odd, mark) < 0)
         return NULL;
+    memset(end, 0, (size_t)self->end_size);
     *end = (End){.position = position, .flags = ODD};
     self->current->ends++;
     self->current->odd++;
@@ -812,23 +887,6 @@ as_int64(PyObject *value, long long *number)
         return 0;
     *number = PyLong_AsLongLongAndOverflow(value, &overflow);
     return !overflow;
-}
-
-/* Note an end whose final observation is an array: it stands in the first column's scratch. */
-static int
-end_with_array(Packer *self, long long flags, double epsilon, double duration)
-{
-    const Column *c = &self->column[0];
-    PyObject *known = isnan(epsilon) ? Py_NewRef(Py_None) : PyFloat_FromDouble(epsilon);
-    if (known == NULL)
-        return -1;
-    /* In the order of `MARK_FIELDS` in recorder/marks.py. */
-    PyObject *mark = Py_BuildValue("(L(y#)LNOOdd())", self->position, c->scratch, c->width, flags, known,
-                                   Py_None, Py_None, self->wall_offset + self->started, duration);
-    PyObject *noted = mark == NULL ? NULL : packer_end(self, mark);
-    Py_XDECREF(mark);
-    Py_XDECREF(noted);
-    return noted == NULL ? -1 : 0;
 }
 
 /* Find the keywords of a call of `finish`: whether there are no others. Calls from one place in the
@@ -935,24 +993,20 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
         duration = now - self->started;
     if (!flags)
         flags = INCOMPLETE;
-    if (self->plain_final == AN_ARRAY) {
-        if (end_with_array(self, flags, epsilon, duration) < 0)
-            return NULL;
-    }
-    else {
-        End *end = next_end(self);
-        if (end == NULL)
-            return NULL;
-        *end = (End){
-            .position = self->position,
-            .final = final,
-            .flags = flags,
-            .epsilon = epsilon,
-            .started = self->wall_offset + self->started,
-            .duration = duration,
-        };
-        self->current->ends++;
-    }
+    End *end = next_end(self);
+    if (end == NULL)
+        return NULL;
+    *end = (End){
+        .position = self->position,
+        .final = final,
+        .flags = flags,
+        .epsilon = epsilon,
+        .started = self->wall_offset + self->started,
+        .duration = duration,
+    };
+    if (self->final_width) /* what `write_array` took */
+        memcpy(end + 1, self->column[0].scratch, (size_t)self->final_width);
+    self->current->ends++;
     self->ended = self->position;
     self->open_return = 0.0;
     self->started = now;
@@ -963,12 +1017,37 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
     return PyLong_FromLongLong(self->episode++);
 }
 
+/* Have each end stand with room for an array like the first column's. */
+static int
+make_room_for_finals(Packer *self)
+{
+    Py_ssize_t width = self->columns ? self->column[0].width : 0;
+    if (width == self->final_width)
+        return 0;
+    if (self->position || self->current->ends) {
+        PyErr_SetString(PyExc_ValueError, "arm() comes before the first step");
+        return -1;
+    }
+    Block *block = self->current;
+    self->final_width = width;
+    self->end_size = (Py_ssize_t)sizeof(End) + ((width + 7) & ~(Py_ssize_t)7);
+    if (open_block(self) < 0)
+        return -1;
+    self->pool->users--; /* its memory is none of the new size */
+    block->pool = NULL;
+    Py_DECREF(block);
+    set_open(self);
+    return 0;
+}
+
 static PyObject *
 arm(Packer *self, PyObject *args)
 {
     PyObject *finish_slowly, *clock;
     if (!PyArg_ParseTuple(args, "iOOddi", &self->wake_fd, &finish_slowly, &clock,
                           &self->wall_offset, &self->wake_s, &self->plain_final))
+        return NULL;
+    if (self->plain_final == AN_ARRAY && make_room_for_finals(self) < 0)
         return NULL;
     Py_XSETREF(self->finish, Py_NewRef(finish_slowly));
     Py_XSETREF(self->clock, kept_clock(clock));
@@ -979,12 +1058,11 @@ arm(Packer *self, PyObject *args)
 static Py_ssize_t
 ends_until(const Packer *self, const Block *block, long long until, Py_ssize_t *odd)
 {
-    const End *end = ends_of(self, block) + block->ends_taken;
-    Py_ssize_t n = 0;
+    Py_ssize_t at = block->ends_taken;
     *odd = 0;
-    while (block->ends_taken + n < block->ends && end[n].position <= until)
-        *odd += (end[n++].flags & ODD) != 0;
-    return n;
+    for (const End *end; at < block->ends && (end = end_of(self, block, at))->position <= until; at++)
+        *odd += (end->flags & ODD) != 0;
+    return at - block->ends_taken;
 }
 
 static PyObject *
@@ -999,7 +1077,7 @@ take(Packer *self, PyObject *most_object)
     long long first = block->first + block->taken;
     Py_ssize_t ended = ends_until(self, block, first + n, &odd);
     PyObject *ends = PyBytes_FromStringAndSize(
-        (char *)(ends_of(self, block) + block->ends_taken), ended * (Py_ssize_t)sizeof(End));
+        (char *)end_of(self, block, block->ends_taken), ended * self->end_size);
     PyObject *marks = PyList_GetSlice(self->odd, 0, odd);
     PyObject *parts = PyTuple_New(self->columns);
     int failed = ends == NULL || marks == NULL || parts == NULL;
@@ -1007,7 +1085,7 @@ take(Packer *self, PyObject *most_object)
         Column *c = &self->column[i];
         PyObject *part = c->code == 'o'
             ? PyList_GetSlice(c->objects, 0, n)
-            : PyBytes_FromStringAndSize(block->memory + c->at + block->taken * c->width, n * c->width);
+            : PyBytes_FromStringAndSize(column_of(block, c) + block->taken * c->width, n * c->width);
         failed = part == NULL;
         PyTuple_SET_ITEM(parts, i, part);
     }
@@ -1179,7 +1257,7 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->plain = 1;
     self->wake_fd = -1;
     self->full = Py_NewRef(full);
-    Py_ssize_t n = PyTuple_GET_SIZE(specs), width = 0;
+    Py_ssize_t n = PyTuple_GET_SIZE(specs);
     find_words(self, NULL);
     if ((self->odd = PyList_New(0)) == NULL
         || (self->pool = PyMem_Calloc(1, sizeof(Pool))) == NULL
@@ -1194,21 +1272,14 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
             Py_DECREF(self);
             return NULL;
         }
-        width += self->column[i].width;
+        self->column[i].before = self->width;
+        self->width += self->column[i].width;
         self->plain &= self->column[i].code != 'o';
     }
     /* A multiple of 8, so that each column begins where a double may. */
-    self->room = width ? BLOCK_BYTES / width & ~7 : BLOCK_ROWS;
+    self->room = self->width ? BLOCK_BYTES / self->width & ~7 : BLOCK_ROWS;
     self->room = self->room < 8 ? 8 : self->room > BLOCK_ROWS ? BLOCK_ROWS : self->room;
-    self->ends_at = sizeof(Head); /* a multiple of 8 too */
-    for (Py_ssize_t i = 0; i < n; i++) {
-        self->column[i].at = self->ends_at;
-        self->ends_at += self->column[i].width * self->room;
-    }
-    self->memory_size = self->ends_at + (self->room + 2) * (Py_ssize_t)sizeof(End);
-    Py_ssize_t slots = (Py_ssize_t)(sizeof self->pool->memory / sizeof *self->pool->memory);
-    Py_ssize_t most = POOL_BYTES / self->memory_size;
-    self->pool->most = most < 2 ? 2 : most > slots ? slots : most;
+    self->end_size = sizeof(End);
     if (open_block(self) < 0) {
         Py_DECREF(self);
         return NULL;
@@ -1303,9 +1374,10 @@ next_block(Talk *t)
     head->position = block->first;
     head->rows = block->rows;
     head->started = block->started;
+    head->final_width = block->final_width;
     t->place.episodes += block->ends;
     if (block->ends)
-        t->place.begun = (ends_of(t->packer, block) + block->ends - 1)->position;
+        t->place.begun = end_of(t->packer, block, block->ends - 1)->position;
     t->block = block;
     t->block_written = 0;
     t->blocks++;
@@ -1542,6 +1614,7 @@ static PyMethodDef methods[] = {
      "See EpisodeRecorder.finish_episode."},
     {"open_episode", (PyCFunction)open_episode, METH_NOARGS, "open_episode() -> (length, return)"},
     {"hurry", (PyCFunction)hurry, METH_NOARGS, "hurry(): say that episodes ended"},
+    {"send", (PyCFunction)packer_send, METH_NOARGS, "send(): have what is held go as a block, now"},
     {"close", (PyCFunction)packer_close, METH_O, "close(error): raise it at each further step"},
     {NULL, NULL, 0, NULL},
 };
@@ -1552,6 +1625,7 @@ static PyMemberDef members[] = {
     {"open_return", T_DOUBLE, offsetof(Packer, open_return), 0, "its sum of rewards so far"},
     {"started", T_DOUBLE, offsetof(Packer, started), 0, "when it began, on the clock"},
     {"wake_s", T_DOUBLE, offsetof(Packer, wake_s), 0, "seconds between two ends that wake it"},
+    {"final_width", T_PYSSIZET, offsetof(Packer, final_width), READONLY, "bytes of a final observation in an end"},
     {"block_steps", T_PYSSIZET, offsetof(Packer, room), READONLY, "steps in a full block"},
     {"wake_fd", T_INT, offsetof(Packer, wake_fd), 0, "says when there is work; -1 for none"},
     {"woken", T_DOUBLE, offsetof(Packer, woken), 0, "when the pump was woken last"},

@@ -17,9 +17,10 @@
 
 enum { DUE = 1, ENDED = 2, OTHER = 4 };
 enum { MOST_NAMES = 8 };
+static const double SOONER = 0.2; /* of the time that rows are held, at most */
 
 static PyObject *one, *word_observation, *word_count, *word_calls, *word_locals, *word_exchange,
-    *word_state;
+    *word_state, *word_dones;
 
 /* Rows of one array after another, all of the first one's dtype and shape. */
 typedef struct {
@@ -39,6 +40,8 @@ typedef struct {
     PyObject *ends;  /* list: after how many rows, what was told, when */
     PyObject *clock; /* NULL: the system's */
     double seconds, due;
+    double last;        /* when the last row came; 0: none did */
+    double gap, before; /* longest between two rows, since `take` and in the time before it */
     int eager; /* an end is due at once */
 } Rows;
 
@@ -118,14 +121,25 @@ keep(Rows *self, PyObject *said, PyObject *const *values)
     return 1;
 }
 
-/* What is due after `keep`, whose answer is `kept`. */
+/* What is due after `keep`, whose answer is `kept`. Rows that might wait too long for the next are
+ * due before their time is over; but what came late once, by an evaluation say, is no reason to
+ * hold none. */
 static int
-due(const Rows *self, int kept, int ended)
+due(Rows *self, int kept, int ended)
 {
     if (kept < 1)
         return kept < 0 ? -1 : OTHER;
-    int now = self->count >= self->most || monotonic() >= self->due;
-    return (now ? DUE : 0) | (ended ? ENDED : 0);
+    double now = read_clock(self->clock);
+    if (now == -1.0 && PyErr_Occurred())
+        return -1;
+    if (self->last > 0.0 && now - self->last > self->gap)
+        self->gap = now - self->last;
+    self->last = now;
+    double next = self->gap > self->before ? self->gap : self->before;
+    if (next > self->seconds * SOONER)
+        next = self->seconds * SOONER;
+    int is_time = self->count >= self->most || now + next >= self->due;
+    return (is_time ? DUE : 0) | (ended ? ENDED : 0);
 }
 
 static int
@@ -293,6 +307,9 @@ rows_take(Rows *self, PyObject *unused)
         PyErr_SetString(PyExc_IndexError, "nothing is held");
         return NULL;
     }
+    double now = read_clock(self->clock);
+    if (now == -1.0 && PyErr_Occurred())
+        return NULL;
     PyObject *said = PyList_New(0), *ends = PyList_New(0), *arrays = PyList_New(self->columns);
     if (said == NULL || ends == NULL || arrays == NULL)
         goto failed;
@@ -311,7 +328,9 @@ rows_take(Rows *self, PyObject *unused)
     Py_SETREF(self->ends, ends);
     Py_DECREF(arrays);
     self->count = 0;
-    self->due = monotonic() + self->seconds;
+    self->due = now + self->seconds;
+    self->before = self->gap;
+    self->gap = 0.0;
     return result;
 failed:
     Py_XDECREF(said);
@@ -466,12 +485,13 @@ exchange_of(PyTypeObject *type)
 }
 
 /* An answer's numbers as bytes, where they are float32 in this process's memory and their library
- * shows them; else the answer. */
+ * shows them; else the answer. Right behind the network's own work the code for it is warm: a step
+ * later it takes several times as long, and to hold tensors means cold memory for those to come. */
 static PyObject *
 numbers_of(PyObject *answer)
 {
     Tensor tensor;
-    const Exchange *exchange = answer == Py_None ? NULL : exchange_of(Py_TYPE(answer));
+    const Exchange *exchange = exchange_of(Py_TYPE(answer));
     if (exchange == NULL)
         return Py_NewRef(answer);
     if (exchange->show(answer, &tensor) != 0) {
@@ -491,27 +511,49 @@ numbers_of(PyObject *answer)
     return PyBytes_FromStringAndSize(data, (Py_ssize_t)(count * 4));
 }
 
-/* Of many at once: it takes code of PyTorch's that nothing else needs, which is cold at each step,
- * and pushes out what training needs. A tensor that it was done for is let go of while it is warm. */
-static PyObject *
-numbers(PyObject *module, PyObject *answers)
+/* Whether a value is an array of so many rows of machine numbers of one type. */
+static int
+is_table(PyObject *value, int type, int nd, Py_ssize_t rows)
 {
-    (void)module;
-    if (!PyList_Check(answers)) {
-        PyErr_SetString(PyExc_TypeError, "numbers() takes a list");
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(answers); i++) {
-        PyObject *answer = Py_NewRef(PyList_GET_ITEM(answers, i)), *data = numbers_of(answer);
-        int failed = data == NULL || PyList_SetItem(answers, i, data) < 0;
-        Py_DECREF(answer);
-        if (failed)
-            return NULL;
-    }
-    Py_RETURN_NONE;
+    if (!PyArray_CheckExact(value))
+        return 0;
+    PyArrayObject *array = (PyArrayObject *)value;
+    return PyArray_TYPE(array) == type && PyArray_NDIM(array) == nd && PyArray_DIM(array, 0) == rows
+        && PyArray_ISCARRAY(array);
 }
 
-/* What was answered at a step count, and the observation that stood then. */
+static PyObject *
+fill_rows(PyObject *module, PyObject *const *args, Py_ssize_t given)
+{
+    (void)module;
+    Py_ssize_t count = given == 3 && PyList_Check(args[0]) ? PyList_GET_SIZE(args[0]) : -1;
+    if (count < 0 || !is_table(args[1], NPY_FLOAT32, 2, count) || !is_table(args[2], NPY_BOOL, 1, count)) {
+        PyErr_SetString(PyExc_TypeError, "fill_rows() takes a list, and arrays of as many rows");
+        return NULL;
+    }
+    Py_ssize_t n = PyArray_DIM((PyArrayObject *)args[1], 1), size = n * (Py_ssize_t)sizeof(float);
+    float *row = (float *)PyArray_DATA((PyArrayObject *)args[1]);
+    npy_bool *missing = (npy_bool *)PyArray_DATA((PyArrayObject *)args[2]);
+    PyObject *others = PyList_New(0);
+    for (Py_ssize_t i = 0; others != NULL && i < count; i++, row += n) {
+        PyObject *answer = PyList_GET_ITEM(args[0], i);
+        missing[i] = answer == Py_None;
+        if (missing[i])
+            for (Py_ssize_t k = 0; k < n; k++)
+                row[k] = (float)Py_NAN;
+        else if (PyBytes_CheckExact(answer) && PyBytes_GET_SIZE(answer) == size)
+            memcpy(row, PyBytes_AS_STRING(answer), (size_t)size);
+        else {
+            PyObject *place = PyLong_FromSsize_t(i);
+            if (place == NULL || PyList_Append(others, place) < 0)
+                Py_CLEAR(others);
+            Py_XDECREF(place);
+        }
+    }
+    return others;
+}
+
+/* What was answered at a step count, as its numbers, and the observation that stood then. */
 typedef struct {
     long long at;
     PyObject *observation, *answer;
@@ -522,7 +564,6 @@ typedef struct {
     PyObject *forward, *model;
     PyObject *state; /* the model's dict, or NULL */
     long long steps; /* by which the step count grows at a step */
-    int lasting;     /* answers are nobody else's, and can be held as they are */
     int listening;
     Answer newest, before; /* of two step counts */
 } Heard;
@@ -569,9 +610,10 @@ heard_call(Heard *self, PyObject *args, PyObject *kwargs)
     PyObject *answer = PyObject_Call(self->forward, args, kwargs);
     if (answer == NULL || !self->listening)
         return answer;
-    PyObject *observation = NULL;
+    PyObject *observation = NULL, *numbers = NULL;
     long long at = where(self, &observation);
-    if (observation == NULL) {
+    if (observation == NULL || (numbers = numbers_of(answer)) == NULL) {
+        Py_XDECREF(observation);
         Py_DECREF(answer);
         return NULL;
     }
@@ -582,7 +624,7 @@ heard_call(Heard *self, PyObject *args, PyObject *kwargs)
         forget(&gone);
     }
     Answer gone = self->newest;
-    self->newest = (Answer){at, observation, Py_NewRef(answer)};
+    self->newest = (Answer){at, observation, numbers};
     forget(&gone);
     return answer;
 }
@@ -609,9 +651,8 @@ heard_take(Heard *self, PyObject *unused)
     if (held->answer == NULL || held->at != asked)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
-        answer = self->lasting ? Py_NewRef(held->answer) : numbers_of(held->answer);
-    else
-        Py_INCREF(answer);
+        answer = held->answer;
+    Py_INCREF(answer);
     Py_XDECREF(observation);
     forget_all(self);
     return answer;
@@ -668,8 +709,7 @@ heard_init(Heard *self, PyObject *args, PyObject *kwargs)
         return -1;
     }
     self->steps = 1;
-    self->lasting = 0;
-    if (!PyArg_ParseTuple(args, "O|OLp", &forward, &model, &self->steps, &self->lasting))
+    if (!PyArg_ParseTuple(args, "O|OL", &forward, &model, &self->steps))
         return -1;
     Py_XSETREF(self->forward, Py_NewRef(forward));
     Py_XSETREF(self->model, Py_NewRef(model));
@@ -710,15 +750,28 @@ update_locals(PyObject *module, PyObject *const *args, Py_ssize_t given)
         PyErr_SetString(PyExc_TypeError, "update_locals() takes a callback's dict and local variables");
         return NULL;
     }
-    PyObject *locals = got(args[0], word_locals);
-    if (locals == NULL || PyDict_Update(locals, args[1]) < 0)
+    int whole = PyDict_Check(args[1]) ? PyDict_Contains(args[1], word_dones) : 0;
+    if (whole < 0)
+        return NULL;
+    PyObject *locals = whole ? Py_NewRef(args[1]) : NULL;
+    if (!whole) {
+        PyObject *before = got(args[0], word_locals);
+        locals = before == NULL ? NULL : PyDict_Copy(before);
+        if (locals == NULL || PyDict_Update(locals, args[1]) < 0) {
+            Py_XDECREF(locals);
+            return NULL;
+        }
+    }
+    int failed = PyDict_SetItem(args[0], word_locals, locals);
+    Py_DECREF(locals);
+    if (failed)
         return NULL;
     Py_RETURN_NONE;
 }
 
 static PyMethodDef functions[] = {
     {"update_locals", (PyCFunction)(void (*)(void))update_locals, METH_FASTCALL, "update_locals(state, given)"},
-    {"numbers", (PyCFunction)numbers, METH_O, "numbers(answers): replace each by its numbers as bytes"},
+    {"fill_rows", (PyCFunction)(void (*)(void))fill_rows, METH_FASTCALL, "fill_rows(answers, rows, missing) -> those of no row"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -741,7 +794,9 @@ PyInit__rows(void)
     word_locals = PyUnicode_InternFromString("locals");
     word_exchange = PyUnicode_InternFromString("__dlpack_c_exchange_api__");
     word_state = PyUnicode_InternFromString("__dict__");
-    if (!one || !word_observation || !word_count || !word_calls || !word_locals || !word_exchange || !word_state)
+    word_dones = PyUnicode_InternFromString("dones");
+    if (!one || !word_observation || !word_count || !word_calls || !word_locals || !word_exchange || !word_state
+        || !word_dones)
         return NULL;
     if (PyType_Ready(&RowsType) < 0 || PyType_Ready(&HeardType) < 0)
         return NULL;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -84,12 +85,15 @@ def as_column(column: Column, given: Any, count: int) -> Any:
     if column.packed:
         return [pack(value) for value in given]
     batch: Array = given if given.__class__ is np.ndarray else np.asarray(given)
-    own = batch.dtype == column.dtype
-    rows = batch if own else _converted(batch, np.dtype(column.dtype))
+    dtype = _dtype(column.dtype)
+    rows = batch if batch.dtype == dtype else _converted(batch, dtype)
     shape = (count, *column.shape)
     if rows is None or rows.shape != shape:
         raise misfit(Column(column.name, column.dtype, shape), given)
     return rows
+
+
+_dtype = cache(np.dtype)  # of a name, which numpy would read each time
 
 
 def _converted(batch: Array, dtype: np.dtype[Any]) -> Array | None:

@@ -98,7 +98,7 @@ class Capture:
             and the marks.
         """
         count, first, parts, ends, odd = self.packer.take(most)
-        return count, first, parts, Marks(ends, odd)
+        return count, first, parts, Marks(ends, odd, self.packer.final_width)
 
 
 def _leaf_columns(

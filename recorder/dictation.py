@@ -99,13 +99,13 @@ class Scribe:
         """Do what one message says; return the answer to it, if it has one."""
         kind, *fields = message
         if kind == "steps":
-            at, count, started_at, odd = fields
+            at, count, started_at, odd, final_width = fields
             *columns, ends = parts
-            self._add(Place(*at), count, started_at, columns, Marks(ends, odd))
+            self._add(Place(*at), count, started_at, columns, Marks(ends, odd, final_width))
         elif kind == "block":
-            at, count, started_at = fields
+            at, count, started_at, final_width = fields
             *columns, ends = cut_block(self._specs, parts[0], count)
-            self._add(Place(*at), count, started_at, columns, Marks(ends))
+            self._add(Place(*at), count, started_at, columns, Marks(ends, (), final_width))
         elif kind == "event":
             when, episode, step, name, text, data = fields
             event = Event(when, episode, step, name, text, json.loads(data))

@@ -17,10 +17,10 @@ from typing import Any
 
 _LENGTH = struct.Struct("<Q")
 
-BLOCK = struct.Struct("<Qqqqqqd")
+BLOCK = struct.Struct("<Qqqqqqdq")
 """What stands before a block: how many bytes follow the length, `_BLOCK` set in it; position,
 episodes, beginning of the running episode and events before it (`Place`); rows; when the
-episode that runs behind it began (unix seconds)."""
+episode that runs behind it began (unix seconds); the bytes of a final observation (`Marks`)."""
 
 _BLOCK = 1 << 63
 _ROOM = 1 << 16
@@ -85,10 +85,10 @@ class FrameReader:
             if len(held) < behind_head:
                 break
             if length & _BLOCK:
-                _, *before, rows, started_at = BLOCK.unpack_from(held, at)
+                _, *before, rows, started_at, final_width = BLOCK.unpack_from(held, at)
                 lent = True
                 yield (
-                    ("block", tuple(before), rows, started_at),
+                    ("block", tuple(before), rows, started_at, final_width),
                     [held[at + BLOCK.size : behind_head]],
                 )
                 at, need = behind_head, _LENGTH.size

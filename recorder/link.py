@@ -132,7 +132,7 @@ class WriterLink:
         """
         before, after = places
         count = after.position - before.position
-        message = ("steps", tuple(before), count, started_at, [*marks.odd])
+        message = ("steps", tuple(before), count, started_at, [*marks.odd], marks.final_width)
         self._send(message, (*parts, marks.ends), before, after)
 
     def send_event(self, message: Message, parts: Sequence[Any] = ()) -> None:
@@ -214,7 +214,8 @@ class WriterLink:
                 )  # fmt: skip
             self._unsent = without(self._unsent, written)
             for block in blocks:
-                self._keep(*self.move(block.first, block.rows, Marks(block.ends())), [block])
+                marks = Marks(block.ends(), (), block.final_width)
+                self._keep(*self.move(block.first, block.rows, marks), [block])
             if left:
                 self._unsent.append(memoryview(blocks[-1])[-left:])
             if error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import Any, overload
 
@@ -24,13 +25,14 @@ MARK_FIELDS = (
 )  # fmt: skip
 
 END = struct.Struct("=qqqddd")
-"""The common end of an episode as the training thread notes it: position, the final observation,
-which is an int, flags, epsilon (NaN for none), when it began (unix seconds), its duration."""
+"""The common end of an episode as the training thread notes it: position, the final observation
+where it is an int, flags, epsilon (NaN for none), when it began (unix seconds), its duration.
+Where final observations are arrays, one stands behind it, and as much as makes a multiple of 8."""
 
-_NUMBERS = np.dtype(
-    [("position", "i8"), ("final", "i8"), ("flags", "i8"),
-     ("epsilon", "f8"), ("started_at", "f8"), ("duration_s", "f8")]
-)  # fmt: skip
+_NUMBERS = [
+    ("position", "i8"), ("final", "i8"), ("flags", "i8"),
+    ("epsilon", "f8"), ("started_at", "f8"), ("duration_s", "f8"),
+]  # fmt: skip
 """The same, for many at once."""
 
 ODD = 256
@@ -44,13 +46,18 @@ class Marks(Sequence[Mark]):
     more than anything else that is done with them there.
 
     Args:
-        ends: an `END` for each.
+        ends: an `END` for each, and what stands behind it.
         odd: the marks that are not common, in order.
+        final_width: bytes of a final observation that is an array; 0 where none is.
     """
 
-    def __init__(self, ends: bytes | memoryview = b"", odd: Sequence[Mark] = ()) -> None:
+    def __init__(
+        self, ends: bytes | memoryview = b"", odd: Sequence[Mark] = (), final_width: int = 0
+    ) -> None:
         self.ends = ends
         self.odd = odd
+        self.final_width = final_width
+        self._end = _end(final_width)
 
     @classmethod
     def of(cls, marks: Sequence[Mark]) -> Marks:
@@ -58,16 +65,19 @@ class Marks(Sequence[Mark]):
         return cls(b"".join(END.pack(mark[0], 0, ODD, 0.0, 0.0, 0.0) for mark in marks), marks)
 
     def __len__(self) -> int:
-        return len(self.ends) // END.size
+        return len(self.ends) // self._end.size
 
     def __iter__(self) -> Iterator[Mark]:
-        odd = iter(self.odd)
-        for position, final, flags, epsilon, started, duration in END.iter_unpack(self.ends):
+        odd, arrays = iter(self.odd), self.final_width > 0
+        for position, final, flags, epsilon, started, duration, array in self._end.iter_unpack(
+            self.ends
+        ):
             if flags & ODD:
                 yield next(odd)
-            else:
-                known = None if epsilon != epsilon else epsilon
-                yield position, (final,), flags, known, None, None, started, duration, ()
+                continue
+            last = (array if arrays else final,)
+            known = None if epsilon != epsilon else epsilon
+            yield position, last, flags, known, None, None, started, duration, ()
 
     @overload
     def __getitem__(self, index: int) -> Mark: ...
@@ -79,13 +89,15 @@ class Marks(Sequence[Mark]):
             if step != 1:
                 return [*self][index]
             first = sum(1 for at in range(start) if self._is_odd(at)) if self.odd else 0
-            part = self.ends[start * END.size : max(start, stop) * END.size]
-            return Marks(part, [*islice(self.odd, first, None)] if self.odd else ())
+            size = self._end.size
+            part = self.ends[start * size : max(start, stop) * size]
+            odd = [*islice(self.odd, first, None)] if self.odd else ()
+            return Marks(part, odd, self.final_width)
         at = range(len(self))[index]
         return next(iter(self[at : at + 1]))
 
     def _is_odd(self, at: int) -> bool:
-        flags: int = END.unpack_from(self.ends, at * END.size)[2]
+        flags: int = END.unpack_from(self.ends, at * self._end.size)[2]
         return bool(flags & ODD)
 
     def columns(self) -> list[Any]:
@@ -93,9 +105,12 @@ class Marks(Sequence[Mark]):
         if self.odd or not len(self):
             return columns_of([*self])
         count = len(self)
-        numbers = np.frombuffer(self.ends, _NUMBERS)
+        numbers = np.frombuffer(self.ends, _dtype(self._end.size))
+        finals: Any = numbers["final"]
+        if self.final_width:
+            finals = [told[-1:] for told in self._end.iter_unpack(self.ends)]
         return [
-            numbers["position"], numbers["final"], numbers["flags"], numbers["epsilon"],
+            numbers["position"], finals, numbers["flags"], numbers["epsilon"],
             [None] * count, [None] * count, numbers["started_at"], numbers["duration_s"],
             [()] * count,
         ]  # fmt: skip
@@ -103,8 +118,22 @@ class Marks(Sequence[Mark]):
     def position(self, index: int) -> int:
         """Return the position of one of them."""
         at = range(len(self))[index]
-        found: int = END.unpack_from(self.ends, at * END.size)[0]
+        found: int = END.unpack_from(self.ends, at * self._end.size)[0]
         return found
+
+
+@cache
+def _end(final_width: int) -> struct.Struct:
+    """An `END`, and the bytes behind it."""
+    return struct.Struct(f"{END.format}{final_width}s{-final_width % 8}x")
+
+
+@cache
+def _dtype(size: int) -> np.dtype[Any]:
+    """An `END` within so many bytes."""
+    names, formats = zip(*_NUMBERS, strict=True)
+    offsets = [8 * place for place in range(len(names))]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
 def columns_of(marks: Sequence[Mark]) -> list[Any]:
@@ -116,10 +145,10 @@ def columns_of(marks: Sequence[Mark]) -> list[Any]:
     if isinstance(marks, Marks):
         return marks.columns()
     columns: list[Any] = [list(c) for c in zip(*marks, strict=True)] or [[] for _ in MARK_FIELDS]
-    for place, name in enumerate(MARK_FIELDS):
-        dtype = _NUMBERS.fields.get(name) if name != "final" else None  # type: ignore[union-attr]
-        if dtype is not None:
-            columns[place] = np.array(columns[place], dtype[0])
+    for name, dtype in _NUMBERS:
+        if name != "final":
+            place = MARK_FIELDS.index(name)
+            columns[place] = np.array(columns[place], dtype)
     return columns
 
 

@@ -21,15 +21,17 @@ AN_INT, AN_ARRAY = 1, 2
 
 
 class Block(Protocol):
-    """A full block that was sent; its bytes are the message (`frames.BLOCK`).
+    """A block that was sent; its bytes are the message (`frames.BLOCK`).
 
     Attributes:
         first: position of its first step.
         rows: how many steps.
+        final_width: as of `Marks`.
     """
 
     first: int
     rows: int
+    final_width: int
 
     def parts(self) -> tuple[memoryview, ...]:
         """Return the columns."""
@@ -42,7 +44,7 @@ class Block(Protocol):
 
 
 class Carry(Protocol):
-    """Sends blocks as they become full, as `pipes.exchange` does buffers."""
+    """Sends blocks as they become full, or are sent, as `pipes.exchange` does buffers."""
 
     def __call__(
         self,
@@ -56,12 +58,12 @@ class Carry(Protocol):
         prompt: bool,
         /,
     ) -> tuple[int, bytes | None, bool, list[Block], int, int]:
-        """Write buffers, then each block that is full; without the interpreter's lock.
+        """Write buffers, then each block that is to go; without the interpreter's lock.
 
         Args:
             sink: see `exchange`.
             source: see `exchange`.
-            wake: see `exchange`; that a block is full wakes nobody else.
+            wake: see `exchange`; that a block is to go wakes nobody else.
             buffers: see `exchange`.
             timeout: see `exchange`.
             place: where the first block goes (`Place`, as a tuple).
@@ -85,6 +87,7 @@ class Packer(Protocol):
         woken: when the pump was woken last.
         wake_fd: descriptor that wakes it, not blocking; -1 for none.
         wake_s: seconds between two ends of episodes that wake it.
+        final_width: as of `Marks`, of the ends that are taken.
     """
 
     ended: int
@@ -94,6 +97,7 @@ class Packer(Protocol):
     woken: float
     wake_fd: int
     wake_s: float
+    final_width: int
 
     @property
     def block_steps(self) -> int:
@@ -162,6 +166,10 @@ class Packer(Protocol):
     def hurry(self) -> None:
         """Wake the pump for ends of episodes, and keep the interpreter's lock, if that can be."""
 
+    def send(self) -> None:
+        """Have what is held go now, without the interpreter's lock where it can, for which it must
+        all be of the common form; else `hurry`."""
+
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""
 
@@ -196,8 +204,9 @@ def is_compiled() -> bool:
 def cut_block(specs: Iterable[Spec], body: bytes, rows: int) -> list[memoryview]:
     """Return the columns of a block (`frames.BLOCK`) and, last, the ends within it."""
     parts, at, view = [], 0, memoryview(body)
+    room = rows + -rows % 8
     for spec in specs:
-        size = spec.column.width * spec.stored.itemsize * rows
-        parts.append(view[at : at + size])
-        at += size
+        width = spec.column.width * spec.stored.itemsize
+        parts.append(view[at : at + width * rows])
+        at += width * room
     return [*parts, view[at:]]

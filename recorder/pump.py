@@ -95,6 +95,11 @@ class Pump(threading.Thread):
         return self._wake_write
 
     @property
+    def is_watched(self) -> bool:
+        """Whether anybody waits for each episode."""
+        return self._showcase.is_watched
+
+    @property
     def counters(self) -> Counters:
         """What became of the work so far."""
         return self._link.counters
@@ -273,7 +278,7 @@ class Pump(threading.Thread):
     def _carried(self, blocks: Sequence[Block]) -> None:
         """Note and show what went by itself."""
         self._make_room()
-        ends = [Marks(block.ends()) for block in blocks]
+        ends = [Marks(block.ends(), (), block.final_width) for block in blocks]
         later = sum(map(len, ends))
         for block, marks in zip(blocks, ends, strict=True):
             later -= len(marks)

@@ -32,6 +32,7 @@ class PythonPacker:
 
     carry = None
     block_steps = 0
+    final_width = 0
 
     def __init__(
         self, specs: tuple[Spec, ...], positional: int, capacity: int, full: Callable[[], None]
@@ -155,6 +156,8 @@ class PythonPacker:
         """Wake the pump for ends of episodes."""
         with contextlib.suppress(OSError):  # full means it is awake already
             os.write(self.wake_fd, ENDED)
+
+    send = hurry
 
     def close(self, error: Exception, /) -> None:
         """Raise `error` at each further step."""

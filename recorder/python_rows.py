@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ Array = np.ndarray[Any, Any]
 DUE, ENDED, OTHER = 1, 2, 4
 """What `add` and `note` return, added up: it is time to take; the step ended an episode; these
 are no arrays, or others than those that are held, and were not kept."""
+
+_SOONER = 0.2  # of the time that rows are held, at most
 
 
 class Rows:
@@ -24,8 +26,9 @@ class Rows:
     Args:
         arrays: how many.
         most: rows that are held at most.
-        seconds: from one `take` until rows are due.
-        clock: monotonic seconds, for the ends of episodes.
+        seconds: from one `take` until rows are due; sooner, by a fifth of it at most, where the
+            next may come too late, as rows came since the last `take` or the one before.
+        clock: monotonic seconds.
 
     Attributes:
         eager: an end of an episode is due at once.
@@ -44,7 +47,7 @@ class Rows:
         self._most = most
         self._seconds = seconds
         self._clock = clock
-        self._due = 0.0
+        self._due = self._last = self._gap = self._before = 0.0
         self.eager: bool | int = False
         self._ends: list[tuple[int, Any, float]] = []
         self._said: list[Any] = []
@@ -75,7 +78,12 @@ class Rows:
         self._said.append(said)
         for rows, array in zip(self._rows, arrays, strict=True):
             rows.append(array.copy())
-        return DUE if len(self) >= self._most or time.perf_counter() >= self._due else 0
+        now = self._clock()
+        if self._last > 0:
+            self._gap = max(self._gap, now - self._last)
+        self._last = now
+        next_in = min(max(self._gap, self._before), self._seconds * _SOONER)
+        return DUE if len(self) >= self._most or now + next_in >= self._due else 0
 
     def note(self, said: Any, given: Mapping[str, Any], names: tuple[str, ...], /) -> int:
         """Keep a row of each array that a dict has; and say whether the step ended an episode.
@@ -150,7 +158,8 @@ class Rows:
         taken = self._said, [np.concatenate(rows) for rows in self._rows], self._ends
         self._ends = []
         self._said, self._rows = [], [[] for _ in self._rows]
-        self._due = time.perf_counter() + self._seconds
+        self._due = self._clock() + self._seconds
+        self._gap, self._before = 0.0, self._gap
         return taken
 
 
@@ -171,20 +180,10 @@ class Heard:
         forward: is called.
         model: has `num_timesteps` and `_last_obs`; None: no answer is kept.
         steps: by how many the step count grows at a step.
-        lasting: answers are tensors that nobody else has or changes, and can be held as they
-            are; else they are copied when they are taken.
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., Any],
-        model: Any = None,
-        steps: int = 1,
-        lasting: bool = False,
-        /,
-    ) -> None:
+    def __init__(self, forward: Callable[..., Any], model: Any = None, steps: int = 1, /) -> None:
         self._forward = forward
-        self._lasting = lasting
         self._model = model
         self._steps = steps
         self._listening = False
@@ -194,7 +193,9 @@ class Heard:
         """Call `forward`."""
         answer = self._forward(*asked, **how)
         if self._listening:
-            self._answers[self._model.num_timesteps] = self._model._last_obs, answer
+            is_tensor = hasattr(answer, "detach") and hasattr(answer, "clone")
+            kept = answer.detach().clone() if is_tensor else answer
+            self._answers[self._model.num_timesteps] = self._model._last_obs, kept
             if len(self._answers) > 2:
                 self._answers.pop(next(iter(self._answers)))
         return answer
@@ -207,8 +208,9 @@ class Heard:
     def take(self, given: Any, /) -> Any:
         """Return the answer to the question for the step that was made, or None; forget all.
 
-        The compiled one copies an answer that does not last as its numbers' bytes (see `numbers`),
-        and returns one as it is whose numbers it cannot have.
+        It is a copy: networks may answer with what they go on changing. The compiled one's are
+        bytes where a tensor is float32 in this process's memory and its library shows it (DLPack's
+        C exchange API: PyTorch since 2.10), and the tensor itself where it cannot copy.
 
         Args:
             given: is not looked at; others find there what was said.
@@ -218,25 +220,47 @@ class Heard:
         asked = self._model.num_timesteps - self._steps
         observation, answer = self._answers.get(asked, (None, None))
         self._answers.clear()
-        if observation is not self._model._last_obs:
-            return None
-        is_tensor = hasattr(answer, "detach") and hasattr(answer, "clone")
-        return answer.detach().clone() if is_tensor and not self._lasting else answer
+        return answer if observation is self._model._last_obs else None
 
 
-def update_locals(state: Mapping[str, Any], given: Mapping[str, Any], /) -> None:
-    """Be a callback's `update_locals`, as `Rows.step` is its `on_step`."""
-    state["locals"].update(given)
+def update_locals(state: dict[str, Any], given: Mapping[str, Any], /) -> None:
+    """Be a callback's `update_locals`, as `Rows.step` is its `on_step`.
+
+    Stable-Baselines3 copies the training loop's variables one by one, which takes longer than all
+    else that is done with a step. Here the loop's own dict is taken, if it is that of a step.
+
+    Args:
+        state: the callback's attributes; its `locals` are exchanged.
+        given: the variables; those of a step have `dones`, and others are added to what is there.
+    """
+    state["locals"] = given if "dones" in given else {**state["locals"], **given}
 
 
-def numbers(answers: list[Any], /) -> None:
-    """Replace answers of networks in a list, each by its numbers' bytes where those can be had.
+def fill_rows(answers: Sequence[Any], rows: Array, missing: Array, /) -> list[int]:
+    """Fill arrays with what was answered.
 
-    The compiled one has them where they are float32 in this process's memory and their library
-    shows them (DLPack's C exchange API: PyTorch since 2.10). Others stay what they are.
+    Args:
+        answers: each numbers' bytes, or None where there is no answer; anything else is none of
+            this function's.
+        rows: float32 `(answers, numbers)`: NaN where there is no answer.
+        missing: bool `(answers,)`: where there is none.
+
+    Returns:
+        Those that are something else, by their places in the list; their rows are not filled.
 
     Raises:
-        TypeError: it is no list.
+        TypeError: it is no list, or an array is not as above.
     """
-    if not isinstance(answers, list):
-        raise TypeError("numbers() takes a list")
+    fits = isinstance(answers, list) and rows.shape[:-1] == missing.shape == (len(answers),)
+    if not fits or rows.dtype != np.float32 or missing.dtype != np.bool_:
+        raise TypeError("fill_rows() takes a list, and arrays of as many rows")
+    others = []
+    for place, answer in enumerate(answers):
+        missing[place] = answer is None
+        if answer is None:
+            rows[place] = np.nan
+        elif type(answer) is bytes and len(answer) == rows[place].nbytes:
+            rows[place] = np.frombuffer(answer, np.float32)
+        else:
+            others.append(place)
+    return others

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from recorder.python_rows import DUE, ENDED, OTHER
 
 if TYPE_CHECKING:
-    from recorder.python_rows import Heard, Rows, numbers, update_locals
+    from recorder.python_rows import Heard, Rows, fill_rows, update_locals
 else:
     try:
         compiled = importlib.import_module("recorder._rows")
     except ImportError:
         compiled = importlib.import_module("recorder.python_rows")
     Heard, Rows = compiled.Heard, compiled.Rows
-    numbers, update_locals = compiled.numbers, compiled.update_locals
+    fill_rows, update_locals = compiled.fill_rows, compiled.update_locals
 
-__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows", "numbers", "update_locals"]
+__all__ = ["DUE", "ENDED", "OTHER", "Heard", "Rows", "fill_rows", "update_locals"]

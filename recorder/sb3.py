@@ -265,7 +265,7 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
     def _end_of(self, told: tuple[Mapping[str, Any], tuple[int, float | None]]) -> End:
         info, about = told
         truncated = bool(info.get("TimeLimit.truncated", False))
-        return End(info.get("terminal_observation"), truncated, self._facts(about))
+        return End(info.get("terminal_observation"), truncated, self._epsilon(about))
 
     def _on_training_end(self) -> None:
         self._end("finished")
@@ -285,17 +285,21 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
             if self._given is None:
                 self.recorder.close(status)
 
-    def _facts(self, about: tuple[int, float | None] | None = None) -> Mapping[str, Any]:
-        """What is known of an episode that ends.
+    def _facts(self) -> Mapping[str, Any]:
+        """What is known of an episode that ends now."""
+        return {"epsilon": self._epsilon(self._about(self._training))}
+
+    def _epsilon(self, about: tuple[int, float | None]) -> float | None:
+        """The exploration rate of an episode.
 
         Args:
-            about: the model's step count and exploration rate then; now where None.
+            about: the model's step count and exploration rate when it ended.
         """
+        steps, rate = about
         model: Any = self._training
-        steps, rate = about or self._about(model)
         if rate is not None and steps - model.n_envs < model.learning_starts:
-            rate = 1.0  # before learning starts all actions are random, whatever the rate
-        return {"epsilon": rate}
+            return 1.0  # before learning starts all actions are random, whatever the rate
+        return rate
 
 
 class _Source:

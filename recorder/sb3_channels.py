@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces as gym_spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.dqn.policies import QNetwork
 from torch import cat
-from torch.nn import Linear, Sequential
 
 from recorder.columns import Channel
-from recorder.rows import Heard, numbers
+from recorder.rows import Heard, fill_rows
 
 Array = np.ndarray[Any, Any]
 
@@ -38,10 +36,7 @@ class Channels:
         return {}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
-        """Return what was said of several steps of the only environment, a row a step.
-
-        A list of it is used up.
-        """
+        """Return what was said of several steps of the only environment, a row a step."""
         return {}
 
     def close(self) -> None:
@@ -59,9 +54,7 @@ class _Heard(Heard):
     """
 
     def __init__(self, network: Any, own: Any = None, model: Any = None, steps: int = 1) -> None:
-        # Of several environments an answer is used at its step.
-        lasting = steps == 1 and own is None and _answers_anew(network)
-        super().__init__(own or type(network).forward.__get__(network), model, steps, lasting)
+        super().__init__(own or type(network).forward.__get__(network), model, steps)
         self.network = network
         self.own = own
 
@@ -70,16 +63,6 @@ class _Heard(Heard):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Heard, (self.network, self.own)
-
-
-def _answers_anew(network: Any) -> bool:
-    """Whether each answer is a tensor of its own, of its own memory: as a last layer makes it that
-    is a plain one. A table's row, say, is a part of what training changes."""
-    layers: Any = getattr(network, "q_net", None)
-    if type(network) is not QNetwork or type(layers) is not Sequential or not len(layers):
-        return False
-    hooks = layers._forward_hooks or layers[-1]._forward_hooks
-    return type(layers[-1]) is Linear and not hooks
 
 
 class _QValues(Channels):
@@ -111,31 +94,18 @@ class _QValues(Channels):
     def of_step(self, said: Any) -> dict[str, Any]:
         if said is None:
             return {"q_values": self._no_values, "explored": self._explored}
-        return {"q_values": self._rows([said]), "explored": self._greedy}
+        is_bytes = said.__class__ is bytes
+        rows = np.frombuffer(said, np.float32) if is_bytes else _rows([said])
+        return {"q_values": rows.reshape(-1, self._actions), "explored": self._greedy}
 
     def of_each(self, said: Sequence[Any]) -> Mapping[str, Array]:
-        explored = np.array([answer is None for answer in said])
         said = said if isinstance(said, list) else [*said]
-        numbers(said)
-        blank = self._no_values[0]
-        try:  # the usual, in one go
-            values = self._joined([blank if answer is None else answer for answer in said])
-        except TypeError:  # tensors are among them
-            values = np.full((len(said), self._actions), np.nan, dtype=np.float32)
-            values[~explored] = self._rows([answer for answer in said if answer is not None])
+        values = np.empty((len(said), self._actions), dtype=np.float32)
+        explored = np.empty(len(said), dtype=bool)
+        others = fill_rows(said, values, explored)
+        if others:
+            values[others] = _rows([said[place] for place in others])
         return {"q_values": values, "explored": explored}
-
-    def _rows(self, answers: list[Any]) -> Array:
-        """The rows of answers, each a tensor or a tensor's float32 numbers as bytes."""
-        kinds = {answer.__class__ is bytes for answer in answers}
-        if kinds == {True}:
-            return self._joined(answers)
-        if kinds == {False}:
-            return _rows(answers)
-        return np.concatenate([self._rows([answer]) for answer in answers])
-
-    def _joined(self, numbers: list[Any]) -> Array:
-        return np.frombuffer(b"".join(numbers), np.float32).reshape(-1, self._actions)
 
     def close(self) -> None:
         heard = vars(self._model.q_net).pop("forward", None)

@@ -111,6 +111,24 @@ class Stream:
             duration_s=None if at is None else self.recorder.seconds_until(at),
         )
 
+    def go_on(
+        self, final_observation: Any, truncated: bool, epsilon: float | None, at: float
+    ) -> None:
+        """`end` an episode that was truncated or has terminated, and `begin` the next at once."""
+        recorder = self.recorder
+        recorder.finish_episode(
+            final_observation,
+            terminated=not truncated,
+            truncated=truncated,
+            seed=self._seed,
+            epsilon=epsilon,
+            tags=self._tags,
+            duration_s=recorder.seconds_until(at),
+        )
+        self._seed, self._tags = None, ()
+        self.running = True
+        recorder.start_episode(at)
+
     def break_off(self, facts: Mapping[str, Any] | None = None) -> None:
         """Keep what there is of a running episode as incomplete; one of no steps is none."""
         if self.running and self.recorder.has_open_steps:

@@ -15,7 +15,8 @@ from recorder.facts import checked_facts, checked_seconds
 if TYPE_CHECKING:
     from recorder.recorder import EpisodeRecorder
 
-TOLD_LOOK_S = 0.5
+# For what it does not tell of: it is sent on all the same.
+TOLD_LOOK_S = 1.0
 
 
 class WholeEpisodes:
@@ -139,4 +140,7 @@ class WholeEpisodes:
 
     def hurry(self) -> None:
         """Have what was recorded sent on now."""
-        cast("EpisodeRecorder", self)._capture.packer.hurry()
+        recorder = cast("EpisodeRecorder", self)
+        packer = recorder._capture.packer
+        # Who watches is shown it at once; for the tape alone it goes by itself.
+        (packer.hurry if recorder._pump.is_watched else packer.send)()

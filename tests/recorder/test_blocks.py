@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from recorder.check import check_run
 from recorder.columns import Channel, Column
 from recorder.frames import FrameReader, to_frame
 from recorder.marks import Marks
-from recorder.packer import cut_block, make_packer
+from recorder.packer import AN_ARRAY, AN_INT, cut_block, make_packer
 from recorder.pipes import without
 from recorder.values import spec_for
 from tests.recorder.recorder_kit import need_compiled
@@ -61,10 +62,10 @@ def pipes() -> Iterator[Pipes]:
         os.close(descriptor)
 
 
-def armed(pipes: Pipes, specs=SPECS, limit: int = 1 << 20):
+def armed(pipes: Pipes, specs=SPECS, final: int = AN_INT):
     need_compiled()
-    packer = make_packer(specs, 3, limit, pytest.fail)
-    packer.arm(pipes.waker, pytest.fail, lambda: 2.0, 100.0, 1e9, True)
+    packer = make_packer(specs, 3, 1 << 20, pytest.fail)
+    packer.arm(pipes.waker, pytest.fail, lambda: 2.0, 100.0, 1e9, final)
     return packer
 
 
@@ -127,7 +128,7 @@ def test_full_blocks_go_as_they_are_and_the_rest_is_taken(pipes):
     assert packer.count == 100
     episodes = begun = 0
     for number, ((message, (body,)), block) in enumerate(zip(reader.found, blocks, strict=True)):
-        assert message == ("block", (number * full, episodes, begun, 0), full, 102.0)
+        assert message == ("block", (number * full, episodes, begun, 0), full, 102.0, 0)
         *parts, ends = cut_block(SPECS, body, full)
         assert_steps(parts, bytes(ends), number * full, full)
         assert (block.first, block.rows, block.ends()) == (number * full, full, bytes(ends))
@@ -184,6 +185,111 @@ def test_a_block_that_was_taken_from_is_taken_to_its_end(pipes):
     assert (count, first) == (full - 50, 50)
     assert_steps(parts, ends, first, count)
     assert packer.count == 20
+
+
+def test_what_is_sent_goes_before_its_block_is_full(pipes):
+    """As one message like those of full blocks, also behind one; rows go on in the same block."""
+    packer = armed(pipes)
+    full = packer.block_steps
+    firsts = [0, 100, 107, full + 107, full + 120]
+    put(packer, 0, 100)
+    packer.send()
+    put(packer, 100, 107)
+    packer.send()
+    put(packer, 107, full + 120)
+    packer.send()
+    put(packer, full + 120, full + 121)
+    assert packer.count == full + 121
+    reader = Reader(pipes.taken, 4)
+    blocks = carry(packer, pipes, 0.5)[3]
+    reader.join()
+    assert [(block.first, block.first + block.rows) for block in blocks] == [*pairwise(firsts)]
+    for (message, (body,)), block in zip(reader.found, blocks, strict=True):
+        ended = block.first // LENGTH
+        place = (block.first, ended, ended * LENGTH, 0)
+        assert message == ("block", place, block.rows, 102.0, 0)
+        *parts, ends = cut_block(SPECS, body, block.rows)
+        assert_steps(parts, bytes(ends), block.first, block.rows)
+        assert_steps(block.parts(), block.ends(), block.first, block.rows)
+    count, first, parts, ends, _ = packer.take(1000)
+    assert_steps(parts, ends, first, count)
+    assert (count, first) == (1, full + 120)
+
+
+def test_what_is_sent_and_not_carried_is_taken_as_it_was(pipes):
+    """As by one who has to look at it: by pieces, too."""
+    packer = armed(pipes)
+    put(packer, 0, 99)
+    packer.send()
+    put(packer, 99, 120)
+    stops = [0]
+    while packer.count:
+        count, first, parts, ends, _ = packer.take(40)
+        assert first == stops[-1]
+        assert_steps(parts, ends, first, count)
+        stops.append(first + count)
+    assert stops == [0, 40, 80, 99, 120]
+
+
+def test_what_cannot_be_sent_as_it_is_wakes_who_takes_it(pipes):
+    """Nothing, what was taken from, and an end of another form."""
+
+    def is_asked_for() -> bool:
+        packer.send()
+        return os.read(pipes.wake, 9) == b"e" and carry(packer, pipes, 0.0)[3] == []
+
+    packer = armed(pipes)
+    assert is_asked_for()
+    put(packer, 0, 50)
+    assert packer.take(20)[0] == 20
+    assert is_asked_for()
+    assert packer.take(99)[0] == 30
+    put(packer, 50, 60)
+    packer.end((60, None, 0, None, 7, None, 0.0, 0.0, ("odd",)))
+    assert is_asked_for()
+    count, first, _, ends, odd = packer.take(99)
+    assert (count, first, len(Marks(ends, odd)), len(odd)) == (10, 50, 2, 1)
+
+
+def test_ends_take_final_observations_that_are_arrays_along(pipes):
+    """Their bytes stand behind each, in a block as in what is taken."""
+    columns = (Column("observation", "int16", (3,)), *(spec.column for spec in SPECS[1:3]))
+    specs = tuple(map(spec_for, columns))
+    packer = armed(pipes, specs, AN_ARRAY)
+
+    def put_arrays(start: int, stop: int) -> list[bytes]:
+        finals = []
+        for step in range(start, stop):
+            packer.record(np.full(3, step % 1000, np.int16), 1, 1.0)
+            if (step + 1) % LENGTH == 0:
+                finals.append(np.full(3, -step % 1000, np.int16))
+                packer.finish(finals[-1], truncated=True)
+        return [final.tobytes() for final in finals]
+
+    def told(ends, width: int) -> list[bytes]:
+        marks = Marks(ends, (), width)
+        assert [mark[0] % LENGTH for mark in marks] == [0] * len(marks)
+        assert marks.columns()[1] == [mark[1] for mark in marks]
+        return [mark[1][0] for mark in marks]
+
+    full = packer.block_steps
+    finals = put_arrays(0, full + 50)
+    packer.send()
+    finals += put_arrays(full + 50, full + 99)
+    reader = Reader(pipes.taken, 2)
+    blocks = carry(packer, pipes, 0.5)[3]
+    reader.join()
+    came: list[bytes] = []
+    for (message, (body,)), block in zip(reader.found, blocks, strict=True):
+        assert message[4] == block.final_width == 6
+        came += told(cut_block(specs, body, block.rows)[-1], 6)
+        assert came[-1:] == told(block.ends(), 6)[-1:]
+    came += told(packer.take(99)[3], packer.final_width)
+    assert came == finals
+    late = make_packer(specs, 3, 99, pytest.fail)
+    late.record(np.zeros(3, np.int16), 1, 1.0)
+    with pytest.raises(ValueError, match="before the first step"):
+        late.arm(-1, pytest.fail, lambda: 2.0, 100.0, 1e9, AN_ARRAY)
 
 
 def test_objects_keep_all_blocks_back(pipes):

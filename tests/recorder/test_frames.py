@@ -16,7 +16,7 @@ def block(number: int, size: int) -> bytes:
     """A block of so many bytes, none of them like those of another number."""
     body = random.Random(number).randbytes(size)
     length = BLOCK.size - 8 + size
-    return BLOCK.pack(length | 1 << 63, number, 2, 3, 4, size, 0.5) + body
+    return BLOCK.pack(length | 1 << 63, number, 2, 3, 4, size, 0.5, 12) + body
 
 
 def stream_of(kinds: list[tuple[bool, int]]) -> tuple[bytes, list]:
@@ -26,7 +26,7 @@ def stream_of(kinds: list[tuple[bool, int]]) -> tuple[bytes, list]:
         if is_block:
             stream += block(number, size)
             body = random.Random(number).randbytes(size)
-            expected.append((("block", (number, 2, 3, 4), size, 0.5), [body]))
+            expected.append((("block", (number, 2, 3, 4), size, 0.5, 12), [body]))
         else:
             message, columns = ("steps", number, None), [bytes([number]) * size, [1, "a"]]
             stream += b"".join(to_frame(message, columns))

@@ -20,28 +20,35 @@ common = st.tuples(
 odd = st.tuples(st.none() | st.integers(0, 9), st.text(max_size=3), st.lists(st.text(), max_size=2))
 
 
-def of_both(kinds: list[tuple]) -> tuple[Marks, list[tuple]]:
-    """The same ends noted, and as tuples."""
+def of_both(kinds: list[tuple], width: int = 0) -> tuple[Marks, list[tuple]]:
+    """The same ends noted, and as tuples; final observations are arrays of so many bytes."""
     ends, others, marks = b"", [], []
+    behind = width + -width % 8
     for position, kind in enumerate(kinds, 1):
         if len(kind) == 5:
             final, flags, epsilon, started, duration = kind
             noted = math.nan if epsilon is None else epsilon
-            ends += END.pack(position, final, flags, noted, started, duration)
-            marks.append((position, (final,), flags, epsilon, None, None, started, duration, ()))
+            ends += END.pack(position, 0 if width else final, flags, noted, started, duration)
+            array = (final & 2**64 - 1).to_bytes(8, "little").ljust(width, b"x")[:width]
+            ends += array.ljust(behind, b"?")
+            last = array if width else final
+            marks.append((position, (last,), flags, epsilon, None, None, started, duration, ()))
         else:
             seed, stage, tags = kind
             mark = (position, None, 12, None, seed, stage, 1.0, 2.0, tuple(tags))
-            ends += Marks.of([mark]).ends
+            ends += bytes(Marks.of([mark]).ends).ljust(END.size + behind, b"?")
             others.append(mark)
             marks.append(mark)
-    return Marks(ends, others), marks
+    return Marks(ends, others, width), marks
 
 
-@given(st.lists(common | odd, max_size=12), st.integers(-14, 14), st.integers(-14, 14))
-def test_they_are_a_sequence_of_marks(kinds, start, stop):
+@given(
+    st.lists(common | odd, max_size=12), st.integers(-14, 14), st.integers(-14, 14),
+    st.sampled_from([0, 4, 24]),
+)  # fmt: skip
+def test_they_are_a_sequence_of_marks(kinds, start, stop, width):
     """Whole, in part, one by one, and from the end; the odd ones among the common."""
-    noted, marks = of_both(kinds)
+    noted, marks = of_both(kinds, width)
     assert len(noted) == len(marks)
     assert [*noted] == marks
     assert [*noted[start:stop]] == marks[start:stop]
@@ -52,10 +59,12 @@ def test_they_are_a_sequence_of_marks(kinds, start, stop):
         assert noted.position(index) == marks[index][0]
 
 
-@given(st.lists(common, max_size=6) | st.lists(common | odd, max_size=6))
-def test_their_columns_are_those_of_the_marks(kinds):
+@given(
+    st.lists(common, max_size=6) | st.lists(common | odd, max_size=6), st.sampled_from([0, 4, 24])
+)
+def test_their_columns_are_those_of_the_marks(kinds, width):
     """Numbers as arrays: at once where all are common, one by one where some are not."""
-    noted, marks = of_both(kinds)
+    noted, marks = of_both(kinds, width)
     for columns in (noted.columns(), columns_of(marks)):
         told = dict(zip(MARK_FIELDS, columns, strict=True))
         assert told["position"].dtype == told["flags"].dtype == np.int64

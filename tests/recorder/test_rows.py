@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import itertools
 import math
 import sys
 import weakref
@@ -92,6 +91,37 @@ def test_rows_are_due_first_and_when_their_time_is_over_and_when_there_is_no_mor
     assert soon.add(None, *step(1)) == DUE
 
 
+def test_rows_that_may_wait_too_long_for_the_next_are_due_before_their_time(rows):
+    """As long as the longest of this time or the one before; but by a fifth of it at most."""
+    now = 100.0
+    kept = rows.Rows(2, 99, 10.0, lambda: now)
+    kept.add(None, *step(0))
+    kept.take()
+
+    def due_after(*times: float) -> list[float]:
+        """Which of some times since the last `take` make rows due."""
+        nonlocal now
+        start, found = now, []
+        for time in times:
+            now = start + time
+            if kept.add(None, *step(0)):
+                found.append(time)
+        kept.take()
+        return found
+
+    assert due_after(1.0, 2.0, 8.5, 9.5) == [8.5, 9.5]  # 6.5 s, and 8 s at most
+    assert due_after(1.0, 2.0, 7.5, 8.5) == [8.5]
+    quick = [0.5 * half for half in range(1, 20)]
+    assert due_after(*quick) == [8.0, 8.5, 9.0, 9.5]  # as before
+    assert due_after(*quick) == [9.5]
+
+
+def test_a_clock_that_fails_is_an_error(rows):
+    kept = rows.Rows(2, 99, 10.0, lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        kept.add(None, *step(0))
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -141,8 +171,8 @@ def test_arrays_without_numbers_are_rows_too(rows):
 
 def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
     """A step of training is one call, and goes on; its ends are told with what there is of them."""
-    clock = itertools.count(5.0)
-    kept = rows.Rows(2, 8, math.inf, lambda: next(clock))
+    now = 5.0
+    kept = rows.Rows(2, 8, math.inf, lambda: now)
     looked: list[Any] = []
     state: dict[str, Any] = {"n_calls": 0, "num_timesteps": 0}
     model = SimpleNamespace(rate=0.5, num_timesteps=0)
@@ -173,6 +203,7 @@ def test_a_callback_s_step_is_kept_and_looked_at_when_anything_is_due(rows):
     assert ends == [(2, ({"number": 2}, 2), 5.0)]
     kept.eager = True
     state["locals"] |= {"action": action}
+    now = 6.0
     kept.step(*arguments())
     assert looked[-1] == (DUE, 5)
     assert kept.take()[2] == [(1, ({"number": 5}, 5), 6.0)]
@@ -312,14 +343,47 @@ def test_what_a_network_or_a_model_raises_goes_to_who_asked(rows):
         nothing()
 
 
-def test_what_is_no_tensor_has_no_numbers(rows):
-    """It is what was said, as it was."""
-    said = [None, b"1234", (1.0, 2.0), np.ones(2, np.float32), object()]
-    before = [*said]
-    rows.numbers(said)
-    assert all(one is other for one, other in zip(said, before, strict=True))
-    with pytest.raises(TypeError, match="list"):
-        rows.numbers((1, 2))
+def test_the_variables_of_a_step_are_taken_and_others_are_added(rows):
+    """What was there is nobody else's to change."""
+    started, looped = {"seed": 1}, {"dones": [True], "infos": [{}]}
+    state = {"locals": started}
+    rows.update_locals(state, {"seed": 2, "rate": 0.5})
+    assert state["locals"] == {"seed": 2, "rate": 0.5}
+    assert started == {"seed": 1}
+    rows.update_locals(state, looped)
+    assert state["locals"] is looped
+    rows.update_locals(state, {"infos": [{"a": 1}]})
+    assert state["locals"] == {"dones": [True], "infos": [{"a": 1}]}
+    assert looped["infos"] == [{}]
+
+
+def test_rows_are_filled_with_what_was_answered(rows):
+    """Numbers' bytes are, and what is none of them is told by its place."""
+    numbers = np.array([1.5, -2.0], np.float32)
+    said = [None, numbers.tobytes(), b"1234", (1.0, 2.0), numbers, None, numbers[::-1].tobytes()]
+    values, missing = np.full((7, 2), 9, np.float32), np.ones(7, bool)
+    assert rows.fill_rows(said, values, missing) == [2, 3, 4]
+    assert missing.tolist() == [True, False, False, False, False, True, False]
+    assert np.isnan(values[[0, 5]]).all()
+    assert values[[1, 6]].tolist() == [[1.5, -2.0], [-2.0, 1.5]]
+    assert (values[2:5] == 9).all()
+    assert rows.fill_rows([], values[:0], missing[:0]) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ((None,), np.zeros((1, 2), np.float32), np.zeros(1, bool)),
+        ([None], np.zeros((2, 2), np.float32), np.zeros(2, bool)),
+        ([None], np.zeros((1, 2), np.float32), np.zeros(2, bool)),
+        ([None], np.zeros((1, 2)), np.zeros(1, bool)),
+        ([None], np.zeros((1, 2), np.float32), np.zeros(1, np.uint16)),
+        ([None], np.zeros(1, np.float32), np.zeros(1, bool)),
+    ],
+)
+def test_rows_of_another_form_are_not_filled(rows, given):
+    with pytest.raises(TypeError, match="list, and arrays"):
+        rows.fill_rows(*given)
 
 
 def test_a_network_that_hears_itself_is_garbage_like_any_other(rows):
