@@ -41,7 +41,8 @@ class Capture:
         self._finals = [spec_for(column) for column in layout.finals]
         self.plain_final = 0
         if len(layout.finals) == 1:
-            arrays = AN_ARRAY if self._finals[0].code == "a" else 0
+            # One of no numbers would leave nothing to tell it by.
+            arrays = AN_ARRAY if self._finals[0].code == "a" and layout.finals[0].width else 0
             self.plain_final = AN_INT if layout.keyed_by_state else arrays
         self.record_step = self._make_record_step()
 

@@ -47,7 +47,7 @@ def frames() -> list[tuple]:
             step, episode = stop, episode + 1
         count, _, parts, *_ = packer.take(1000)
         made.append(
-            (("steps", tuple(place), count, 1.0, marks), (*parts, Marks.of(marks).ends), place)
+            (("steps", tuple(place), count, 1.0, marks, 0), (*parts, Marks.of(marks).ends), place)
         )
         assert count == step - first
         place = Place(step, episode, step, place.events)

@@ -704,13 +704,13 @@ def test_what_is_told_of_goes_at_once_also_where_full_blocks_go_by_themselves(
     steps = recorder._capture.packer.block_steps + 3
     rows = [np.zeros((steps, 1 << 17), np.uint8), np.zeros(steps, np.int64), np.zeros(steps)]
     sent = threading.Semaphore(0)
-    send = recorder._pump._link.send_steps
+    move = recorder._pump._link.move
 
     def noted(*args):
-        send(*args)
         sent.release()
+        return move(*args)
 
-    monkeypatch.setattr(recorder._pump._link, "send_steps", noted)
+    monkeypatch.setattr(recorder._pump._link, "move", noted)
     recorder.tell_of_work(True)
     for _ in range(3):
         recorder.put_off()
