@@ -7,7 +7,9 @@ room is needed, and is counted. Nothing ever waits for it.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,7 @@ from recorder.episode import Episode
 MAX_EPISODES = 10
 MAX_BYTES = 1 << 20
 _OVERHEAD = 512  # bytes counted for an episode's own objects
+_ASKED_S = 2.0  # so long after it was asked something, it will be asked again
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class LiveQueue:
         self._listeners: list[Callable[[], None]] = []
         self.asking = threading.RLock()
         self._catch_up: Callable[[], None] | None = None
+        self._asked_at = -math.inf
 
     def __len__(self) -> int:
         self._ask()
@@ -69,6 +73,7 @@ class LiveQueue:
         self._catch_up = catch_up
 
     def _ask(self) -> None:
+        self._asked_at = time.monotonic()
         if self._catch_up is not None:
             with self.asking:
                 self._catch_up()
@@ -104,6 +109,11 @@ class LiveQueue:
     def is_watched(self) -> bool:
         """Whether anybody is called at each put."""
         return bool(self._listeners)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether somebody asks it now and then."""
+        return time.monotonic() - self._asked_at < _ASKED_S
 
     def skip(self, episodes: int) -> None:
         """Count episodes that were never built because newer ones were there already."""
