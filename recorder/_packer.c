@@ -115,6 +115,7 @@ typedef struct {
     Block *current, *sealed, *last; /* the sealed ones are a list */
     Pool *pool;
     int plain; /* no column holds objects: full blocks can be sent as they are */
+    int taking; /* rows are being copied out of the open block, which stays what it is meanwhile */
     int wake_fd, closed;
     Column *column;
     PyObject *full;     /* called with no arguments when there is no room */
@@ -636,7 +637,7 @@ packer_send(Packer *self, PyObject *unused)
 {
     (void)unused;
     Block *open = self->current;
-    if (!self->plain || self->rows == 0 || open->taken || open->ends_taken || open->odd) {
+    if (!self->plain || self->rows == 0 || self->taking || open->taken || open->ends_taken || open->odd) {
         say(self, 'e'); /* and it is taken */
         Py_RETURN_NONE;
     }
@@ -1031,8 +1032,11 @@ make_room_for_finals(Packer *self)
     Block *block = self->current;
     self->final_width = width;
     self->end_size = (Py_ssize_t)sizeof(End) + ((width + 7) & ~(Py_ssize_t)7);
-    if (open_block(self) < 0)
+    if (open_block(self) < 0) {
+        self->final_width = 0;
+        self->end_size = sizeof(End);
         return -1;
+    }
     self->pool->users--; /* its memory is none of the new size */
     block->pool = NULL;
     Py_DECREF(block);
@@ -1066,11 +1070,8 @@ ends_until(const Packer *self, const Block *block, long long until, Py_ssize_t *
 }
 
 static PyObject *
-take(Packer *self, PyObject *most_object)
+take_rows(Packer *self, Py_ssize_t most)
 {
-    Py_ssize_t most = PyLong_AsSsize_t(most_object);
-    if (most == -1 && PyErr_Occurred())
-        return NULL;
     Block *block = self->sealed != NULL ? self->sealed : self->current;
     Py_ssize_t left = (self->sealed != NULL ? block->rows : self->rows) - block->taken;
     Py_ssize_t n = left < most ? left : most, odd;
@@ -1118,6 +1119,23 @@ take(Packer *self, PyObject *most_object)
     }
     set_open(self);
     return Py_BuildValue("(nLNNN)", n, first, parts, ends, marks);
+}
+
+static PyObject *
+take(Packer *self, PyObject *most_object)
+{
+    Py_ssize_t most = PyLong_AsSsize_t(most_object);
+    if (most == -1 && PyErr_Occurred())
+        return NULL;
+    if (self->taking) {
+        PyErr_SetString(PyExc_RuntimeError, "take() is at work");
+        return NULL;
+    }
+    /* What is made below may collect garbage, which may run anything, the training thread too. */
+    self->taking = 1;
+    PyObject *taken = take_rows(self, most);
+    self->taking = 0;
+    return taken;
 }
 
 /* Wake the pump, and go on: a call of Python's that writes would let go of the interpreter's lock,

@@ -553,7 +553,7 @@ fill_rows(PyObject *module, PyObject *const *args, Py_ssize_t given)
     return others;
 }
 
-/* What was answered at a step count, as its numbers, and the observation that stood then. */
+/* What was answered at a step count, its numbers as a rule, and the observation that stood then. */
 typedef struct {
     long long at;
     PyObject *observation, *answer;
@@ -563,6 +563,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *forward, *model;
     PyObject *state; /* the model's dict, or NULL */
+    PyObject *hooks; /* a dict, or NULL: what may change an answer before it is used */
     long long steps; /* by which the step count grows at a step */
     int listening;
     Answer newest, before; /* of two step counts */
@@ -612,7 +613,8 @@ heard_call(Heard *self, PyObject *args, PyObject *kwargs)
         return answer;
     PyObject *observation = NULL, *numbers = NULL;
     long long at = where(self, &observation);
-    if (observation == NULL || (numbers = numbers_of(answer)) == NULL) {
+    int is_final = self->hooks == NULL || PyDict_GET_SIZE(self->hooks) == 0;
+    if (observation == NULL || (numbers = is_final ? numbers_of(answer) : Py_NewRef(answer)) == NULL) {
         Py_XDECREF(observation);
         Py_DECREF(answer);
         return NULL;
@@ -652,7 +654,7 @@ heard_take(Heard *self, PyObject *unused)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
         answer = held->answer;
-    Py_INCREF(answer);
+    answer = answer == Py_None || PyBytes_CheckExact(answer) ? Py_NewRef(answer) : numbers_of(answer);
     Py_XDECREF(observation);
     forget_all(self);
     return answer;
@@ -675,6 +677,7 @@ heard_clear(Heard *self)
     Py_CLEAR(self->forward);
     Py_CLEAR(self->model);
     Py_CLEAR(self->state);
+    Py_CLEAR(self->hooks);
     forget_all(self);
     return 0;
 }
@@ -685,6 +688,7 @@ heard_traverse(Heard *self, visitproc visit, void *arg)
     Py_VISIT(self->forward);
     Py_VISIT(self->model);
     Py_VISIT(self->state);
+    Py_VISIT(self->hooks);
     Py_VISIT(self->newest.observation);
     Py_VISIT(self->newest.answer);
     Py_VISIT(self->before.observation);
@@ -703,14 +707,15 @@ heard_dealloc(Heard *self)
 static int
 heard_init(Heard *self, PyObject *args, PyObject *kwargs)
 {
-    PyObject *forward, *model = Py_None;
+    PyObject *forward, *model = Py_None, *hooks = NULL;
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "Heard() takes no keyword arguments");
         return -1;
     }
     self->steps = 1;
-    if (!PyArg_ParseTuple(args, "O|OL", &forward, &model, &self->steps))
+    if (!PyArg_ParseTuple(args, "O|OLO!", &forward, &model, &self->steps, &PyDict_Type, &hooks))
         return -1;
+    Py_XSETREF(self->hooks, Py_XNewRef(hooks));
     Py_XSETREF(self->forward, Py_NewRef(forward));
     Py_XSETREF(self->model, Py_NewRef(model));
     PyObject *state = PyObject_GetAttr(model, word_state);

@@ -95,9 +95,9 @@ class Pump(threading.Thread):
         return self._wake_write
 
     @property
-    def is_watched(self) -> bool:
-        """Whether anybody waits for each episode."""
-        return self._showcase.is_watched
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for each episode, or something for the steps before it."""
+        return self._showcase.is_watched or bool(self._outbox)
 
     @property
     def counters(self) -> Counters:

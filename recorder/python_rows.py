@@ -180,9 +180,19 @@ class Heard:
         forward: is called.
         model: has `num_timesteps` and `_last_obs`; None: no answer is kept.
         steps: by how many the step count grows at a step.
+        hooks: what may change an answer in place before it is used, a dict: while it has any,
+            answers are copied when they are taken.
     """
 
-    def __init__(self, forward: Callable[..., Any], model: Any = None, steps: int = 1, /) -> None:
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        model: Any = None,
+        steps: int = 1,
+        hooks: Mapping[Any, Any] | None = None,
+        /,
+    ) -> None:
+        self._hooks = {} if hooks is None else hooks
         self._forward = forward
         self._model = model
         self._steps = steps
@@ -193,8 +203,7 @@ class Heard:
         """Call `forward`."""
         answer = self._forward(*asked, **how)
         if self._listening:
-            is_tensor = hasattr(answer, "detach") and hasattr(answer, "clone")
-            kept = answer.detach().clone() if is_tensor else answer
+            kept = answer if self._hooks else _copied(answer)
             self._answers[self._model.num_timesteps] = self._model._last_obs, kept
             if len(self._answers) > 2:
                 self._answers.pop(next(iter(self._answers)))
@@ -220,7 +229,12 @@ class Heard:
         asked = self._model.num_timesteps - self._steps
         observation, answer = self._answers.get(asked, (None, None))
         self._answers.clear()
-        return answer if observation is self._model._last_obs else None
+        return _copied(answer) if observation is self._model._last_obs else None
+
+
+def _copied(answer: Any) -> Any:
+    is_tensor = hasattr(answer, "detach") and hasattr(answer, "clone")
+    return answer.detach().clone() if is_tensor else answer
 
 
 def update_locals(state: dict[str, Any], given: Mapping[str, Any], /) -> None:

@@ -84,6 +84,9 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
 
     Attributes:
         recorder: the `EpisodeRecorder` of the last or running `learn`; None before the first.
+        locals: the training loop's own variables at the step; those of `learn` itself, which
+            other callbacks have there too, only until the first. A class made of this one has
+            all of them.
 
     Raises (when `learn` begins):
         SpaceError: a space cannot be recorded, or is not the recorder's.

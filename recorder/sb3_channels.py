@@ -54,7 +54,9 @@ class _Heard(Heard):
     """
 
     def __init__(self, network: Any, own: Any = None, model: Any = None, steps: int = 1) -> None:
-        super().__init__(own or type(network).forward.__get__(network), model, steps)
+        forward = own or type(network).forward.__get__(network)
+        hooks = {} if model is None else network._forward_hooks  # a copy has none yet
+        super().__init__(forward, model, steps, hooks)
         self.network = network
         self.own = own
 

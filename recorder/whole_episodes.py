@@ -143,5 +143,5 @@ class WholeEpisodes:
         recorder = cast("EpisodeRecorder", self)
         packer = recorder._capture.packer
         # Who watches is shown it at once; for the tape alone it goes by itself.
-        shows = recorder._pump.is_watched or recorder.live.is_asked
-        (packer.hurry if shows else packer.send)()
+        looks = recorder._pump.is_awaited or recorder.live.is_asked
+        (packer.hurry if looks else packer.send)()

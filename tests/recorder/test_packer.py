@@ -443,6 +443,36 @@ def test_steps_that_come_while_others_are_taken_are_not_taken_with_them(packer, 
     assert ended == [before]
 
 
+def test_what_is_sent_while_others_are_taken_goes_once(packer):
+    """As above: what is copied out is not sent as well."""
+    specs = tuple(spec_for(c) for c in (COLUMNS[0], COLUMNS[2]))
+    columns = make_packer(specs, 2, 1 << 20, pytest.fail)
+
+    class Garbage:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            columns.record(columns.position, 0.0)
+            columns.send()
+
+    for _ in range(20):
+        columns.record(columns.position, 0.0)
+    gc.collect()
+    often = gc.get_threshold()
+    Garbage()
+    gc.set_threshold(1)
+    try:
+        got = [columns.take(1000)]
+    finally:
+        gc.set_threshold(*often)
+    gc.collect()
+    while columns.count:
+        got.append(columns.take(1000))
+    taken = [number for part in got for number in np.frombuffer(part[2][0], np.int64)]
+    assert taken == list(range(21))
+
+
 def test_columns_stay_aligned_while_another_thread_takes(packer):
     """One thread puts in, another takes out, without a lock of ours between them."""
     specs = tuple(spec_for(c) for c in (COLUMNS[0], COLUMNS[2], COLUMNS[7], COLUMNS[12]))

@@ -690,7 +690,8 @@ def test_spaces_may_be_given_without_an_environment(tmp_path):
         assert run.info.env_id is None
 
 
-def test_who_asks_the_live_queue_now_and_then_sees_what_is_told_of(tmp_path, monkeypatch):
+@pytest.mark.parametrize("waits", ["for the live queue", "for a table"])
+def test_what_is_told_of_is_looked_at_for_who_waits(tmp_path, monkeypatch, waits):
     """For the tape alone it would go by itself, and be looked at an hour later."""
     monkeypatch.setattr("recorder.whole_episodes.TOLD_LOOK_S", 3600.0)
     columns = [np.arange(5), np.zeros(5, np.int64), np.ones(5)]
@@ -710,14 +711,18 @@ def test_who_asks_the_live_queue_now_and_then_sees_what_is_told_of(tmp_path, mon
         monkeypatch.setattr(recorder._pump._showcase, "add", noted)
         recorder.tell_of_work(True)
         for number in range(2):
-            recorder.live.drain()
+            if waits == "for the live queue":
+                recorder.live.drain()
+            else:
+                recorder.keyframe(np.zeros((9, 2)))
             recorder.put_off()
             recorder.steps_of(columns)(0, 5)
             recorder.finish_episode(5, terminated=True)
             recorder.hurry()
             assert shown.wait(timeout=30)
-            assert [episode.episode for episode in recorder.live.drain()] == [number]
             shown.clear()
+            if waits == "for the live queue":
+                assert [episode.episode for episode in recorder.live.drain()] == [number]
 
 
 def test_what_is_told_of_goes_at_once_also_where_full_blocks_go_by_themselves(

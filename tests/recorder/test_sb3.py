@@ -248,6 +248,20 @@ def test_an_answer_that_somebody_changes_later_is_recorded_as_it_was(tmp_path, k
 
 
 @needs_sb3
+def test_an_answer_that_a_hook_changes_is_recorded_as_it_is_acted_on(tmp_path):
+    made, env = games(1)
+    model = dqn(env)
+
+    def negate(network: Any, asked: Any, answer: Any) -> None:
+        answer.data.neg_()
+
+    model.q_net.register_forward_hook(negate)
+    record, witness = RecordCallback(tmp_path, infos=False), Witness()
+    model.learn(150, callback=CallbackList([record, witness]))
+    assert_as_logged(record.recorder.path, made, witness)
+
+
+@needs_sb3
 def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_path):
     """A checkpoint or a copy made by another callback, and the network itself afterwards."""
     import torch
