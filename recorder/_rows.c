@@ -654,7 +654,9 @@ heard_take(Heard *self, PyObject *unused)
         held = &self->before;
     if (held->answer != NULL && held->at == asked && held->observation == observation)
         answer = held->answer;
-    answer = answer == Py_None || PyBytes_CheckExact(answer) ? Py_NewRef(answer) : numbers_of(answer);
+    Py_INCREF(answer);
+    if (answer != Py_None && !PyBytes_CheckExact(answer)) /* and what is asked of it may run anything */
+        Py_SETREF(answer, numbers_of(answer));
     Py_XDECREF(observation);
     forget_all(self);
     return answer;

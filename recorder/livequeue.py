@@ -21,7 +21,7 @@ from recorder.episode import Episode
 MAX_EPISODES = 10
 MAX_BYTES = 1 << 20
 _OVERHEAD = 512  # bytes counted for an episode's own objects
-_ASKED_S = 2.0  # so long after it was asked something, it will be asked again
+_ASKED_S = 2.0  # so long after somebody looked for episodes, he will look again
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ class LiveQueue:
         self._asked_at = -math.inf
 
     def __len__(self) -> int:
+        self._asked_at = time.monotonic()
         self._ask()
         return len(self._held)
 
@@ -73,7 +74,6 @@ class LiveQueue:
         self._catch_up = catch_up
 
     def _ask(self) -> None:
-        self._asked_at = time.monotonic()
         if self._catch_up is not None:
             with self.asking:
                 self._catch_up()
@@ -112,7 +112,7 @@ class LiveQueue:
 
     @property
     def is_asked(self) -> bool:
-        """Whether somebody asks it now and then."""
+        """Whether somebody looks for episodes now and then."""
         return time.monotonic() - self._asked_at < _ASKED_S
 
     def skip(self, episodes: int) -> None:
@@ -130,6 +130,7 @@ class LiveQueue:
         return builders[-1]() if builders else None
 
     def _empty(self) -> list[Callable[[], Episode]]:
+        self._asked_at = time.monotonic()
         self._ask()
         with self._lock:
             builders = [build for build, _ in self._held]

@@ -63,7 +63,8 @@ class RecordCallback(BaseCallback):  # type: ignore[misc, unused-ignore]
 
     - DQN: `q_values`, float32 `(actions,)`, and `explored`. An exploring step draws its
       action without asking the network: its `q_values` are NaN, and the network is not
-      asked a second time for the record's sake. Epsilon stands with each episode.
+      asked a second time for the record's sake. Epsilon stands with each episode. They are
+      what the network's `forward` answered: what a forward hook returns instead is not seen.
     - PPO, A2C: `value` and `log_prob`, float32; the latter of the action as the policy
       drew it, before clipping.
 

@@ -262,6 +262,32 @@ def test_an_answer_that_a_hook_changes_is_recorded_as_it_is_acted_on(tmp_path):
 
 
 @needs_sb3
+def test_who_drains_the_live_queue_has_each_episode_before_the_next_step(tmp_path):
+    """What is held for a moment is not held back from him: no step comes until he has it."""
+    had: list[int] = []
+    ended = 0
+
+    class Drains(BaseCallback):
+        def _on_training_start(self) -> None:
+            record.recorder.live.drain()
+
+        def _on_step(self) -> bool:
+            nonlocal ended
+            ended += int(self.locals["dones"][0])
+            patience = time.monotonic() + 30.0
+            while len(had) < ended:
+                had.extend(shown.episode for shown in record.recorder.live.drain())
+                if time.monotonic() > patience:
+                    return False
+            return True
+
+    record = RecordCallback(tmp_path)
+    dqn(games(1)[1]).learn(60, callback=CallbackList([record, Drains()]))
+    assert ended > 3
+    assert had == [*range(ended)]
+
+
+@needs_sb3
 def test_copies_of_a_network_that_is_listened_to_are_networks_of_their_own(tmp_path):
     """A checkpoint or a copy made by another callback, and the network itself afterwards."""
     import torch

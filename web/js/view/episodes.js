@@ -14,6 +14,8 @@ import { Filters } from "./filters.js";
 
 const ROW = 24;
 const REFRESH_MS = 1_000;
+/** So many times a row is looked for that the tape may not have yet. */
+const TRIES = 5;
 /** A list shorter than a screen grows in plain sight: no badge needed. */
 const FEW = 20;
 
@@ -51,9 +53,10 @@ export class Episodes {
     this.cursor = -1;
     /** The episode whose row was last brought into sight, and which that was. */
     this.revealed = NOWHERE;
-    /** The episode for which the list was last read again, and what does so once more. */
+    /** The episode for which the list was last read again, what does so once more, and how often yet. */
     this.sought = -1;
     this.seeking = 0;
+    this.tries = 0;
     this.walking = Promise.resolve();
     // Known here, not asked for: asking makes the page lay itself out.
     this.top = this.height = 0;
@@ -93,6 +96,8 @@ export class Episodes {
     this.pages.generation += 1;
     this.pages = this.#newPages();
     this.revealed = NOWHERE;
+    clearTimeout(this.seeking);
+    this.sought = -1;
     this.#restart();
   }
 
@@ -274,11 +279,13 @@ export class Episodes {
     if (pages.top !== null && state.episode > pages.top && (!state.playing || this.#within(0))) {
       if (state.episode !== this.sought) {
         this.sought = state.episode;
+        this.tries = TRIES;
         return this.refresh(true);
       }
       // Live is shown before it is on the tape: the list may not have it yet.
       clearTimeout(this.seeking);
-      this.seeking = setTimeout(() => this.#seekAgain(), REFRESH_MS);
+      const { top } = this;
+      if (this.tries > 0) this.seeking = setTimeout(() => this.#seekAgain(top), REFRESH_MS);
     }
     const { at } = this.revealed;
     this.revealed = { episode: state.episode, at: index };
@@ -286,11 +293,12 @@ export class Episodes {
     if (index >= 0 && !(state.playing && at >= 0 && !this.#within(at))) this.#reveal(index);
   }
 
-  #seekAgain() {
-    if (this.session.state.episode !== this.sought || this.revealed.episode !== this.sought) return;
-    this.sought = -1;
+  /** Unless a person went on, or scrolled, meanwhile. @param {number} top */
+  #seekAgain(top) {
+    if (this.session.state.episode !== this.sought || this.revealed.episode !== this.sought || this.top !== top) return;
+    this.tries -= 1;
     this.revealed = NOWHERE;
-    this.look();
+    this.refresh(true);
   }
 
   /** @param {number} index */
