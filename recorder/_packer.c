@@ -578,13 +578,21 @@ memory_size(const Packer *self)
     return (Py_ssize_t)sizeof(Head) + self->width * self->room + (self->room + 2) * self->end_size;
 }
 
+/* Have each end stand with room for an array of so many bytes behind it. */
+static void
+set_final_width(Packer *self, Py_ssize_t width)
+{
+    self->final_width = width;
+    self->end_size = (Py_ssize_t)sizeof(End) + ((width + 7) & ~(Py_ssize_t)7);
+    Py_ssize_t slots = (Py_ssize_t)(sizeof self->pool->memory / sizeof *self->pool->memory);
+    Py_ssize_t most = POOL_BYTES / memory_size(self);
+    self->pool->most = most < 2 ? 2 : most > slots ? slots : most;
+}
+
 /* Put an empty block where rows are written from now on. */
 static int
 open_block(Packer *self)
 {
-    Py_ssize_t slots = (Py_ssize_t)(sizeof self->pool->memory / sizeof *self->pool->memory);
-    Py_ssize_t most = POOL_BYTES / memory_size(self);
-    self->pool->most = most < 2 ? 2 : most > slots ? slots : most;
     Block *block = new_block(self, self->room);
     if (block == NULL)
         return -1;
@@ -1018,7 +1026,7 @@ finish(Packer *self, PyObject *const *args, Py_ssize_t given, PyObject *names)
     return PyLong_FromLongLong(self->episode++);
 }
 
-/* Have each end stand with room for an array like the first column's. */
+/* Have ends take arrays like the first column's along. */
 static int
 make_room_for_finals(Packer *self)
 {
@@ -1030,11 +1038,9 @@ make_room_for_finals(Packer *self)
         return -1;
     }
     Block *block = self->current;
-    self->final_width = width;
-    self->end_size = (Py_ssize_t)sizeof(End) + ((width + 7) & ~(Py_ssize_t)7);
+    set_final_width(self, width);
     if (open_block(self) < 0) {
-        self->final_width = 0;
-        self->end_size = sizeof(End);
+        set_final_width(self, 0);
         return -1;
     }
     self->pool->users--; /* its memory is none of the new size */
@@ -1297,7 +1303,7 @@ packer_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     /* A multiple of 8, so that each column begins where a double may. */
     self->room = self->width ? BLOCK_BYTES / self->width & ~7 : BLOCK_ROWS;
     self->room = self->room < 8 ? 8 : self->room > BLOCK_ROWS ? BLOCK_ROWS : self->room;
-    self->end_size = sizeof(End);
+    set_final_width(self, 0);
     if (open_block(self) < 0) {
         Py_DECREF(self);
         return NULL;

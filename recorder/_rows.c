@@ -749,6 +749,16 @@ static PyTypeObject HeardType = {
     .tp_methods = heard_methods,
 };
 
+/* A copy of a dict with what another mapping has. */
+static PyObject *
+merged(PyObject *before, PyObject *more)
+{
+    PyObject *both = before == NULL ? NULL : PyDict_Copy(before);
+    if (both != NULL && PyDict_Update(both, more) < 0)
+        Py_CLEAR(both);
+    return both;
+}
+
 static PyObject *
 update_locals(PyObject *module, PyObject *const *args, Py_ssize_t given)
 {
@@ -760,17 +770,9 @@ update_locals(PyObject *module, PyObject *const *args, Py_ssize_t given)
     int whole = PyDict_Check(args[1]) ? PyDict_Contains(args[1], word_dones) : 0;
     if (whole < 0)
         return NULL;
-    PyObject *locals = whole ? Py_NewRef(args[1]) : NULL;
-    if (!whole) {
-        PyObject *before = got(args[0], word_locals);
-        locals = before == NULL ? NULL : PyDict_Copy(before);
-        if (locals == NULL || PyDict_Update(locals, args[1]) < 0) {
-            Py_XDECREF(locals);
-            return NULL;
-        }
-    }
-    int failed = PyDict_SetItem(args[0], word_locals, locals);
-    Py_DECREF(locals);
+    PyObject *locals = whole ? Py_NewRef(args[1]) : merged(got(args[0], word_locals), args[1]);
+    int failed = locals == NULL || PyDict_SetItem(args[0], word_locals, locals) < 0;
+    Py_XDECREF(locals);
     if (failed)
         return NULL;
     Py_RETURN_NONE;

@@ -81,7 +81,7 @@ class HeldSteps:
         self.is_plain = is_flat and arrays == len(self._leaves) and not layout.infos
         steps = max(1, min(HELD_STEPS, HELD_BYTES // max(1, layout.bytes_per_step)))
         self._rows = Rows(arrays, steps, HELD_S, time.perf_counter)
-        self._rows.eager = self._is_awaited()
+        self._rows.eager = self._recorder.live.is_awaited
         self.step = self._rows.step
         self._handed = time.perf_counter()
         self.is_late = False
@@ -136,11 +136,6 @@ class HeldSteps:
         """
         return self._rows.end(told)
 
-    def _is_awaited(self) -> bool:
-        """Whether somebody in this process wants each episode."""
-        live = self._recorder.live
-        return live.is_watched or live.is_asked
-
     def close(self) -> None:
         """Record what is held; there will be no more."""
         self.hand_over()
@@ -154,7 +149,7 @@ class HeldSteps:
         now = time.perf_counter()
         self.is_late = now - self._handed > HELD_S + LONG_S
         self._handed = now
-        self._rows.eager = self._is_awaited()
+        self._rows.eager = self._recorder.live.is_awaited
         said, infos, packed = (kept, (), ()) if self.is_plain else zip(*kept, strict=True)
         recorder, stream, layout, count = self._recorder, self._stream, self._layout, len(kept)
         recorder.put_off()

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from recorder.errors import RecorderError
 from recorder.frames import FrameReader, Message, to_frame
 from recorder.marks import Marks
-from recorder.packer import Block, Carry
+from recorder.packer import Block, Carry, marks_of
 from recorder.pipes import HEAR_BYTES, Buffers, exchange, without
 from recorder.place import Place
 from recorder.processes import command_of
@@ -214,8 +214,7 @@ class WriterLink:
                 )  # fmt: skip
             self._unsent = without(self._unsent, written)
             for block in blocks:
-                marks = Marks(block.ends(), (), block.final_width)
-                self._keep(*self.move(block.first, block.rows, marks), [block])
+                self._keep(*self.move(block.first, block.rows, marks_of(block)), [block])
             if left:
                 self._unsent.append(memoryview(blocks[-1])[-left:])
             if error:

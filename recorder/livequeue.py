@@ -111,9 +111,9 @@ class LiveQueue:
         return bool(self._listeners)
 
     @property
-    def is_asked(self) -> bool:
-        """Whether somebody looks for episodes now and then."""
-        return time.monotonic() - self._asked_at < _ASKED_S
+    def is_awaited(self) -> bool:
+        """Whether anybody is called at each put, or looks for episodes now and then."""
+        return self.is_watched or time.monotonic() - self._asked_at < _ASKED_S
 
     def skip(self, episodes: int) -> None:
         """Count episodes that were never built because newer ones were there already."""

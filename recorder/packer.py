@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from recorder.marks import Mark
+from recorder.marks import Mark, Marks
 from recorder.python_packer import Parts, PythonPacker
 from recorder.values import Spec
 
@@ -199,6 +199,11 @@ def make_packer(
 def is_compiled() -> bool:
     """Return whether the compiled packer is there."""
     return not isinstance(make_packer((), 0, 1, lambda: None), PythonPacker)
+
+
+def marks_of(block: Block) -> Marks:
+    """Return the ends of episodes within a block; as they stand in it."""
+    return Marks(block.ends(), (), block.final_width)
 
 
 def cut_block(specs: Iterable[Spec], body: bytes, rows: int) -> list[memoryview]:

@@ -23,7 +23,7 @@ from recorder.judge import RewardJudge
 from recorder.keyframes import Keyframe
 from recorder.link import WriterLink
 from recorder.marks import Marks
-from recorder.packer import Block
+from recorder.packer import Block, marks_of
 from recorder.pruning import Decision
 from recorder.python_packer import ASKED
 from recorder.showcase import Showcase
@@ -97,7 +97,7 @@ class Pump(threading.Thread):
     @property
     def is_awaited(self) -> bool:
         """Whether anybody waits for each episode, or something for the steps before it."""
-        return self._showcase.is_watched or bool(self._outbox)
+        return self._showcase.is_awaited or bool(self._outbox)
 
     @property
     def counters(self) -> Counters:
@@ -278,7 +278,7 @@ class Pump(threading.Thread):
     def _carried(self, blocks: Sequence[Block]) -> None:
         """Note and show what went by itself."""
         self._make_room()
-        ends = [Marks(block.ends(), (), block.final_width) for block in blocks]
+        ends = [marks_of(block) for block in blocks]
         later = sum(map(len, ends))
         for block, marks in zip(blocks, ends, strict=True):
             later -= len(marks)

@@ -111,6 +111,11 @@ class Showcase:
         """Whether anybody waits for each episode."""
         return self._callback is not None or self._live.is_watched
 
+    @property
+    def is_awaited(self) -> bool:
+        """The same, who asks for them now and then included."""
+        return self._callback is not None or self._live.is_awaited
+
     def add(
         self,
         parts: Sequence[Any],

@@ -43,15 +43,12 @@ class Stream:
         self._tags: tuple[str, ...] = ()
         recorder.before_close(self.break_off)
 
-    def begin(
-        self, seed: int | None = None, tags: tuple[str, ...] = (), at: float | None = None
-    ) -> None:
+    def begin(self, seed: int | None = None, tags: tuple[str, ...] = ()) -> None:
         """An episode begins with the observation held.
 
         Args:
             seed: what its reset was seeded with.
             tags: of the episode.
-            at: when it began, by `time.perf_counter`; now where None.
 
         Raises:
             FactsError: the seed takes more than 64 bits.
@@ -59,7 +56,7 @@ class Stream:
         self._seed = None if seed is None else checked_seed(seed)
         self._tags = tags
         self.running = True
-        self.recorder.start_episode(at)
+        self.recorder.start_episode()
 
     @property
     def seed(self) -> int | None:
@@ -96,9 +93,8 @@ class Stream:
         terminated: Any,
         truncated: Any,
         facts: Mapping[str, Any],
-        at: float | None = None,
     ) -> None:
-        """The episode ended with the step recorded last; at `at`, as for `begin`."""
+        """The episode ended with the step recorded last."""
         self.running = False
         self.recorder.finish_episode(
             final_observation,
@@ -108,13 +104,19 @@ class Stream:
             epsilon=facts.get("epsilon"),
             stage=facts.get("stage"),
             tags=(*self._tags, *facts.get("tags", ())),
-            duration_s=None if at is None else self.recorder.seconds_until(at),
         )
 
     def go_on(
         self, final_observation: Any, truncated: bool, epsilon: float | None, at: float
     ) -> None:
-        """`end` an episode that was truncated or has terminated, and `begin` the next at once."""
+        """`end` an episode that was truncated or has terminated, and `begin` the next at once.
+
+        Args:
+            final_observation: its own last one.
+            truncated: else it terminated.
+            epsilon: the exploration rate it ran with.
+            at: when that was, by `time.perf_counter`.
+        """
         recorder = self.recorder
         recorder.finish_episode(
             final_observation,

@@ -143,5 +143,4 @@ class WholeEpisodes:
         recorder = cast("EpisodeRecorder", self)
         packer = recorder._capture.packer
         # Who watches is shown it at once; for the tape alone it goes by itself.
-        looks = recorder._pump.is_awaited or recorder.live.is_asked
-        (packer.hurry if looks else packer.send)()
+        (packer.hurry if recorder._pump.is_awaited else packer.send)()
